@@ -1,0 +1,171 @@
+//! Names of content: SHA-256 digests, and git's object ids beside them.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use sha2::{Digest as _, Sha256};
+
+/// A SHA-256 digest (FIPS 180-4); its text form is `sha256:` and 64 lower-case hex digits.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Digest([u8; 32]);
+
+/// Why a text is not a digest or an object id.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum InvalidDigest {
+    /// Not `sha256:` and 64 lower-case hex digits.
+    #[error("{0:?} is not a digest: sha256: and 64 lower-case hex digits are wanted")]
+    Digest(String),
+    /// Not 40 or 64 lower-case hex digits.
+    #[error("{0:?} is not a git object id: 40 or 64 lower-case hex digits are wanted")]
+    GitOid(String),
+}
+
+impl Digest {
+    /// The digest of `bytes`.
+    #[must_use]
+    pub fn of(bytes: &[u8]) -> Self {
+        Self(Sha256::digest(bytes).into())
+    }
+
+    /// From the 32 bytes of a finished SHA-256.
+    #[must_use]
+    pub const fn from_bytes(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+
+    /// The 32 bytes.
+    #[must_use]
+    pub const fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+
+    /// The 64 hex digits without the prefix.
+    #[must_use]
+    pub fn hex(&self) -> String {
+        hex::encode(self.0)
+    }
+}
+
+impl fmt::Display for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "sha256:{}", hex::encode(self.0))
+    }
+}
+
+impl fmt::Debug for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+fn is_lower_hex(text: &str) -> bool {
+    text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
+}
+
+impl FromStr for Digest {
+    type Err = InvalidDigest;
+
+    fn from_str(text: &str) -> Result<Self, InvalidDigest> {
+        let mut bytes = [0; 32];
+        match text.strip_prefix("sha256:") {
+            Some(hex) if is_lower_hex(hex) && hex::decode_to_slice(hex, &mut bytes).is_ok() => Ok(Self(bytes)),
+            _ => Err(InvalidDigest::Digest(text.to_owned())),
+        }
+    }
+}
+
+/// A git object id: 40 (SHA-1) or 64 (SHA-256) lower-case hex digits. An identifier, not a proof of integrity.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct GitOid(String);
+
+impl GitOid {
+    /// The hex digits.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The first twelve digits, for people.
+    #[must_use]
+    pub fn short(&self) -> &str {
+        &self.0[..12]
+    }
+}
+
+impl fmt::Display for GitOid {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Debug for GitOid {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl FromStr for GitOid {
+    type Err = InvalidDigest;
+
+    fn from_str(text: &str) -> Result<Self, InvalidDigest> {
+        if matches!(text.len(), 40 | 64) && is_lower_hex(text) {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err(InvalidDigest::GitOid(text.to_owned()))
+        }
+    }
+}
+
+macro_rules! text_form {
+    ($name:ident, $pattern:literal) => {
+        impl Serialize for $name {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.collect_str(self)
+            }
+        }
+
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                let text = String::deserialize(deserializer)?;
+                text.parse().map_err(serde::de::Error::custom)
+            }
+        }
+
+        impl schemars::JsonSchema for $name {
+            fn schema_name() -> std::borrow::Cow<'static, str> {
+                stringify!($name).into()
+            }
+
+            fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+                schemars::json_schema!({ "type": "string", "pattern": $pattern })
+            }
+        }
+    };
+}
+
+text_form!(Digest, "^sha256:[0-9a-f]{64}$");
+text_form!(GitOid, "^([0-9a-f]{40}|[0-9a-f]{64})$");
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_digest_has_one_spelling() {
+        let digest = Digest::of(b"");
+        let text = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+        assert_eq!(digest.to_string(), text);
+        assert_eq!(text.parse(), Ok(digest));
+        assert!(text.to_uppercase().parse::<Digest>().is_err());
+        assert!(text[..70].parse::<Digest>().is_err());
+    }
+
+    #[test]
+    fn an_object_id_is_sha1_or_sha256() {
+        assert!("a".repeat(40).parse::<GitOid>().is_ok());
+        assert!("a".repeat(64).parse::<GitOid>().is_ok());
+        assert!("a".repeat(41).parse::<GitOid>().is_err());
+        assert!("A".repeat(40).parse::<GitOid>().is_err());
+    }
+}

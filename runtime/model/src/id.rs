@@ -1,0 +1,90 @@
+//! Identifiers: each a type of its own, each a UUID version 7 (RFC 9562), so that they sort by time.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::time::Timestamp;
+
+/// Why a text is not an identifier.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[error("{text:?} is not an id: a UUID is wanted, as in 0197f0a2-5c1e-7d3a-9b21-3f6f0c9e1a44")]
+pub struct InvalidId {
+    text: String,
+}
+
+macro_rules! id {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(
+            Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, schemars::JsonSchema,
+        )]
+        #[serde(transparent)]
+        pub struct $name(#[schemars(with = "String")] Uuid);
+
+        impl $name {
+            /// Makes an id from the time (milliseconds are kept) and ten random bytes.
+            #[must_use]
+            pub fn new(at: Timestamp, random: [u8; 10]) -> Self {
+                let millis = u64::try_from(at.as_micros() / 1_000).unwrap_or(0);
+                Self(uuid::Builder::from_unix_timestamp_millis(millis, &random).into_uuid())
+            }
+
+            /// The UUID inside.
+            #[must_use]
+            pub fn as_uuid(&self) -> &Uuid {
+                &self.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                self.0.hyphenated().fmt(f)
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, concat!(stringify!($name), "({})"), self.0.hyphenated())
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = InvalidId;
+
+            fn from_str(text: &str) -> Result<Self, InvalidId> {
+                // One spelling only: hyphenated lower case, as in the record.
+                match Uuid::try_parse(text) {
+                    Ok(uuid) if uuid.hyphenated().to_string() == text => Ok(Self(uuid)),
+                    _ => Err(InvalidId { text: text.to_owned() }),
+                }
+            }
+        }
+    };
+}
+
+id! {
+    /// One agent run and its record.
+    SessionId
+}
+id! {
+    /// One entry of a record.
+    EventId
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_sort_by_time_and_have_one_spelling() {
+        let early = SessionId::new(Timestamp::from_micros(1_000_000), [0xff; 10]);
+        let late = SessionId::new(Timestamp::from_micros(2_000_000), [0; 10]);
+        assert!(early < late);
+        assert_eq!(early.to_string().parse(), Ok(early));
+        assert!(early.to_string().to_uppercase().parse::<SessionId>().is_err());
+        assert!("{}".parse::<SessionId>().is_err());
+    }
+}

@@ -1,0 +1,17 @@
+//! The words that every stage of Custody shares.
+//!
+//! Pure: no files, no sockets, no async runtime, no database. It depends on nothing else of ours.
+
+pub mod actor;
+pub mod digest;
+pub mod id;
+pub mod limits;
+pub mod path;
+pub mod time;
+
+pub use actor::{Actor, ImageId, ProcessRef, UserName};
+pub use digest::{Digest, GitOid};
+pub use id::{EventId, SessionId};
+pub use limits::Limits;
+pub use path::WorkspacePath;
+pub use time::{Clock, SystemClock, Timestamp};

@@ -1,0 +1,313 @@
+//! What happened to the session itself: authorised, provisioned, run, compared, committed, closed.
+
+use std::collections::BTreeMap;
+
+use custody_model::{Digest, GitOid, Limits, ProcessRef, Timestamp, UserName, WorkspacePath};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::process::ExitStatus;
+
+/// What was asked for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RequestedSession {
+    /// The repository's name in this installation.
+    pub repository: String,
+    /// The commit that the workspace starts from.
+    pub base_commit: GitOid,
+    /// Its tree.
+    pub base_tree: GitOid,
+    /// The base is a snapshot of a working tree with changes that were not committed.
+    pub dirty: bool,
+    /// The command and its arguments.
+    pub command: Vec<String>,
+    /// `host`, or the image's name.
+    pub image: String,
+    /// What it may use.
+    pub limits: Limits,
+    /// Names of the environment variables that enter (never their values).
+    pub environment: Vec<String>,
+    /// The whole workspace is mediated synchronously.
+    pub strict: bool,
+}
+
+/// `session.authorized`: the first event of every session that runs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SessionAuthorized {
+    /// Who asked.
+    pub requester: UserName,
+    /// Who approved; empty if the policy wants no approval.
+    pub approvers: Vec<UserName>,
+    /// What was asked for.
+    pub request: RequestedSession,
+    /// The policy's name.
+    pub policy_name: String,
+    /// The rule that allowed it, as the policy spells it.
+    pub rule: String,
+}
+
+/// `session.provisioned`: the sandbox exists.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SessionProvisioned {
+    /// The driver.
+    pub driver: String,
+    /// `observed` or `strict`.
+    pub mediation: String,
+    /// Number of guarded paths.
+    pub guards: u64,
+    /// Kernel release.
+    pub kernel: String,
+    /// SHA-256 of the init that is process 1 inside.
+    pub init: Digest,
+    /// Each protection by name (`landlock`, `seccomp`, `user_namespace`, …) and how it took.
+    pub protections: BTreeMap<String, String>,
+}
+
+/// `session.started`: the command is about to be executed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SessionStarted {
+    /// The command and its arguments.
+    pub command: Vec<String>,
+    /// Its working directory inside.
+    pub cwd: String,
+    /// Its standard streams are a terminal.
+    pub terminal: bool,
+}
+
+/// `session.paused`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SessionPaused {
+    /// Why.
+    pub reason: String,
+}
+
+/// `session.resumed`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SessionResumed {
+    /// Microseconds that it was paused.
+    pub paused_micros: u64,
+}
+
+/// How a session ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// The command ended by itself.
+    Completed,
+    /// A person or a limit stopped it.
+    Stopped,
+    /// The policy or an approver refused it; nothing ran.
+    Refused,
+    /// It could not be provisioned or started.
+    Failed,
+    /// Its keeper died; the record was closed by another process.
+    Interrupted,
+}
+
+/// How completely one channel was seen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Coverage {
+    /// Everything was seen.
+    Complete,
+    /// A `recorder.gap` tells what is missing.
+    Gaps,
+    /// Not mediated in this session.
+    Absent,
+}
+
+/// `session.closed`: the last event of every record. Its own `seq` is the number of events before it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SessionClosed {
+    /// How.
+    pub outcome: Outcome,
+    /// Why, in words.
+    pub reason: String,
+    /// How the command ended, if it ran.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub exit: Option<ExitStatus>,
+    /// Number of events of each type in the record, this one included.
+    pub counts: BTreeMap<String, u64>,
+    /// Coverage of each channel: `files`, `processes`, `network`, `terminal`, `models`.
+    pub coverage: BTreeMap<String, Coverage>,
+}
+
+/// What a policy said.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[expect(missing_docs, reason = "the names say it")]
+pub enum Decision {
+    Allow,
+    Deny,
+    NeedsApproval,
+}
+
+/// `policy.decided`: a decision that no other event tells, mostly a refusal.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PolicyDecided {
+    /// The action, as in `session.request`.
+    pub action: String,
+    /// The decision.
+    pub decision: Decision,
+    /// The rule that decided, as the policy spells it.
+    pub rule: String,
+    /// Why, in words.
+    pub reason: String,
+}
+
+/// `policy.violated`: something that a rule forbids came into being where it could not be decided beforehand; it
+/// stays out of the outputs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PolicyViolated {
+    /// Which path.
+    pub path: WorkspacePath,
+    /// The rule, as the policy spells it.
+    pub rule: String,
+    /// What was found, in words.
+    pub what: String,
+}
+
+/// `terminal.recorded`: the terminal's stream is a blob `terminal` of this event (asciicast v3).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct TerminalRecorded {
+    /// Bytes that the processes inside wrote.
+    pub output_bytes: u64,
+    /// Bytes that were typed or piped in.
+    pub input_bytes: u64,
+    /// Bytes of output that the recording lacks because it reached its limit.
+    pub cut_bytes: u64,
+}
+
+/// How the workspace and the record differ at one path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum DifferenceKind {
+    /// It is in the workspace and no event tells of it.
+    Unrecorded,
+    /// Events tell of it and the workspace lacks it.
+    Missing,
+    /// Its content is not the last one that events tell of.
+    Differs,
+}
+
+/// One difference.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Difference {
+    /// Where.
+    pub path: WorkspacePath,
+    /// How.
+    pub kind: DifferenceKind,
+    /// The content in the workspace.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub found: Option<Digest>,
+}
+
+/// `workspace.compared`: the upper layer against the record, after the sandbox ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct WorkspaceCompared {
+    /// Entries of the upper layer that were compared.
+    pub entries: u64,
+    /// The first differences, at most 200.
+    pub differences: Vec<Difference>,
+    /// All of them.
+    pub difference_count: u64,
+}
+
+/// Who made a commit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum CommitAuthor {
+    /// A process inside the sandbox.
+    Agent,
+    /// Custody, from what the session left in the workspace.
+    Custody,
+}
+
+/// What a commit did to a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[expect(missing_docs, reason = "the names are git's")]
+pub enum ChangeStatus {
+    Added,
+    Modified,
+    Deleted,
+}
+
+/// A file of a commit.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ChangedFile {
+    /// Which.
+    pub path: WorkspacePath,
+    /// What was done.
+    pub status: ChangeStatus,
+    /// The new blob; absent if deleted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub blob: Option<GitOid>,
+    /// SHA-256 of its content.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub digest: Option<Digest>,
+}
+
+/// `commit.created`: a commit of the session's branch, in the order of the branch.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CommitCreated {
+    /// The commit.
+    pub commit: GitOid,
+    /// Its tree.
+    pub tree: GitOid,
+    /// Its parents.
+    pub parents: Vec<GitOid>,
+    /// The branch, as in `custody/0197…`.
+    pub branch: String,
+    /// Who made it.
+    pub author: CommitAuthor,
+    /// The first 100 files that differ from the first parent; all are in the blob `files` (JSON) when there are more.
+    pub files: Vec<ChangedFile>,
+    /// How many differ.
+    pub file_count: u64,
+}
+
+/// What could not be recorded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[expect(missing_docs, reason = "the names are those of the channels")]
+pub enum GapSource {
+    Files,
+    Processes,
+    Network,
+    Terminal,
+    Keeper,
+}
+
+/// `recorder.gap`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Gap {
+    /// Of which channel.
+    pub source: GapSource,
+    /// Why and what may be missing, in words.
+    pub reason: String,
+    /// From here …
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub from: Option<Timestamp>,
+    /// … to here.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub until: Option<Timestamp>,
+    /// The process that it is about.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub process: Option<ProcessRef>,
+}
