@@ -1,1 +1,5 @@
-//! 
+//! The controlled workspace: base checkout, view, observer, guard, content, diff and output gate.
+
+pub mod access;
+
+pub use access::AccessSink;
