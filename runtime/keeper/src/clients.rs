@@ -1,0 +1,260 @@
+//! Those who are attached to the session: each gets the output, each may send input, signals and a stop.
+
+use std::collections::VecDeque;
+use std::fs;
+use std::io;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{Receiver, Sender, SyncSender, TrySendError, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::frame::Frame;
+
+/// Output that a client gets when it attaches late, in bytes.
+pub const SCROLLBACK_BYTES: usize = 64 << 10;
+
+/// Frames that wait for one client.
+const QUEUE_FRAMES: usize = 256;
+
+/// A client that takes nothing for this long is let go; until then the session waits for it, as for a pipe.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Clients at one time.
+pub const MAX_CLIENTS: usize = 32;
+
+/// The attached clients of one session.
+#[derive(Clone)]
+pub struct Clients {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    path: PathBuf,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    clients: Vec<Client>,
+    next: u64,
+    recent: VecDeque<u8>,
+    ended: Option<Frame>,
+}
+
+struct Client {
+    number: u64,
+    queue: SyncSender<Frame>,
+    writer: thread::JoinHandle<()>,
+}
+
+impl Clients {
+    /// Listens at `path` (mode 0600) and hands what clients send to `requests`.
+    ///
+    /// # Errors
+    /// If the socket can't be made.
+    pub fn listen(path: &Path, requests: Sender<Frame>) -> io::Result<Self> {
+        let listener = UnixListener::bind(path)?;
+        fs::set_permissions(path, fs::Permissions::from_mode(0o600))?;
+        let clients = Self {
+            shared: Arc::new(Shared {
+                path: path.to_owned(),
+                state: Mutex::default(),
+            }),
+        };
+        let accepting = clients.clone();
+        // Ends with the process: accept has no other end, and the keeper outlives its clients.
+        thread::Builder::new()
+            .name("attach".into())
+            .spawn(move || {
+                for stream in listener.incoming() {
+                    match stream {
+                        Ok(stream) => {
+                            if let Err(error) = accepting.admit(stream, &requests) {
+                                tracing::warn!(%error, "a client could not be attached");
+                            }
+                        }
+                        Err(error) => {
+                            tracing::warn!(%error, "no more clients can attach");
+                            return;
+                        }
+                    }
+                }
+            })?;
+        Ok(clients)
+    }
+
+    fn admit(&self, stream: UnixStream, requests: &Sender<Frame>) -> io::Result<()> {
+        let mut state = self.lock();
+        if state.clients.len() >= MAX_CLIENTS {
+            return Err(io::Error::other(format!(
+                "{MAX_CLIENTS} clients are attached already"
+            )));
+        }
+        let (queue, frames) = sync_channel(QUEUE_FRAMES);
+        if !state.recent.is_empty() {
+            let recent = Vec::from_iter(state.recent.iter().copied());
+            let _full = queue.try_send(Frame::Output(recent));
+        }
+        if let Some(ended) = &state.ended {
+            let _full = queue.try_send(ended.clone());
+        }
+        let number = state.next;
+        state.next += 1;
+        let to = stream.try_clone()?;
+        let writer = thread::Builder::new()
+            .name(format!("client-{number}"))
+            .spawn(move || write_frames(to, &frames))?;
+        if state.ended.is_none() {
+            state.clients.push(Client {
+                number,
+                queue,
+                writer,
+            });
+        }
+        drop(state);
+        let requests = requests.clone();
+        let clients = self.clone();
+        thread::Builder::new()
+            .name(format!("reader-{number}"))
+            .spawn(move || {
+                read_frames(stream, &requests);
+                clients.lock().clients.retain(|c| c.number != number);
+            })?;
+        Ok(())
+    }
+
+    /// Sends a frame to everybody. Waits for a client whose queue is full, up to a limit; then lets it go.
+    pub fn send(&self, frame: &Frame) {
+        let queues: Vec<(u64, SyncSender<Frame>)> = {
+            let mut state = self.lock();
+            if let Frame::Output(bytes) | Frame::ErrorOutput(bytes) = frame {
+                state.recent.extend(bytes);
+                let surplus = state.recent.len().saturating_sub(SCROLLBACK_BYTES);
+                state.recent.drain(..surplus);
+            }
+            state
+                .clients
+                .iter()
+                .map(|c| (c.number, c.queue.clone()))
+                .collect()
+        };
+        for (number, queue) in queues {
+            if !send_patiently(&queue, frame.clone()) {
+                tracing::warn!(number, "a client took nothing for too long and was let go");
+                self.lock().clients.retain(|c| c.number != number);
+            }
+        }
+    }
+
+    /// Sends the last frame, waits until it is written, and closes the door.
+    pub fn end(&self, frame: Frame) {
+        self.send(&frame);
+        let clients = {
+            let mut state = self.lock();
+            state.ended = Some(frame);
+            std::mem::take(&mut state.clients)
+        };
+        for client in clients {
+            drop(client.queue);
+            let _panicked = client.writer.join();
+        }
+        let _absent = fs::remove_file(&self.shared.path);
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, State> {
+        self.shared
+            .state
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn send_patiently(queue: &SyncSender<Frame>, mut frame: Frame) -> bool {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        match queue.try_send(frame) {
+            Ok(()) => return true,
+            Err(TrySendError::Disconnected(_)) => return false,
+            Err(TrySendError::Full(back)) => {
+                if Instant::now() >= deadline {
+                    return false;
+                }
+                frame = back;
+                #[expect(
+                    clippy::disallowed_methods,
+                    reason = "std's channel has no send with a time-out"
+                )]
+                thread::sleep(Duration::from_millis(2));
+            }
+        }
+    }
+}
+
+fn write_frames(mut to: UnixStream, frames: &Receiver<Frame>) {
+    let _unsupported = to.set_write_timeout(Some(PATIENCE));
+    for frame in frames {
+        if frame.write(&mut to).is_err() {
+            break;
+        }
+    }
+    // The reader thread of this client ends by this, and the client knows that nothing follows.
+    let _closed = to.shutdown(std::net::Shutdown::Both);
+}
+
+fn read_frames(mut from: UnixStream, requests: &Sender<Frame>) {
+    loop {
+        match Frame::read(&mut from) {
+            Ok(Some(frame)) => {
+                if requests.send(frame).is_err() {
+                    return;
+                }
+            }
+            Ok(None) => return,
+            Err(error) => {
+                tracing::debug!(%error, "a client left");
+                return;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::channel;
+
+    use custody_record::event::Outcome;
+
+    use super::*;
+    use crate::frame::{Ended, StopRequest};
+
+    #[test]
+    fn a_late_client_sees_what_came_before_and_the_end() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("attach.sock");
+        let (sender, requests) = channel();
+        let clients = Clients::listen(&path, sender).unwrap();
+        clients.send(&Frame::Output(b"before".to_vec()));
+        let mut stream = UnixStream::connect(&path).unwrap();
+        assert_eq!(
+            Frame::read(&mut stream).unwrap(),
+            Some(Frame::Output(b"before".to_vec()))
+        );
+        let stop = Frame::Stop(StopRequest {
+            reason: "enough".into(),
+        });
+        stop.write(&mut stream).unwrap();
+        assert_eq!(requests.recv().unwrap(), stop);
+        let ended = Frame::Ended(Ended {
+            outcome: Outcome::Stopped,
+            reason: "enough".into(),
+            exit: None,
+        });
+        clients.end(ended.clone());
+        assert_eq!(Frame::read(&mut stream).unwrap(), Some(ended));
+        assert_eq!(Frame::read(&mut stream).unwrap(), None);
+        assert!(!path.exists());
+    }
+}

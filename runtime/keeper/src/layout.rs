@@ -1,0 +1,125 @@
+//! Where things are on disk: the installation's state directory and the directory of each session in it.
+
+use std::path::{Path, PathBuf};
+
+use custody_model::SessionId;
+
+/// The state directory of one installation.
+#[derive(Clone, Debug)]
+pub struct StateDir(PathBuf);
+
+impl StateDir {
+    /// The directory at `path`; nothing is made.
+    #[must_use]
+    pub fn new(path: impl Into<PathBuf>) -> Self {
+        Self(path.into())
+    }
+
+    /// The directory itself.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+
+    /// The installation's signing key and its public half.
+    #[must_use]
+    pub fn keys(&self) -> PathBuf {
+        self.0.join("keys")
+    }
+
+    /// The bare mirrors.
+    #[must_use]
+    pub fn repositories(&self) -> PathBuf {
+        self.0.join("repositories")
+    }
+
+    /// The shared base checkouts.
+    #[must_use]
+    pub fn bases(&self) -> PathBuf {
+        self.0.join("bases")
+    }
+
+    /// The unpacked images, a directory each.
+    #[must_use]
+    pub fn images(&self) -> PathBuf {
+        self.0.join("images")
+    }
+
+    /// All sessions.
+    #[must_use]
+    pub fn sessions(&self) -> PathBuf {
+        self.0.join("sessions")
+    }
+
+    /// The installation log.
+    #[must_use]
+    pub fn log(&self) -> PathBuf {
+        self.0.join("log")
+    }
+
+    /// One session.
+    #[must_use]
+    pub fn session(&self, id: SessionId) -> SessionDir {
+        SessionDir(self.sessions().join(id.to_string()))
+    }
+}
+
+/// The directory of one session and the names in it.
+#[derive(Clone, Debug)]
+pub struct SessionDir(PathBuf);
+
+impl SessionDir {
+    /// The directory itself.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+
+    /// The [`SessionSpec`].
+    #[must_use]
+    pub fn spec(&self) -> PathBuf {
+        self.0.join("spec.json")
+    }
+
+    /// The policy document, as its admin wrote it.
+    #[must_use]
+    pub fn policy(&self) -> PathBuf {
+        self.0.join("policy.yaml")
+    }
+
+    /// The record: all that is to last.
+    #[must_use]
+    pub fn record(&self) -> PathBuf {
+        self.0.join("record")
+    }
+
+    /// Upper and work directory of the overlay, while the session lives.
+    #[must_use]
+    pub fn workspace(&self) -> PathBuf {
+        self.0.join("workspace")
+    }
+
+    /// Sockets, mount points and the lock of the living keeper.
+    #[must_use]
+    pub fn run(&self) -> PathBuf {
+        self.0.join("run")
+    }
+
+    /// Held (flock) by the keeper as long as it lives.
+    #[must_use]
+    pub fn lock(&self) -> PathBuf {
+        self.run().join("keeper.lock")
+    }
+
+    /// Where clients attach.
+    #[must_use]
+    pub fn attach_socket(&self) -> PathBuf {
+        self.run().join("attach.sock")
+    }
+
+    /// What the keeper says about itself: warnings and errors.
+    #[must_use]
+    pub fn log(&self) -> PathBuf {
+        self.0.join("keeper.log")
+    }
+}

@@ -1,0 +1,360 @@
+//! Where the mediators' notices become events: processes joined, repeats counted, causes named.
+
+mod repeats;
+
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use custody_model::{Actor, Clock, EventId, ImageId, ProcessRef, Timestamp};
+use custody_record::event::{
+    BlobRef, Body, Draft, EgressDenied, ExitStatus, Gap, GapSource, ProcessExecuted, ProcessExited,
+};
+use custody_record::{Sink, SinkError};
+use custody_workspace::AccessSink;
+
+use crate::processes::{Image, Processes};
+use repeats::{Owner, Repeats};
+
+/// The one way into the record of a session for all of its mediators.
+pub struct Recorder {
+    sink: Arc<dyn Sink>,
+    clock: Arc<dyn Clock>,
+    state: Mutex<State>,
+    /// Microseconds since 1970 of the last sign of life of the sandbox.
+    active: AtomicI64,
+    /// Gaps that were recorded: no channel's coverage is complete then.
+    gaps: [AtomicU64; 5],
+}
+
+#[derive(Default)]
+struct State {
+    processes: Processes,
+    repeats: Repeats,
+    /// The event that led to the first process.
+    start: Option<EventId>,
+}
+
+/// An exec, as the seccomp notice and /proc tell it.
+pub struct Exec {
+    /// The calling process.
+    pub pid: u32,
+    /// Its parent, if it still lives.
+    pub parent: Option<u32>,
+    /// The path given to `execve`.
+    pub exe: String,
+    /// The arguments, cut at the limit.
+    pub argv: Vec<String>,
+    /// They were cut.
+    pub argv_cut: bool,
+    /// The working directory.
+    pub cwd: Option<String>,
+    /// The call is about to fail with this errno.
+    pub failed: Option<String>,
+}
+
+impl Recorder {
+    /// A recorder that appends to `sink`.
+    #[must_use]
+    pub fn new(sink: Arc<dyn Sink>, clock: Arc<dyn Clock>) -> Self {
+        let now = clock.now().as_micros();
+        Self {
+            sink,
+            clock,
+            state: Mutex::default(),
+            active: AtomicI64::new(now),
+            gaps: Default::default(),
+        }
+    }
+
+    /// The event that everything in the sandbox follows from.
+    pub fn started_by(&self, event: EventId) {
+        self.lock().start = Some(event);
+    }
+
+    /// When the sandbox gave the last sign of life.
+    #[must_use]
+    pub fn last_active(&self) -> Timestamp {
+        Timestamp::from_micros(self.active.load(Ordering::Relaxed))
+    }
+
+    /// A sign of life that is no event: terminal output.
+    pub fn touch(&self, at: Timestamp) {
+        self.active.store(at.as_micros(), Ordering::Relaxed);
+    }
+
+    /// Whether a gap of this channel was recorded.
+    #[must_use]
+    pub fn has_gap(&self, source: GapSource) -> bool {
+        self.gaps[source as usize].load(Ordering::Relaxed) > 0
+    }
+
+    /// Records an exec that is about to happen and gives the process its new image.
+    ///
+    /// # Errors
+    /// The record can't be written: the exec must not happen.
+    pub fn executed(&self, exec: Exec) -> Result<(), SinkError> {
+        let now = self.clock.now();
+        self.touch(now);
+        let mut state = self.lock();
+        if let Some(parent) = exec.parent {
+            state.processes.forked(parent, exec.pid);
+        }
+        let before = state.processes.image(exec.pid);
+        let actor = Actor::Process(state.processes.reference(exec.pid));
+        let cause = before.map(|i| i.event).or(state.start);
+        let fails = exec.failed.is_some();
+        // A failed call leaves the process as it was, so it must not use up a number that nobody runs.
+        let image = if fails {
+            before.map_or(ImageId(0), |i| i.id)
+        } else {
+            state.processes.next_image()
+        };
+        let body = Body::ProcessExecuted(ProcessExecuted {
+            image,
+            pid: exec.pid,
+            parent: exec.parent,
+            parent_image: before.map(|i| i.id),
+            exe: exec.exe,
+            argv: exec.argv,
+            argv_cut: exec.argv_cut,
+            cwd: exec.cwd,
+            failed: exec.failed,
+        });
+        let event = self.sink.observe(Draft {
+            time: now,
+            actor,
+            cause,
+            body,
+            blobs: Vec::new(),
+        })?;
+        if !fails
+            && let Some(gone) = state
+                .processes
+                .executed(exec.pid, Image { id: image, event })
+        {
+            self.flush_repeats(&mut state, Owner::Image(gone), now)?;
+        }
+        Ok(())
+    }
+
+    /// `child` was forked by `parent`.
+    pub fn forked(&self, parent: u32, child: u32) {
+        self.lock().processes.forked(parent, child);
+    }
+
+    /// A process ended.
+    ///
+    /// # Errors
+    /// The record can't be written.
+    pub fn exited(&self, pid: u32, status: Option<ExitStatus>) -> Result<(), SinkError> {
+        let now = self.clock.now();
+        let mut state = self.lock();
+        let reference = state.processes.reference(pid);
+        let Some((image, gone)) = state.processes.exited(pid) else {
+            return Ok(());
+        };
+        if let Some(gone) = gone {
+            self.flush_repeats(&mut state, Owner::Image(gone), now)?;
+        }
+        let body = Body::ProcessExited(ProcessExited {
+            pid,
+            image: Some(image.id),
+            status,
+        });
+        self.sink.observe(Draft {
+            time: now,
+            actor: Actor::Process(reference),
+            cause: Some(image.event),
+            body,
+            blobs: Vec::new(),
+        })?;
+        Ok(())
+    }
+
+    /// A process tried to reach something outside and was refused.
+    ///
+    /// # Errors
+    /// The record can't be written: the attempt is refused all the same.
+    pub fn egress_denied(&self, pid: Option<u32>, denied: EgressDenied) -> Result<(), SinkError> {
+        let now = self.clock.now();
+        self.touch(now);
+        let state = self.lock();
+        let (actor, cause) = match pid {
+            Some(pid) => self.actor(&state, pid),
+            None => (Actor::Keeper, state.start),
+        };
+        let body = Body::EgressDenied(denied);
+        self.sink.observe(Draft {
+            time: now,
+            actor,
+            cause,
+            body,
+            blobs: Vec::new(),
+        })?;
+        Ok(())
+    }
+
+    /// Something could not be recorded.
+    ///
+    /// # Errors
+    /// The record can't be written.
+    pub fn gap(&self, source: GapSource, reason: String) -> Result<(), SinkError> {
+        self.gaps[source as usize].fetch_add(1, Ordering::Relaxed);
+        let gap = Gap {
+            source,
+            reason,
+            from: None,
+            until: None,
+            process: None,
+        };
+        self.keeper(Body::RecorderGap(gap), Vec::new())?;
+        Ok(())
+    }
+
+    /// Something that the keeper did itself.
+    ///
+    /// # Errors
+    /// The record can't be written.
+    pub fn keeper(&self, body: Body, blobs: Vec<BlobRef>) -> Result<EventId, SinkError> {
+        let cause = self.lock().start;
+        let draft = Draft {
+            time: self.clock.now(),
+            actor: Actor::Keeper,
+            cause,
+            body,
+            blobs,
+        };
+        self.sink.observe(draft)
+    }
+
+    /// Writes the counts of repeats that are still kept, at the end.
+    ///
+    /// # Errors
+    /// The record can't be written.
+    pub fn finish(&self) -> Result<(), SinkError> {
+        let now = self.clock.now();
+        let mut state = self.lock();
+        for owner in state.repeats.owners() {
+            self.flush_repeats(&mut state, owner, now)?;
+        }
+        Ok(())
+    }
+
+    fn flush_repeats(
+        &self,
+        state: &mut State,
+        owner: Owner,
+        time: Timestamp,
+    ) -> Result<(), SinkError> {
+        for repeat in state.repeats.take(owner) {
+            self.sink.observe(Draft {
+                time,
+                actor: Actor::Process(repeat.process),
+                cause: Some(repeat.first),
+                body: Body::FileReopened(repeat.body),
+                blobs: Vec::new(),
+            })?;
+        }
+        Ok(())
+    }
+
+    fn actor(&self, state: &State, pid: u32) -> (Actor, Option<EventId>) {
+        let image = state.processes.image(pid);
+        let reference = ProcessRef {
+            image: image.map(|i| i.id),
+            pid,
+        };
+        (
+            Actor::Process(reference),
+            image.map(|i| i.event).or(state.start),
+        )
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl AccessSink for Recorder {
+    fn access(&self, time: Timestamp, pid: u32, body: Body) -> Result<(), SinkError> {
+        self.touch(time);
+        let mut state = self.lock();
+        if state.processes.image(pid).is_none() {
+            identify(&mut state.processes, pid);
+        }
+        let (actor, cause) = self.actor(&state, pid);
+        let Body::FileOpened(opened) = body else {
+            self.sink.observe(Draft {
+                time,
+                actor,
+                cause,
+                body,
+                blobs: Vec::new(),
+            })?;
+            return Ok(());
+        };
+        let Actor::Process(process) = actor else {
+            return Ok(());
+        };
+        if state.repeats.again(process, &opened) {
+            return Ok(());
+        }
+        // The counts of an older content come before the event of the newer one.
+        let older = state.repeats.forget(process, &opened);
+        if let Some(repeat) = older {
+            self.sink.observe(Draft {
+                time,
+                actor: Actor::Process(process),
+                cause: Some(repeat.first),
+                body: Body::FileReopened(repeat.body),
+                blobs: Vec::new(),
+            })?;
+        }
+        let draft = Draft {
+            time,
+            actor: Actor::Process(process),
+            cause,
+            body: Body::FileOpened(opened.clone()),
+            blobs: Vec::new(),
+        };
+        let first = self.sink.observe(draft)?;
+        state.repeats.first(process, opened, first);
+        Ok(())
+    }
+}
+
+/// Finds out who an unknown pid is: a thread (its group is known), or a child of somebody known. Its fork was told
+/// late or not at all.
+fn identify(processes: &mut Processes, pid: u32) {
+    /// Generations that are looked back.
+    const MAX_GENERATIONS: usize = 16;
+    let mut line = vec![pid];
+    for _ in 0..MAX_GENERATIONS {
+        let Some(&youngest) = line.last() else { return };
+        if processes.image(youngest).is_some() {
+            break;
+        }
+        let Ok(status) = std::fs::read_to_string(format!("/proc/{youngest}/status")) else {
+            return;
+        };
+        let field = |name: &str| -> Option<u32> {
+            status
+                .lines()
+                .find_map(|l| l.strip_prefix(name))?
+                .trim()
+                .parse()
+                .ok()
+        };
+        match (field("Tgid:"), field("PPid:")) {
+            (Some(group), _) if group != youngest => line.push(group),
+            (_, Some(parent)) if parent > 1 => line.push(parent),
+            _ => return,
+        }
+    }
+    for pair in line.windows(2).rev() {
+        processes.forked(pair[1], pair[0]);
+    }
+}
+
+#[cfg(test)]
+mod tests;
