@@ -69,7 +69,9 @@ impl FromStr for Digest {
     fn from_str(text: &str) -> Result<Self, InvalidDigest> {
         let mut bytes = [0; 32];
         match text.strip_prefix("sha256:") {
-            Some(hex) if is_lower_hex(hex) && hex::decode_to_slice(hex, &mut bytes).is_ok() => Ok(Self(bytes)),
+            Some(hex) if is_lower_hex(hex) && hex::decode_to_slice(hex, &mut bytes).is_ok() => {
+                Ok(Self(bytes))
+            }
             _ => Err(InvalidDigest::Digest(text.to_owned())),
         }
     }

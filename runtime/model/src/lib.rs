@@ -2,16 +2,22 @@
 //!
 //! Pure: no files, no sockets, no async runtime, no database. It depends on nothing else of ours.
 
+pub mod action;
 pub mod actor;
 pub mod digest;
+pub mod error;
 pub mod id;
 pub mod limits;
 pub mod path;
+pub mod state;
 pub mod time;
 
+pub use action::{Action, InvalidAction, StartSession};
 pub use actor::{Actor, ImageId, ProcessRef, UserName};
 pub use digest::{Digest, GitOid};
+pub use error::ErrorCode;
 pub use id::{EventId, SessionId};
 pub use limits::Limits;
 pub use path::WorkspacePath;
+pub use state::InvalidTransition;
 pub use time::{Clock, SystemClock, Timestamp};

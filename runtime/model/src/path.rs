@@ -39,8 +39,10 @@ impl WorkspacePath {
     /// # Errors
     /// Absolute, longer than [`MAX_PATH_BYTES`], or with `.`, `..`, an empty component or NUL.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, InvalidPath> {
-        let invalid =
-            |reason| InvalidPath { text: String::from_utf8_lossy(bytes).into_owned(), reason };
+        let invalid = |reason| InvalidPath {
+            text: String::from_utf8_lossy(bytes).into_owned(),
+            reason,
+        };
         if bytes.is_empty() {
             return Ok(Self::root());
         }
@@ -148,21 +150,29 @@ impl FromStr for WorkspacePath {
     type Err = InvalidPath;
 
     fn from_str(text: &str) -> Result<Self, InvalidPath> {
-        let invalid = |reason| InvalidPath { text: text.to_owned(), reason };
+        let invalid = |reason| InvalidPath {
+            text: text.to_owned(),
+            reason,
+        };
         let mut bytes = Vec::with_capacity(text.len());
         let mut rest = text.bytes();
         while let Some(b) = rest.next() {
             if b == b'%' {
                 let pair = [rest.next().unwrap_or(b'?'), rest.next().unwrap_or(b'?')];
                 let mut byte = [0];
-                hex::decode_to_slice(pair, &mut byte).map_err(|_| invalid("% without two hex digits"))?;
+                hex::decode_to_slice(pair, &mut byte)
+                    .map_err(|_| invalid("% without two hex digits"))?;
                 bytes.push(byte[0]);
             } else {
                 bytes.push(b);
             }
         }
         let path = Self::from_bytes(&bytes)?;
-        if path.to_string() == text { Ok(path) } else { Err(invalid("it is not in its one text form")) }
+        if path.to_string() == text {
+            Ok(path)
+        } else {
+            Err(invalid("it is not in its one text form"))
+        }
     }
 }
 

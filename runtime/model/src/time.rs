@@ -11,7 +11,9 @@ pub struct Timestamp(i64);
 
 /// Why a text is not a time.
 #[derive(Debug, thiserror::Error)]
-#[error("{text:?} is not a time: RFC 3339 in UTC with six decimals is wanted, as in 2026-11-23T19:12:00.000000Z")]
+#[error(
+    "{text:?} is not a time: RFC 3339 in UTC with six decimals is wanted, as in 2026-11-23T19:12:00.000000Z"
+)]
 pub struct InvalidTimestamp {
     text: String,
 }
@@ -49,10 +51,16 @@ impl FromStr for Timestamp {
     type Err = InvalidTimestamp;
 
     fn from_str(text: &str) -> Result<Self, InvalidTimestamp> {
-        let invalid = || InvalidTimestamp { text: text.to_owned() };
+        let invalid = || InvalidTimestamp {
+            text: text.to_owned(),
+        };
         let at: jiff::Timestamp = text.parse().map_err(|_| invalid())?;
         let parsed = Self(at.as_microsecond());
-        if parsed.to_string() == text { Ok(parsed) } else { Err(invalid()) }
+        if parsed.to_string() == text {
+            Ok(parsed)
+        } else {
+            Err(invalid())
+        }
     }
 }
 
@@ -91,7 +99,10 @@ pub struct SystemClock;
 
 impl Clock for SystemClock {
     fn now(&self) -> Timestamp {
-        #[expect(clippy::disallowed_methods, reason = "the one place that reads the wall clock")]
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "the one place that reads the wall clock"
+        )]
         let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
         Timestamp(since.map_or(0, |d| i64::try_from(d.as_micros()).unwrap_or(i64::MAX)))
     }
@@ -107,6 +118,10 @@ mod tests {
         assert_eq!(at.to_string(), "2026-11-23T19:12:00.000001Z");
         assert_eq!(at.to_string().parse::<Timestamp>().unwrap(), at);
         assert!("2026-11-23T19:12:00Z".parse::<Timestamp>().is_err());
-        assert!("2026-11-23T20:12:00.000001+01:00".parse::<Timestamp>().is_err());
+        assert!(
+            "2026-11-23T20:12:00.000001+01:00"
+                .parse::<Timestamp>()
+                .is_err()
+        );
     }
 }

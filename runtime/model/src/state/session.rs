@@ -1,0 +1,330 @@
+//! The session: `requested → (awaiting approval) → provisioning → running ⇄ paused → stopping → sealed`, or
+//! `refused`, `failed`, `interrupted`, each with a reason.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::InvalidTransition;
+use crate::{Timestamp, UserName};
+
+/// Why a session stops.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
+pub enum StopReason {
+    /// Its command ended by itself.
+    CommandEnded,
+    /// A person stopped it.
+    Asked {
+        /// Who.
+        by: UserName,
+    },
+    /// It reached a limit, as in `wall_seconds`.
+    Limit {
+        /// Which, as [`crate::Limits`] names it.
+        limit: String,
+    },
+    /// Its record can't be written, so nothing more may happen in it.
+    RecordUnwritable,
+}
+
+/// Where a session stands.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(tag = "state", rename_all = "snake_case", deny_unknown_fields)]
+pub enum SessionState {
+    /// Somebody asked for it; nothing was decided yet.
+    Requested {
+        /// When.
+        at: Timestamp,
+    },
+    /// The policy wants an approval.
+    AwaitingApproval {
+        /// When it was asked for.
+        requested_at: Timestamp,
+        /// Since when it waits.
+        since: Timestamp,
+    },
+    /// It is authorised; workspace and sandbox are being made.
+    Provisioning {
+        /// Since when.
+        since: Timestamp,
+        /// Who approved; empty if the policy wants no approval.
+        approvers: Vec<UserName>,
+    },
+    /// Its command runs.
+    Running {
+        /// Since when, pauses included.
+        started_at: Timestamp,
+        /// Microseconds that it was paused so far.
+        paused_micros: u64,
+    },
+    /// Its sandbox is frozen.
+    Paused {
+        /// When its command started.
+        started_at: Timestamp,
+        /// Microseconds that it was paused before this pause.
+        paused_micros: u64,
+        /// Since when this pause lasts.
+        since: Timestamp,
+        /// Why.
+        reason: String,
+    },
+    /// The process tree is being ended, the workspace compared, the outputs made.
+    Stopping {
+        /// When its command started.
+        started_at: Timestamp,
+        /// Since when.
+        since: Timestamp,
+        /// Why.
+        reason: StopReason,
+    },
+    /// Over, and its record sealed.
+    Sealed {
+        /// When.
+        at: Timestamp,
+        /// Why it stopped.
+        reason: StopReason,
+    },
+    /// The policy or an approver refused it; nothing ran.
+    Refused {
+        /// When.
+        at: Timestamp,
+        /// The rule and the reason, in words.
+        reason: String,
+    },
+    /// It could not be provisioned, started or ended in order.
+    Failed {
+        /// When.
+        at: Timestamp,
+        /// Why.
+        reason: String,
+    },
+    /// Its keeper died; another process closed the record.
+    Interrupted {
+        /// When that was found.
+        at: Timestamp,
+        /// What is known about it.
+        reason: String,
+    },
+}
+
+impl SessionState {
+    /// A new session.
+    #[must_use]
+    pub const fn requested(at: Timestamp) -> Self {
+        Self::Requested { at }
+    }
+
+    /// The stable name of the state.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Requested { .. } => "requested",
+            Self::AwaitingApproval { .. } => "awaiting_approval",
+            Self::Provisioning { .. } => "provisioning",
+            Self::Running { .. } => "running",
+            Self::Paused { .. } => "paused",
+            Self::Stopping { .. } => "stopping",
+            Self::Sealed { .. } => "sealed",
+            Self::Refused { .. } => "refused",
+            Self::Failed { .. } => "failed",
+            Self::Interrupted { .. } => "interrupted",
+        }
+    }
+
+    /// Whether nothing more can happen to it.
+    #[must_use]
+    pub const fn is_final(&self) -> bool {
+        match self {
+            Self::Sealed { .. }
+            | Self::Refused { .. }
+            | Self::Failed { .. }
+            | Self::Interrupted { .. } => true,
+            Self::Requested { .. }
+            | Self::AwaitingApproval { .. }
+            | Self::Provisioning { .. }
+            | Self::Running { .. }
+            | Self::Paused { .. }
+            | Self::Stopping { .. } => false,
+        }
+    }
+
+    const fn cannot(&self, verb: &'static str) -> InvalidTransition {
+        InvalidTransition {
+            machine: "session",
+            from: self.name(),
+            verb,
+        }
+    }
+
+    /// `requested → awaiting_approval`.
+    ///
+    /// # Errors
+    /// From any other state.
+    pub fn await_approval(self, at: Timestamp) -> Result<Self, InvalidTransition> {
+        if let Self::Requested { at: requested_at } = self {
+            Ok(Self::AwaitingApproval {
+                requested_at,
+                since: at,
+            })
+        } else {
+            Err(self.cannot("wait for an approval"))
+        }
+    }
+
+    /// `requested` or `awaiting_approval → refused`.
+    ///
+    /// # Errors
+    /// From any other state.
+    pub fn refuse(self, at: Timestamp, reason: String) -> Result<Self, InvalidTransition> {
+        if matches!(self, Self::Requested { .. } | Self::AwaitingApproval { .. }) {
+            Ok(Self::Refused { at, reason })
+        } else {
+            Err(self.cannot("be refused"))
+        }
+    }
+
+    /// `requested` or `awaiting_approval → provisioning`, once there is a permit.
+    ///
+    /// # Errors
+    /// From any other state; and without approvers when it was waiting for one.
+    pub fn provision(
+        self,
+        at: Timestamp,
+        approvers: Vec<UserName>,
+    ) -> Result<Self, InvalidTransition> {
+        let approved = match &self {
+            Self::Requested { .. } => true,
+            Self::AwaitingApproval { .. } => !approvers.is_empty(),
+            Self::Provisioning { .. }
+            | Self::Running { .. }
+            | Self::Paused { .. }
+            | Self::Stopping { .. }
+            | Self::Sealed { .. }
+            | Self::Refused { .. }
+            | Self::Failed { .. }
+            | Self::Interrupted { .. } => false,
+        };
+        if approved {
+            Ok(Self::Provisioning {
+                since: at,
+                approvers,
+            })
+        } else {
+            Err(self.cannot("be provisioned"))
+        }
+    }
+
+    /// `provisioning → running`.
+    ///
+    /// # Errors
+    /// From any other state.
+    pub fn start(self, at: Timestamp) -> Result<Self, InvalidTransition> {
+        if let Self::Provisioning { .. } = self {
+            Ok(Self::Running {
+                started_at: at,
+                paused_micros: 0,
+            })
+        } else {
+            Err(self.cannot("start"))
+        }
+    }
+
+    /// `running → paused`.
+    ///
+    /// # Errors
+    /// From any other state.
+    pub fn pause(self, at: Timestamp, reason: String) -> Result<Self, InvalidTransition> {
+        if let Self::Running {
+            started_at,
+            paused_micros,
+        } = self
+        {
+            Ok(Self::Paused {
+                started_at,
+                paused_micros,
+                since: at,
+                reason,
+            })
+        } else {
+            Err(self.cannot("be paused"))
+        }
+    }
+
+    /// `paused → running`.
+    ///
+    /// # Errors
+    /// From any other state.
+    pub fn resume(self, at: Timestamp) -> Result<Self, InvalidTransition> {
+        if let Self::Paused {
+            started_at,
+            paused_micros,
+            since,
+            ..
+        } = self
+        {
+            let paused_micros = paused_micros.saturating_add(at.micros_since(since));
+            Ok(Self::Running {
+                started_at,
+                paused_micros,
+            })
+        } else {
+            Err(self.cannot("be resumed"))
+        }
+    }
+
+    /// `running` or `paused → stopping`.
+    ///
+    /// # Errors
+    /// From any other state.
+    pub fn stop(self, at: Timestamp, reason: StopReason) -> Result<Self, InvalidTransition> {
+        if let Self::Running { started_at, .. } | Self::Paused { started_at, .. } = self {
+            Ok(Self::Stopping {
+                started_at,
+                since: at,
+                reason,
+            })
+        } else {
+            Err(self.cannot("be stopped"))
+        }
+    }
+
+    /// `stopping → sealed`, once the seal is on disk.
+    ///
+    /// # Errors
+    /// From any other state.
+    pub fn seal(self, at: Timestamp) -> Result<Self, InvalidTransition> {
+        if let Self::Stopping { reason, .. } = self {
+            Ok(Self::Sealed { at, reason })
+        } else {
+            Err(self.cannot("be sealed"))
+        }
+    }
+
+    /// `provisioning`, `running`, `paused` or `stopping → failed`.
+    ///
+    /// # Errors
+    /// Before it was authorised (it is refused then), and once it is over.
+    pub fn fail(self, at: Timestamp, reason: String) -> Result<Self, InvalidTransition> {
+        if self.is_under_way() {
+            Ok(Self::Failed { at, reason })
+        } else {
+            Err(self.cannot("fail"))
+        }
+    }
+
+    /// `provisioning`, `running`, `paused` or `stopping → interrupted`: its keeper died.
+    ///
+    /// # Errors
+    /// While it has no keeper yet, and once it is over.
+    pub fn interrupt(self, at: Timestamp, reason: String) -> Result<Self, InvalidTransition> {
+        if self.is_under_way() {
+            Ok(Self::Interrupted { at, reason })
+        } else {
+            Err(self.cannot("be interrupted"))
+        }
+    }
+
+    const fn is_under_way(&self) -> bool {
+        !self.is_final() && !matches!(self, Self::Requested { .. } | Self::AwaitingApproval { .. })
+    }
+}
