@@ -1,0 +1,472 @@
+//! One session in one page: what was read, written, run and refused, each with the event that proves it.
+//!
+//! Pure: events go in, in the order of the record, and the summary comes out.
+
+use std::collections::BTreeMap;
+
+use custody_model::{Actor, Digest, EventId, SessionId, Timestamp, UserName, WorkspacePath};
+use custody_record::Event;
+use custody_record::event::{
+    Access, Body, CommitCreated, Coverage, EgressVia, ExitStatus, FileKind, Operation, Outcome,
+    RequestedSession,
+};
+use serde::Serialize;
+
+/// A session in one page. Lists are in the order of their first event.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Summary {
+    /// The session.
+    pub session: SessionId,
+    /// Who asked; absent if it was refused.
+    pub requester: Option<UserName>,
+    /// Who approved.
+    pub approvers: Vec<UserName>,
+    /// The policy's name and the rule that allowed it.
+    pub policy_name: Option<String>,
+    /// Digest of the policy version.
+    pub policy: Digest,
+    /// The rule that allowed (or refused) it.
+    pub rule: Option<String>,
+    /// What was asked for.
+    pub request: Option<RequestedSession>,
+    /// `observed` or `strict`.
+    pub mediation: Option<String>,
+    /// When it was authorised.
+    pub authorized: Option<Moment>,
+    /// When the sandbox existed.
+    pub provisioned: Option<Moment>,
+    /// When the command started.
+    pub started: Option<Moment>,
+    /// When the record was closed; absent while it runs, or if its keeper died and nobody closed it yet.
+    pub closed: Option<Moment>,
+    /// How it ended.
+    pub outcome: Option<Outcome>,
+    /// Why, in words.
+    pub reason: Option<String>,
+    /// How the command ended.
+    pub exit: Option<ExitStatus>,
+    /// Files whose content was opened for reading (without git's own directory).
+    pub read: Vec<Touched>,
+    /// Files that were created, written or truncated (without git's own directory).
+    pub written: Vec<Touched>,
+    /// Files that were removed or renamed away (without git's own directory).
+    pub removed: Vec<Touched>,
+    /// Distinct programs with their arguments.
+    pub executed: Vec<Executed>,
+    /// Refused accesses to files.
+    pub denied: Vec<Denied>,
+    /// Refused attempts to reach something outside.
+    pub egress: Vec<Egress>,
+    /// What a rule forbids and was found in the outputs.
+    pub violations: Vec<Violation>,
+    /// What could not be recorded.
+    pub gaps: Vec<GapSeen>,
+    /// Differences between the workspace and the record; absent if they were not compared.
+    pub differences: Option<u64>,
+    /// The commits of its branch.
+    pub commits: Vec<CommitSeen>,
+    /// Events in the record so far.
+    pub events: u64,
+    /// Coverage of each channel, as the record states it at its end.
+    pub coverage: BTreeMap<String, Coverage>,
+}
+
+/// Which event proves a statement.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct EventRef {
+    /// Its place in the session's log.
+    pub seq: u64,
+    /// Its id.
+    pub id: EventId,
+}
+
+/// When something happened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Moment {
+    /// When.
+    pub time: Timestamp,
+    /// The event that tells it.
+    pub event: EventRef,
+}
+
+/// A commit of the session's branch.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct CommitSeen {
+    /// The commit.
+    #[serde(flatten)]
+    pub commit: CommitCreated,
+    /// The event.
+    pub event: EventRef,
+}
+
+/// A file that was touched.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Touched {
+    /// Which.
+    pub path: WorkspacePath,
+    /// How often, as events tell it.
+    pub count: u64,
+    /// The first event that tells of it.
+    pub event: EventRef,
+}
+
+/// A program that ran.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Executed {
+    /// The arguments.
+    pub argv: Vec<String>,
+    /// How often.
+    pub count: u64,
+    /// The first event that tells of it.
+    pub event: EventRef,
+}
+
+/// A refused access to a file.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Denied {
+    /// Which.
+    pub path: WorkspacePath,
+    /// What was attempted.
+    pub operation: Operation,
+    /// The rule.
+    pub rule: String,
+    /// How often.
+    pub count: u64,
+    /// The program that attempted it first.
+    pub program: Option<String>,
+    /// The first event that tells of it.
+    pub event: EventRef,
+}
+
+/// A refused attempt to reach something outside.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Egress {
+    /// Host or address, with the port.
+    pub target: String,
+    /// By which way.
+    pub via: EgressVia,
+    /// How often.
+    pub count: u64,
+    /// The program that attempted it first.
+    pub program: Option<String>,
+    /// The first event that tells of it.
+    pub event: EventRef,
+}
+
+/// A forbidden path that came into being.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Violation {
+    /// Which.
+    pub path: WorkspacePath,
+    /// The rule.
+    pub rule: String,
+    /// What was found.
+    pub what: String,
+    /// The event.
+    pub event: EventRef,
+}
+
+/// Something that could not be recorded.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct GapSeen {
+    /// Why and what.
+    pub reason: String,
+    /// The event.
+    pub event: EventRef,
+}
+
+/// Builds a summary event by event.
+#[derive(Debug)]
+pub struct Summarizer {
+    summary: Summary,
+    read: BTreeMap<WorkspacePath, usize>,
+    written: BTreeMap<WorkspacePath, usize>,
+    removed: BTreeMap<WorkspacePath, usize>,
+    executed: BTreeMap<Vec<String>, usize>,
+    denied: BTreeMap<(WorkspacePath, String), usize>,
+    egress: BTreeMap<(String, String), usize>,
+    /// Program of each image.
+    programs: BTreeMap<u64, String>,
+}
+
+impl Summarizer {
+    /// Starts with the first event of a record (any will do).
+    #[must_use]
+    pub fn new(session: SessionId, policy: Digest) -> Self {
+        Self {
+            summary: Summary {
+                session,
+                requester: None,
+                approvers: Vec::new(),
+                policy_name: None,
+                policy,
+                rule: None,
+                request: None,
+                mediation: None,
+                authorized: None,
+                provisioned: None,
+                started: None,
+                closed: None,
+                outcome: None,
+                reason: None,
+                exit: None,
+                read: Vec::new(),
+                written: Vec::new(),
+                removed: Vec::new(),
+                executed: Vec::new(),
+                denied: Vec::new(),
+                egress: Vec::new(),
+                violations: Vec::new(),
+                gaps: Vec::new(),
+                differences: None,
+                commits: Vec::new(),
+                events: 0,
+                coverage: BTreeMap::new(),
+            },
+            read: BTreeMap::new(),
+            written: BTreeMap::new(),
+            removed: BTreeMap::new(),
+            executed: BTreeMap::new(),
+            denied: BTreeMap::new(),
+            egress: BTreeMap::new(),
+            programs: BTreeMap::new(),
+        }
+    }
+
+    /// Takes the next event of the record.
+    pub fn add(&mut self, event: &Event) {
+        self.summary.events += 1;
+        let proof = EventRef {
+            seq: event.seq,
+            id: event.id,
+        };
+        let moment = Moment {
+            time: event.time,
+            event: proof,
+        };
+        match &event.body {
+            Body::SessionAuthorized(data) => {
+                self.summary.requester = Some(data.requester.clone());
+                self.summary.approvers.clone_from(&data.approvers);
+                self.summary.policy_name = Some(data.policy_name.clone());
+                self.summary.rule = Some(data.rule.clone());
+                self.summary.request = Some(data.request.clone());
+                self.summary.authorized = Some(moment);
+            }
+            Body::SessionProvisioned(data) => {
+                self.summary.mediation = Some(data.mediation.clone());
+                self.summary.provisioned = Some(moment);
+            }
+            Body::SessionStarted(_) => self.summary.started = Some(moment),
+            Body::SessionClosed(data) => {
+                self.summary.closed = Some(moment);
+                self.summary.outcome = Some(data.outcome);
+                self.summary.reason = Some(data.reason.clone());
+                self.summary.exit = data.exit;
+                self.summary.coverage.clone_from(&data.coverage);
+            }
+            Body::PolicyDecided(data) => {
+                self.summary.rule.get_or_insert_with(|| data.rule.clone());
+            }
+            Body::PolicyViolated(data) => self.summary.violations.push(Violation {
+                path: data.path.clone(),
+                rule: data.rule.clone(),
+                what: data.what.clone(),
+                event: proof,
+            }),
+            Body::ProcessExecuted(data) if data.failed.is_none() => {
+                self.programs
+                    .insert(data.image.0, program(&data.argv, &data.exe));
+                let list = &mut self.summary.executed;
+                match self.executed.get(&data.argv) {
+                    Some(at) => list[*at].count += 1,
+                    None => {
+                        self.executed.insert(data.argv.clone(), list.len());
+                        list.push(Executed {
+                            argv: data.argv.clone(),
+                            count: 1,
+                            event: proof,
+                        });
+                    }
+                }
+            }
+            Body::FileOpened(data) => {
+                let content = data.kind == FileKind::File && data.access == Access::Read;
+                if content && !is_gits(&data.path) {
+                    touch(&mut self.read, &mut self.summary.read, &data.path, 1, proof);
+                }
+            }
+            Body::FileReopened(data) => {
+                if let Some(at) = self.read.get(&data.path) {
+                    self.summary.read[*at].count += data.count;
+                }
+            }
+            Body::FileWritten(data) => {
+                if data.kind != FileKind::Directory && !is_gits(&data.path) {
+                    touch(
+                        &mut self.written,
+                        &mut self.summary.written,
+                        &data.path,
+                        1,
+                        proof,
+                    );
+                }
+            }
+            Body::FileSymlinked(data) if !is_gits(&data.path) => {
+                touch(
+                    &mut self.written,
+                    &mut self.summary.written,
+                    &data.path,
+                    1,
+                    proof,
+                );
+            }
+            Body::FileLinked(data) if !is_gits(&data.path) => {
+                touch(
+                    &mut self.written,
+                    &mut self.summary.written,
+                    &data.path,
+                    1,
+                    proof,
+                );
+            }
+            Body::FileRenamed(data) => {
+                if !is_gits(&data.from) {
+                    touch(
+                        &mut self.removed,
+                        &mut self.summary.removed,
+                        &data.from,
+                        1,
+                        proof,
+                    );
+                }
+                if !is_gits(&data.to) {
+                    touch(
+                        &mut self.written,
+                        &mut self.summary.written,
+                        &data.to,
+                        1,
+                        proof,
+                    );
+                }
+            }
+            Body::FileRemoved(data) => {
+                if data.kind != FileKind::Directory && !is_gits(&data.path) {
+                    touch(
+                        &mut self.removed,
+                        &mut self.summary.removed,
+                        &data.path,
+                        1,
+                        proof,
+                    );
+                }
+            }
+            Body::FileDenied(data) => {
+                let key = (data.path.clone(), format!("{:?}", data.operation));
+                let list = &mut self.summary.denied;
+                match self.denied.get(&key) {
+                    Some(at) => list[*at].count += data.count,
+                    None => {
+                        self.denied.insert(key, list.len());
+                        list.push(Denied {
+                            path: data.path.clone(),
+                            operation: data.operation,
+                            rule: data.rule.clone(),
+                            count: data.count,
+                            program: self.programs.get(&image(&event.actor)).cloned(),
+                            event: proof,
+                        });
+                    }
+                }
+            }
+            Body::EgressDenied(data) => {
+                let host = data.host.as_ref().or(data.address.as_ref());
+                let host = host.map_or("?", String::as_str);
+                let target = match data.port {
+                    Some(port) => format!("{host}:{port}"),
+                    None => host.to_owned(),
+                };
+                let key = (target.clone(), format!("{:?}", data.via));
+                let list = &mut self.summary.egress;
+                match self.egress.get(&key) {
+                    Some(at) => list[*at].count += 1,
+                    None => {
+                        self.egress.insert(key, list.len());
+                        let program = self.programs.get(&image(&event.actor)).cloned();
+                        list.push(Egress {
+                            target,
+                            via: data.via,
+                            count: 1,
+                            program,
+                            event: proof,
+                        });
+                    }
+                }
+            }
+            Body::WorkspaceCompared(data) => {
+                self.summary.differences = Some(data.difference_count);
+            }
+            Body::CommitCreated(data) => self.summary.commits.push(CommitSeen {
+                commit: data.clone(),
+                event: proof,
+            }),
+            Body::RecorderGap(data) => {
+                self.summary.gaps.push(GapSeen {
+                    reason: data.reason.clone(),
+                    event: proof,
+                });
+            }
+            Body::SessionPaused(_)
+            | Body::SessionResumed(_)
+            | Body::ProcessExecuted(_)
+            | Body::ProcessExited(_)
+            | Body::FileSymlinked(_)
+            | Body::FileLinked(_)
+            | Body::AttributesChanged(_)
+            | Body::TerminalRecorded(_) => {}
+        }
+    }
+
+    /// The summary of what was taken.
+    #[must_use]
+    pub fn finish(self) -> Summary {
+        self.summary
+    }
+}
+
+fn touch(
+    index: &mut BTreeMap<WorkspacePath, usize>,
+    list: &mut Vec<Touched>,
+    path: &WorkspacePath,
+    count: u64,
+    event: EventRef,
+) {
+    match index.get(path) {
+        Some(at) => list[*at].count += count,
+        None => {
+            index.insert(path.clone(), list.len());
+            list.push(Touched {
+                path: path.clone(),
+                count,
+                event,
+            });
+        }
+    }
+}
+
+/// Whether it is git's own: of no interest to somebody who asks what an agent read and wrote.
+fn is_gits(path: &WorkspacePath) -> bool {
+    path.as_bytes() == b".git" || path.as_bytes().starts_with(b".git/")
+}
+
+fn image(actor: &Actor) -> u64 {
+    match actor {
+        Actor::Process(process) => process.image.map_or(0, |i| i.0),
+        Actor::User { .. } | Actor::Keeper | Actor::Server => 0,
+    }
+}
+
+fn program(argv: &[String], exe: &str) -> String {
+    let name = argv.first().map_or(exe, String::as_str);
+    name.rsplit('/').next().unwrap_or(name).to_owned()
+}
