@@ -5,6 +5,7 @@
 pub mod attribute;
 pub mod catalogue;
 pub mod history;
+pub mod report;
 pub mod summary;
 
 pub use summary::{Summarizer, Summary};
