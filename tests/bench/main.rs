@@ -1,0 +1,2 @@
+//! Placeholder of the next minute.
+fn main() {}
