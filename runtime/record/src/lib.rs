@@ -2,8 +2,24 @@
 //!
 //! Pure but for the one journal writer and the readers of its directory. It depends on `model` alone.
 
+pub mod blob;
+pub mod canonical;
+mod durable;
 pub mod event;
+pub mod installation;
+pub mod journal;
+pub mod reader;
+pub mod seal;
 pub mod sink;
+pub mod tlog;
 
-pub use event::{Body, Draft, Event};
+pub use blob::{BlobError, Blobs};
+pub use event::{Body, Draft, Event, EventError, EventType};
+pub use installation::{InstallationLog, LogError, LogPosition, SessionHead};
+pub use journal::{
+    Cut, Head, Journal, JournalError, JournalHeader, JournalOptions, Recovered, recover,
+};
+pub use reader::{ReadError, Reader};
+pub use seal::{SealError, Sealed};
 pub use sink::{Recorded, Sink, SinkError};
+pub use tlog::{KeyError, Keys, Verifier};

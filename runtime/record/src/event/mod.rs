@@ -4,6 +4,7 @@
 //! blob that the event names. Envelope version 1. A missing value is an absent member, but `prev`, `cause`
 //! and `on_behalf_of`, which are `null`.
 
+mod codec;
 mod file;
 mod process;
 mod session;
@@ -12,15 +13,18 @@ use custody_model::{Actor, Digest, EventId, SessionId, Timestamp, UserName};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub(crate) use codec::{Encoder, append_gap};
+pub use codec::{EventError, EventType};
 pub use file::{
-    Access, AttributesChanged, FileDenied, FileKind, FileLinked, FileOpened, FileRead, FileRemoved, FileRenamed,
-    FileReopened, FileSymlinked, FileWritten, Operation,
+    Access, AttributesChanged, FileDenied, FileKind, FileLinked, FileOpened, FileRead, FileRemoved,
+    FileRenamed, FileReopened, FileSymlinked, FileWritten, Operation,
 };
 pub use process::{EgressDenied, EgressVia, ExitStatus, ProcessExecuted, ProcessExited, Transport};
 pub use session::{
-    ChangeStatus, ChangedFile, CommitAuthor, CommitCreated, Coverage, Decision, Difference, DifferenceKind, Gap,
-    GapSource, Outcome, PolicyDecided, PolicyViolated, RequestedSession, SessionAuthorized, SessionClosed,
-    SessionPaused, SessionProvisioned, SessionResumed, SessionStarted, TerminalRecorded, WorkspaceCompared,
+    ChangeStatus, ChangedFile, CommitAuthor, CommitCreated, Coverage, Decision, Difference,
+    DifferenceKind, Gap, GapSource, Outcome, PolicyDecided, PolicyViolated, RequestedSession,
+    SessionAuthorized, SessionClosed, SessionPaused, SessionProvisioned, SessionResumed,
+    SessionStarted, TerminalRecorded, WorkspaceCompared,
 };
 
 /// Version of the envelope.
@@ -30,7 +34,7 @@ pub const ENVELOPE_VERSION: u32 = 1;
 pub const MAX_EVENT_BYTES: usize = 65_535;
 
 /// One entry of a record.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Event {
     /// [`ENVELOPE_VERSION`].
@@ -80,7 +84,13 @@ impl Draft {
     /// A draft without cause and blobs.
     #[must_use]
     pub fn new(time: Timestamp, actor: Actor, body: Body) -> Self {
-        Self { time, actor, cause: None, body, blobs: Vec::new() }
+        Self {
+            time,
+            actor,
+            cause: None,
+            body,
+            blobs: Vec::new(),
+        }
     }
 }
 
@@ -101,7 +111,10 @@ pub struct BlobRef {
 /// What happened. Closed: a reader of version 1 knows every type.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "type", content = "data")]
-#[expect(missing_docs, reason = "each variant is documented at the type that it carries")]
+#[expect(
+    missing_docs,
+    reason = "each variant is documented at the type that it carries"
+)]
 pub enum Body {
     #[serde(rename = "session.authorized")]
     SessionAuthorized(SessionAuthorized),

@@ -1,0 +1,230 @@
+//! The installation log: one log whose leaves are the heads of the sessions' logs.
+//!
+//! What no session's log can show by itself, that it was cut or replaced as a whole, shows against this one. Several
+//! keepers append to it, one at a time, under a file lock. Same tiles and checkpoints as a session's log.
+
+use std::fs::{self, File};
+use std::io;
+use std::os::fd::AsRawFd as _;
+use std::path::{Path, PathBuf};
+
+use custody_model::{Digest, SessionId, Timestamp};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::canonical::{self, CanonicalError};
+use crate::durable;
+use crate::tlog::{
+    Checkpoint, CheckpointError, Frontier, Keys, TileWriter, Verifier, entries_of, entry_path,
+    remove_outdated, widths,
+};
+
+/// Why the installation log can't be appended to or read.
+#[derive(Debug, thiserror::Error)]
+pub enum LogError {
+    /// A file or directory.
+    #[error("the installation log in {path} can't be used")]
+    Io {
+        /// Its directory.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// Its head.
+    #[error("the checkpoint of the installation log is not this installation's")]
+    Checkpoint(#[from] CheckpointError),
+    /// Its tiles.
+    #[error("the tiles of the installation log do not give the root of its checkpoint")]
+    Root,
+    /// A bundle.
+    #[error("the bundle {0} of the installation log is damaged")]
+    Bundle(String),
+    /// A leaf.
+    #[error("leaf {0} of the installation log is no session head")]
+    Leaf(u64),
+    /// A head that has no canonical form.
+    #[error("the session head can't be written")]
+    Encode(#[from] CanonicalError),
+}
+
+/// A leaf: the head of a session's log at a moment.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SessionHead {
+    /// Which session.
+    pub session: SessionId,
+    /// Number of its events.
+    pub size: u64,
+    /// RFC 6962 root over them.
+    pub root: Digest,
+    /// When.
+    pub time: Timestamp,
+    /// It is the last head: the record is closed.
+    pub sealed: bool,
+}
+
+/// Where a leaf stands, and the head of the log that has it as its last leaf.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct LogPosition {
+    /// The log.
+    pub origin: String,
+    /// Index of the leaf.
+    pub index: u64,
+    /// Size of the log with it.
+    pub size: u64,
+    /// RFC 6962 root with it.
+    pub root: Digest,
+}
+
+/// The installation log, to append to. Cheap to open; the lock is held during an append alone.
+#[derive(Debug)]
+pub struct InstallationLog {
+    dir: PathBuf,
+    keys: Keys,
+}
+
+impl InstallationLog {
+    /// Opens the log in `dir`, which is made if it is absent.
+    ///
+    /// # Errors
+    /// [`LogError::Io`].
+    pub fn open(dir: &Path, keys: &Keys) -> Result<Self, LogError> {
+        durable::make_dir(dir).map_err(|source| LogError::Io {
+            path: dir.to_owned(),
+            source,
+        })?;
+        Ok(Self {
+            dir: dir.to_owned(),
+            keys: keys.clone(),
+        })
+    }
+
+    /// Appends a session's head, durably, and signs the log's new head. To be called at a session's start, at most
+    /// once a second while its head changes, and at its seal.
+    ///
+    /// # Errors
+    /// [`LogError`]; nothing was appended then that a later append would not replace.
+    pub fn append(&self, head: &SessionHead) -> Result<LogPosition, LogError> {
+        let io = |source| LogError::Io {
+            path: self.dir.clone(),
+            source,
+        };
+        let lock = File::create(self.dir.join(".lock")).map_err(io)?;
+        // SAFETY: flock takes any open descriptor, and this one is open; closing it releases the lock.
+        if unsafe { libc::flock(lock.as_raw_fd(), libc::LOCK_EX) } != 0 {
+            return Err(io(io::Error::last_os_error()));
+        }
+        let origin = self.keys.verifier().log_origin();
+        let path = self.dir.join("checkpoint");
+        let before = match fs::read(&path) {
+            Ok(bytes) => Some(Checkpoint::open(&bytes, &origin, &self.keys.verifier())?),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+            Err(error) => return Err(io(error)),
+        };
+        let index = before.as_ref().map_or(0, |c| c.size);
+        let mut tiles = TileWriter::resume(&self.dir, index).map_err(io)?;
+        if before.is_some_and(|c| c.root != tiles.frontier().root()) {
+            return Err(LogError::Root);
+        }
+        tiles.push(&canonical::to_vec(head)?).map_err(io)?;
+        tiles.finish().map_err(io)?;
+        let position = LogPosition {
+            origin: origin.clone(),
+            index,
+            size: index + 1,
+            root: tiles.frontier().root(),
+        };
+        let checkpoint = Checkpoint {
+            origin,
+            size: position.size,
+            root: position.root,
+        };
+        durable::replace(&path, &checkpoint.sign(&self.keys)).map_err(io)?;
+        remove_outdated(&self.dir, index, position.size);
+        Ok(position)
+    }
+}
+
+/// The installation log as a verifier sees it: every leaf, and the root after any of them.
+#[derive(Debug)]
+pub struct InstallationLeaves {
+    /// The log's head.
+    pub checkpoint: Checkpoint,
+    /// The leaves in order.
+    pub leaves: Vec<SessionHead>,
+    roots: Vec<(u64, Digest)>,
+}
+
+impl InstallationLeaves {
+    /// Reads the whole log and checks its checkpoint, its root and that every leaf is canonical.
+    /// `wanted`: sizes whose roots are kept for [`InstallationLeaves::root_at`].
+    ///
+    /// # Errors
+    /// [`LogError`].
+    pub fn read(dir: &Path, verifier: &Verifier, wanted: &[u64]) -> Result<Self, LogError> {
+        let io = |source| LogError::Io {
+            path: dir.to_owned(),
+            source,
+        };
+        // A keeper may append meanwhile and remove partial tiles of the head that was read: then read again.
+        let mut tries = 0;
+        loop {
+            let bytes = fs::read(dir.join("checkpoint")).map_err(io)?;
+            let checkpoint = Checkpoint::open(&bytes, &verifier.log_origin(), verifier)?;
+            match Self::read_at(dir, checkpoint, wanted) {
+                Err(LogError::Io { source, .. })
+                    if source.kind() == io::ErrorKind::NotFound && tries < 20 =>
+                {
+                    tries += 1;
+                }
+                other => return other,
+            }
+        }
+    }
+
+    fn read_at(dir: &Path, checkpoint: Checkpoint, wanted: &[u64]) -> Result<Self, LogError> {
+        let mut frontier = Frontier::default();
+        let mut leaves = Vec::new();
+        let mut roots = Vec::new();
+        for (index, width) in widths(0, checkpoint.size) {
+            let path = entry_path(index, width);
+            let bundle = fs::read(dir.join(&path)).map_err(|source| LogError::Io {
+                path: dir.to_owned(),
+                source,
+            })?;
+            let (entries, whole) = entries_of(&bundle, width);
+            whole.map_err(|_| LogError::Bundle(path))?;
+            for (_, entry) in entries {
+                let head: SessionHead =
+                    serde_json::from_slice(entry).map_err(|_| LogError::Leaf(frontier.size()))?;
+                if canonical::to_vec(&head)? != entry {
+                    return Err(LogError::Leaf(frontier.size()));
+                }
+                leaves.push(head);
+                frontier.push(crate::tlog::leaf_hash(entry));
+                if wanted.contains(&frontier.size()) {
+                    roots.push((frontier.size(), frontier.root()));
+                }
+            }
+        }
+        if frontier.root() != checkpoint.root {
+            return Err(LogError::Root);
+        }
+        Ok(Self {
+            checkpoint,
+            leaves,
+            roots,
+        })
+    }
+
+    /// The root when the log had `size` leaves, if that size was wanted and reached.
+    #[must_use]
+    pub fn root_at(&self, size: u64) -> Option<Digest> {
+        self.roots
+            .iter()
+            .find(|(at, _)| *at == size)
+            .map(|(_, root)| *root)
+    }
+}

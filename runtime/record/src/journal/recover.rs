@@ -1,0 +1,134 @@
+//! After the death of a keeper: cut the torn tail off and go on appending.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, BufReader, Read as _, Seek as _, SeekFrom};
+use std::path::Path;
+
+use super::frame::{FrameError, FrameReader};
+use super::{JOURNAL_FILE, Journal, JournalError, JournalHeader, JournalOptions, Resume, lock};
+use crate::blob::Blobs;
+use crate::event::{BlobRef, Event, EventType};
+use crate::tlog::leaf_hash;
+
+/// What was cut off a journal: never a whole event that is in its place.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cut {
+    /// Where it began in the journal, in bytes.
+    pub offset: u64,
+    /// How much.
+    pub bytes: u64,
+    /// What was wrong with it, in words.
+    pub reason: String,
+    /// What was cut off, kept: to be named by the `recorder.gap` that tells of it.
+    pub blob: BlobRef,
+}
+
+/// A journal that goes on.
+#[derive(Debug)]
+pub struct Recovered {
+    /// To append to, and to seal.
+    pub journal: Journal,
+    /// What was lost, if the end was torn.
+    pub cut: Option<Cut>,
+    /// The last event that is there.
+    pub last: Option<Event>,
+    /// `session.closed` is there: only [`Journal::seal`] is left to do.
+    pub closed: bool,
+}
+
+/// Opens the journal in `dir` after the death of its writer.
+///
+/// # Errors
+/// [`JournalError::InUse`] if the writer lives, [`JournalError::Sealed`] if nothing is left to do,
+/// [`JournalError::Empty`] if nothing was recorded, and those of the file.
+pub fn recover(dir: &Path, options: JournalOptions) -> Result<Recovered, JournalError> {
+    let io = |source| JournalError::Io {
+        path: dir.to_owned(),
+        source,
+    };
+    let file = OpenOptions::new()
+        .read(true)
+        .append(true)
+        .open(dir.join(JOURNAL_FILE))
+        .map_err(|source| {
+            let sealed = dir.join("checkpoint").exists();
+            match source.kind() {
+                io::ErrorKind::NotFound if sealed => JournalError::Sealed(dir.to_owned()),
+                io::ErrorKind::NotFound => JournalError::Empty(dir.to_owned()),
+                _ => io(source),
+            }
+        })?;
+    lock(&file, dir)?;
+    // Between the open and the lock the living writer may have sealed the record.
+    if !dir.join(JOURNAL_FILE).exists() {
+        return Err(JournalError::Sealed(dir.to_owned()));
+    }
+    let mut reader = FrameReader::new(BufReader::new(file.try_clone().map_err(io)?)).map_err(
+        |error| match error {
+            FrameError::Cut { .. } => JournalError::Empty(dir.to_owned()),
+            other @ (FrameError::Damaged { .. } | FrameError::Io(_)) => other.into(),
+        },
+    )?;
+    let header = match reader.next() {
+        Ok(payload) => payload.and_then(JournalHeader::parse),
+        Err(FrameError::Io(error)) => return Err(io(error)),
+        Err(FrameError::Cut { .. } | FrameError::Damaged { .. }) => None,
+    };
+    let header = header.ok_or_else(|| JournalError::Empty(dir.to_owned()))?;
+
+    let mut resume = Resume::default();
+    let mut last = None;
+    let torn = loop {
+        let payload = match reader.next() {
+            Ok(Some(payload)) => payload,
+            Ok(None) => break None,
+            Err(FrameError::Io(error)) => return Err(io(error)),
+            Err(torn @ (FrameError::Cut { .. } | FrameError::Damaged { .. })) => {
+                break Some(torn.to_string());
+            }
+        };
+        let seq = resume.frontier.size();
+        let event = Event::from_canonical(payload).map_err(|source| JournalError::Event {
+            path: dir.to_owned(),
+            seq,
+            source,
+        })?;
+        let leaf = leaf_hash(payload);
+        resume.frontier.push(leaf);
+        resume.prev = Some(leaf);
+        *resume.counts.entry(event.body.event_type()).or_insert(0) += 1;
+        resume.last = Some(event.body.event_type());
+        last = Some(event);
+    };
+    let cut = match torn {
+        Some(reason) => Some(cut_off(dir, &file, reader.offset(), reason)?),
+        None => None,
+    };
+    let closed = resume.last == Some(EventType::SessionClosed);
+    let journal = Journal::start(dir, header, options, file, resume)?;
+    Ok(Recovered {
+        journal,
+        cut,
+        last,
+        closed,
+    })
+}
+
+fn cut_off(dir: &Path, mut file: &File, offset: u64, reason: String) -> Result<Cut, JournalError> {
+    let io = |source| JournalError::Io {
+        path: dir.to_owned(),
+        source,
+    };
+    let bytes = file.metadata().map_err(io)?.len().saturating_sub(offset);
+    file.seek(SeekFrom::Start(offset)).map_err(io)?;
+    let blob =
+        Blobs::open(dir).put_reader("cut", "application/octet-stream", &mut file.take(bytes))?;
+    file.set_len(offset).map_err(io)?;
+    file.sync_all().map_err(io)?;
+    Ok(Cut {
+        offset,
+        bytes,
+        reason,
+        blob,
+    })
+}

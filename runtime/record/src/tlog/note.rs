@@ -1,0 +1,164 @@
+//! Signed notes: C2SP signed-note v1.0.0.
+//!
+//! A text that ends in a newline, an empty line, and signature lines `— <key name> <base64(key hash ‖ signature)>`.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+
+use super::key::{Keys, Verifier};
+
+/// Longest note that is read, in bytes.
+pub const MAX_NOTE_BYTES: usize = 64 * 1024;
+
+/// Most signature lines that are read.
+pub const MAX_SIGNATURES: usize = 64;
+
+/// Why bytes are not a signed note, or not one of this key.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum NoteError {
+    /// Longer than [`MAX_NOTE_BYTES`], or more than [`MAX_SIGNATURES`].
+    #[error("the note is too long")]
+    TooLong,
+    /// Not UTF-8, control characters, no empty line, no signature line, or one that is not well formed.
+    #[error("the note is malformed: {0}")]
+    Malformed(&'static str),
+    /// No line of that key.
+    #[error("no signature of the key {0} is in the note")]
+    UnknownKey(String),
+    /// A line of that key, but the signature is not its.
+    #[error("the signature of the key {0} does not fit the note")]
+    BadSignature(String),
+}
+
+/// One signature line.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NoteSignature {
+    /// The key's name.
+    pub name: String,
+    /// The key's hash: the first four bytes of SHA-256 over name, newline, algorithm and public key.
+    pub hash: [u8; 4],
+    /// The signature.
+    pub signature: Vec<u8>,
+}
+
+/// A parsed note. Nothing in it is believed before [`Note::verify`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Note {
+    text: String,
+    signatures: Vec<NoteSignature>,
+}
+
+impl Note {
+    /// Signs a text, which must end in a newline, as the key `name` of these keys.
+    pub(crate) fn sign(text: &str, keys: &Keys, name: &str) -> Self {
+        let verifier = keys.verifier().named(name);
+        let signature = NoteSignature {
+            name: name.to_owned(),
+            hash: verifier.hash(),
+            signature: keys.sign(text.as_bytes()).to_vec(),
+        };
+        Self {
+            text: text.to_owned(),
+            signatures: vec![signature],
+        }
+    }
+
+    /// Parses a note.
+    ///
+    /// # Errors
+    /// [`NoteError::TooLong`], [`NoteError::Malformed`].
+    pub fn parse(bytes: &[u8]) -> Result<Self, NoteError> {
+        if bytes.len() > MAX_NOTE_BYTES {
+            return Err(NoteError::TooLong);
+        }
+        let all = str::from_utf8(bytes).map_err(|_| NoteError::Malformed("not UTF-8"))?;
+        if all.bytes().any(|b| b < 0x20 && b != b'\n') {
+            return Err(NoteError::Malformed("a control character"));
+        }
+        let (text, lines) = all
+            .rsplit_once("\n\n")
+            .ok_or(NoteError::Malformed("no empty line"))?;
+        let lines = lines
+            .strip_suffix('\n')
+            .ok_or(NoteError::Malformed("no newline at the end"))?;
+        let mut signatures = Vec::new();
+        for line in lines.split('\n') {
+            if signatures.len() == MAX_SIGNATURES {
+                return Err(NoteError::TooLong);
+            }
+            signatures.push(parse_line(line).ok_or(NoteError::Malformed("a signature line"))?);
+        }
+        Ok(Self {
+            text: format!("{text}\n"),
+            signatures,
+        })
+    }
+
+    /// The text, with its last newline.
+    #[must_use]
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// The signature lines.
+    #[must_use]
+    pub fn signatures(&self) -> &[NoteSignature] {
+        &self.signatures
+    }
+
+    /// Whether the key signed the text.
+    ///
+    /// # Errors
+    /// [`NoteError::UnknownKey`], [`NoteError::BadSignature`].
+    pub fn verify(&self, verifier: &Verifier) -> Result<&str, NoteError> {
+        let mut known = false;
+        for line in &self.signatures {
+            if line.name == verifier.name() && line.hash == verifier.hash() {
+                known = true;
+                if verifier.verify(self.text.as_bytes(), &line.signature) {
+                    return Ok(&self.text);
+                }
+            }
+        }
+        let key = verifier.id();
+        Err(if known {
+            NoteError::BadSignature(key)
+        } else {
+            NoteError::UnknownKey(key)
+        })
+    }
+
+    /// The bytes.
+    #[must_use]
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let mut out = format!("{}\n", self.text);
+        for line in &self.signatures {
+            let mut raw = line.hash.to_vec();
+            raw.extend_from_slice(&line.signature);
+            out.push_str(&format!(
+                "\u{2014} {} {}\n",
+                line.name,
+                STANDARD.encode(raw)
+            ));
+        }
+        out.into_bytes()
+    }
+}
+
+fn parse_line(line: &str) -> Option<NoteSignature> {
+    let (name, base64) = line.strip_prefix("\u{2014} ")?.split_once(' ')?;
+    let raw = STANDARD.decode(base64).ok()?;
+    let (hash, signature) = raw.split_first_chunk::<4>()?;
+    if name.is_empty()
+        || name.contains(char::is_whitespace)
+        || name.contains('+')
+        || signature.is_empty()
+    {
+        return None;
+    }
+    Some(NoteSignature {
+        name: name.to_owned(),
+        hash: *hash,
+        signature: signature.to_vec(),
+    })
+}

@@ -1,0 +1,340 @@
+//! Tiles on disk: C2SP tlog-tiles v0.1.0. Tiles of 256 hashes, bundles of 256 entries, partial ones with their width
+//! in the name.
+
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use custody_model::Digest;
+
+use super::tree::{Frontier, leaf_hash, root_of};
+use crate::durable;
+use crate::event::MAX_EVENT_BYTES;
+
+/// Hashes of a full tile, and entries of a full bundle.
+pub const ENTRIES_PER_BUNDLE: u64 = 256;
+
+/// Above this many files one `syncfs` is cheaper than an fsync of each.
+const SYNC_EACH_LIMIT: u64 = 128;
+
+/// Why a bundle can't be read.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum BundleError {
+    /// It ends inside of an entry.
+    #[error("the bundle ends inside of the entry that begins at byte {0}")]
+    Cut(usize),
+    /// It has another number of entries than its name says.
+    #[error("the bundle has {found} entries, and {wanted} are wanted")]
+    Count {
+        /// In the file.
+        found: usize,
+        /// By its name.
+        wanted: usize,
+    },
+}
+
+/// Tile numbers are written in groups of three digits, all but the last with an `x`.
+fn number(n: u64) -> String {
+    let mut path = format!("{:03}", n % 1000);
+    let mut rest = n / 1000;
+    while rest > 0 {
+        path = format!("x{:03}/{path}", rest % 1000);
+        rest /= 1000;
+    }
+    path
+}
+
+fn with_width(base: String, width: u64) -> String {
+    if width == ENTRIES_PER_BUNDLE {
+        base
+    } else {
+        format!("{base}.p/{width}")
+    }
+}
+
+/// Path of an entry bundle, below the log's directory.
+pub(crate) fn entry_path(index: u64, width: u64) -> String {
+    with_width(format!("tile/entries/{}", number(index)), width)
+}
+
+/// Path of a hash tile, below the log's directory.
+pub(crate) fn hash_path(level: u32, index: u64, width: u64) -> String {
+    with_width(format!("tile/{level}/{}", number(index)), width)
+}
+
+/// The tiles of one level in a log of `size` entries, as `(index, width)`.
+pub(crate) fn widths(level: u32, size: u64) -> impl Iterator<Item = (u64, u64)> {
+    let nodes = size.checked_shr(8 * level).unwrap_or(0);
+    let full = (0..nodes / ENTRIES_PER_BUNDLE).map(|i| (i, ENTRIES_PER_BUNDLE));
+    let partial =
+        Some((nodes / ENTRIES_PER_BUNDLE, nodes % ENTRIES_PER_BUNDLE)).filter(|(_, w)| *w > 0);
+    full.chain(partial)
+}
+
+/// The entries of a bundle with the offset of each.
+///
+/// # Errors
+/// [`BundleError`], with everything that could be read before it.
+pub(crate) fn entries_of(
+    bundle: &[u8],
+    width: u64,
+) -> (Vec<(usize, &[u8])>, Result<(), BundleError>) {
+    let mut entries = Vec::new();
+    let mut at = 0;
+    while at < bundle.len() {
+        let rest = &bundle[at..];
+        let entry = rest
+            .split_first_chunk::<2>()
+            .and_then(|(len, rest)| rest.get(..usize::from(u16::from_be_bytes(*len))));
+        let Some(entry) = entry else {
+            return (entries, Err(BundleError::Cut(at)));
+        };
+        entries.push((at, entry));
+        at += 2 + entry.len();
+    }
+    let wanted = usize::try_from(width).unwrap_or(usize::MAX);
+    let count = entries.len();
+    let result = if count == wanted {
+        Ok(())
+    } else {
+        Err(BundleError::Count {
+            found: count,
+            wanted,
+        })
+    };
+    (entries, result)
+}
+
+/// Appends to a log on disk. Full tiles are written as they fill; [`TileWriter::finish`] writes the partial ones.
+#[derive(Debug)]
+pub(crate) struct TileWriter {
+    dir: PathBuf,
+    frontier: Frontier,
+    bundle: Vec<u8>,
+    /// Per level: the hashes of the tile that is not full.
+    levels: Vec<Vec<Digest>>,
+    sync_each: bool,
+}
+
+impl TileWriter {
+    /// A new log in `dir` that will have about `expected` entries.
+    pub(crate) fn new(dir: &Path, expected: u64) -> Self {
+        Self {
+            dir: dir.to_owned(),
+            frontier: Frontier::default(),
+            bundle: Vec::new(),
+            levels: Vec::new(),
+            sync_each: expected / ENTRIES_PER_BUNDLE * 2 < SYNC_EACH_LIMIT,
+        }
+    }
+
+    /// Goes on with a log of `size` entries.
+    pub(crate) fn resume(dir: &Path, size: u64) -> io::Result<Self> {
+        let mut writer = Self::new(dir, 0);
+        let mut level = 0;
+        while size.checked_shr(8 * level).unwrap_or(0) > 0 {
+            let nodes = size >> (8 * level);
+            let (index, width) = (nodes / ENTRIES_PER_BUNDLE, nodes % ENTRIES_PER_BUNDLE);
+            let mut hashes = Vec::new();
+            if width > 0 {
+                let bytes = fs::read(dir.join(hash_path(level, index, width)))?;
+                let (chunks, rest) = bytes.as_chunks::<32>();
+                if !rest.is_empty() || chunks.len() as u64 != width {
+                    return Err(io::Error::new(
+                        io::ErrorKind::InvalidData,
+                        "a hash tile has the wrong length",
+                    ));
+                }
+                hashes.extend(chunks.iter().copied().map(Digest::from_bytes));
+            }
+            writer.levels.push(hashes);
+            level += 1;
+        }
+        let (index, width) = (size / ENTRIES_PER_BUNDLE, size % ENTRIES_PER_BUNDLE);
+        if width > 0 {
+            writer.bundle = fs::read(dir.join(entry_path(index, width)))?;
+        }
+        writer.frontier = Frontier::from_tiles(size, &writer.levels);
+        Ok(writer)
+    }
+
+    pub(crate) fn frontier(&self) -> &Frontier {
+        &self.frontier
+    }
+
+    /// Appends an entry of at most 65,535 bytes and returns its leaf hash.
+    pub(crate) fn push(&mut self, entry: &[u8]) -> io::Result<Digest> {
+        debug_assert!(entry.len() <= MAX_EVENT_BYTES);
+        let length = u16::try_from(entry.len())
+            .map_err(|e| io::Error::new(io::ErrorKind::InvalidInput, e))?;
+        let leaf = leaf_hash(entry);
+        self.bundle.extend_from_slice(&length.to_be_bytes());
+        self.bundle.extend_from_slice(entry);
+        self.frontier.push(leaf);
+        if self.frontier.size().is_multiple_of(ENTRIES_PER_BUNDLE) {
+            let index = self.frontier.size() / ENTRIES_PER_BUNDLE - 1;
+            let bundle = std::mem::take(&mut self.bundle);
+            self.write(&entry_path(index, ENTRIES_PER_BUNDLE), &bundle)?;
+        }
+        self.push_hash(0, leaf)?;
+        Ok(leaf)
+    }
+
+    fn push_hash(&mut self, level: u32, hash: Digest) -> io::Result<()> {
+        let slot = level as usize;
+        if self.levels.len() <= slot {
+            self.levels.push(Vec::new());
+        }
+        self.levels[slot].push(hash);
+        if self.levels[slot].len() as u64 == ENTRIES_PER_BUNDLE {
+            let hashes = std::mem::take(&mut self.levels[slot]);
+            let index = (self.frontier.size() >> (8 * (level + 1))) - 1;
+            self.write_hashes(level, index, &hashes)?;
+            self.push_hash(level + 1, root_of(&hashes))?;
+        }
+        Ok(())
+    }
+
+    fn write_hashes(&self, level: u32, index: u64, hashes: &[Digest]) -> io::Result<()> {
+        let bytes: Vec<u8> = hashes.iter().flat_map(|h| *h.as_bytes()).collect();
+        self.write(&hash_path(level, index, hashes.len() as u64), &bytes)
+    }
+
+    fn write(&self, path: &str, bytes: &[u8]) -> io::Result<()> {
+        let path = self.dir.join(path);
+        let dir = path.parent().unwrap_or(&self.dir);
+        if self.sync_each {
+            durable::make_dir(dir)?;
+            durable::replace(&path, bytes)
+        } else {
+            fs::create_dir_all(dir)?;
+            fs::write(&path, bytes)
+        }
+    }
+
+    /// Writes the partial tiles and makes everything durable.
+    pub(crate) fn finish(&self) -> io::Result<()> {
+        let size = self.frontier.size();
+        if !self.bundle.is_empty() {
+            self.write(
+                &entry_path(size / ENTRIES_PER_BUNDLE, size % ENTRIES_PER_BUNDLE),
+                &self.bundle,
+            )?;
+        }
+        for (level, hashes) in (0..).zip(&self.levels) {
+            if !hashes.is_empty() {
+                self.write_hashes(level, size >> (8 * (level + 1)), hashes)?;
+            }
+        }
+        if self.sync_each {
+            Ok(())
+        } else {
+            sync_file_system(&self.dir)
+        }
+    }
+}
+
+fn sync_file_system(dir: &Path) -> io::Result<()> {
+    use std::os::fd::AsRawFd as _;
+    let dir = File::open(dir)?;
+    // SAFETY: the descriptor is open for as long as the call lasts.
+    if unsafe { libc::syncfs(dir.as_raw_fd()) } == 0 {
+        Ok(())
+    } else {
+        Err(io::Error::last_os_error())
+    }
+}
+
+/// Removes the partial tiles of `old` that are not those of `new`, the log's durable size. What can't be removed does no
+/// harm: nobody reads it.
+pub(crate) fn remove_outdated(dir: &Path, old: u64, new: u64) {
+    let partials = |size: u64| {
+        let bundle = (size % ENTRIES_PER_BUNDLE > 0)
+            .then(|| entry_path(size / ENTRIES_PER_BUNDLE, size % ENTRIES_PER_BUNDLE));
+        let hashes = (0..8).filter_map(move |level| {
+            let nodes = size >> (8 * level);
+            let (index, width) = (nodes / ENTRIES_PER_BUNDLE, nodes % ENTRIES_PER_BUNDLE);
+            (width > 0).then(|| hash_path(level, index, width))
+        });
+        bundle.into_iter().chain(hashes).collect::<Vec<_>>()
+    };
+    let keep = partials(new);
+    for path in partials(old).iter().filter(|p| !keep.contains(p)) {
+        let path = dir.join(path);
+        let removed = fs::remove_file(&path);
+        if removed.is_ok()
+            && let Some(dir) = path.parent()
+        {
+            // Only succeeds when it was the last width of a tile that is full now.
+            drop(fs::remove_dir(dir));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_are_those_of_the_specification() {
+        assert_eq!(entry_path(1_234_067, 256), "tile/entries/x001/x234/067");
+        assert_eq!(hash_path(0, 5, 12), "tile/0/005.p/12");
+        assert_eq!(hash_path(2, 1000, 256), "tile/2/x001/000");
+    }
+
+    #[test]
+    fn a_log_that_is_resumed_after_every_entry_is_the_same_log() {
+        let (one, many) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let mut straight = TileWriter::new(one.path(), 600);
+        for i in 0..600_u32 {
+            let entry = i.to_string();
+            straight.push(entry.as_bytes()).unwrap();
+            if !(20..500).contains(&i) {
+                let mut resumed = TileWriter::resume(many.path(), u64::from(i.min(20))).unwrap();
+                resumed = if i < 20 {
+                    resumed
+                } else {
+                    TileWriter::resume(many.path(), u64::from(i)).unwrap()
+                };
+                resumed.push(entry.as_bytes()).unwrap();
+                resumed.finish().unwrap();
+                assert_eq!(resumed.frontier(), straight.frontier(), "after {i}");
+                remove_outdated(many.path(), u64::from(i), u64::from(i) + 1);
+            } else if i == 20 {
+                let mut resumed = TileWriter::resume(many.path(), 20).unwrap();
+                for i in 20..500_u32 {
+                    resumed.push(i.to_string().as_bytes()).unwrap();
+                }
+                resumed.finish().unwrap();
+            }
+        }
+        straight.finish().unwrap();
+        let files = |dir: &Path| -> Vec<PathBuf> {
+            let mut found: Vec<_> = (0..3)
+                .flat_map(|level| widths(level, 600).map(move |(i, w)| hash_path(level, i, w)))
+                .chain(widths(0, 600).map(|(i, w)| entry_path(i, w)))
+                .map(PathBuf::from)
+                .collect();
+            found.retain(|p| dir.join(p).exists());
+            found
+        };
+        assert_eq!(files(one.path()).len(), 7);
+        for path in files(one.path()) {
+            assert_eq!(
+                fs::read(one.path().join(&path)).unwrap(),
+                fs::read(many.path().join(&path)).unwrap()
+            );
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn no_bytes_make_the_bundle_reader_panic(bytes: Vec<u8>, width in 0_u64..300) {
+            let (entries, result) = entries_of(&bytes, width);
+            if result.is_ok() {
+                let read: usize = entries.iter().map(|(_, e)| e.len() + 2).sum();
+                proptest::prop_assert_eq!(read, bytes.len());
+            }
+        }
+    }
+}
