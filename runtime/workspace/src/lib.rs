@@ -1,6 +1,18 @@
 //! The controlled workspace: base checkout, view, observer, guard, content, diff and output gate.
 
 pub mod access;
+pub mod base;
+pub mod checkout;
 pub mod content;
+pub mod gate;
+pub mod git;
+pub mod mirror;
+pub mod observe;
+pub mod outputs;
+pub mod overlay;
+pub mod view;
+mod lock;
+mod mount;
+mod worktree;
 
 pub use access::AccessSink;

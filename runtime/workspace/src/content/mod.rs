@@ -19,7 +19,7 @@ use nix::sys::stat::FileStat;
 
 pub use hash::{GitHash, Hashed, MAX_HASHED_BYTES, MAX_OPEN_HASHED_BYTES, Stamp, hash_file};
 pub use open::{open_beneath, path_beneath, reopen_for_reading};
-pub(crate) use versions::{Entry, Version};
+pub(crate) use versions::{Entry, Version, rebased};
 
 /// A file of the base commit, as its manifest tells it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -342,6 +342,19 @@ impl Contents {
             .filter(|p| *p != directory && p.starts_with(directory))
             .cloned()
             .collect()
+    }
+
+    /// What is known of a path.
+    pub(crate) fn entry(&self, path: &WorkspacePath) -> Option<Entry> {
+        self.lock().get(path).cloned()
+    }
+
+    /// Undoes what a look at the file system taught, because it came too early.
+    pub(crate) fn restore(&self, path: &WorkspacePath, entry: Option<Entry>) {
+        match entry {
+            Some(entry) => self.lock().insert(path.clone(), entry),
+            None => self.lock().remove(path),
+        };
     }
 
     /// Everything that events tell of, with what they tell.
