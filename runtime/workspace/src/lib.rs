@@ -3,9 +3,11 @@
 pub mod access;
 pub mod base;
 pub mod checkout;
+pub mod compare;
 pub mod content;
 pub mod gate;
 pub mod git;
+pub mod guard;
 pub mod mirror;
 pub mod observe;
 pub mod outputs;

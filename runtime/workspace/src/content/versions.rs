@@ -144,6 +144,14 @@ impl Entry {
         }
     }
 
+    /// Whether it came to be in the session (and not in the checkout).
+    pub(crate) fn is_of_session(&self) -> bool {
+        match self {
+            Self::Written(_) | Self::Directory | Self::Symlink(_) | Self::Other => true,
+            Self::Base(_) | Self::Seen(_) | Self::Unseen | Self::BaseSymlink(_) => false,
+        }
+    }
+
     /// Whether a change of its content without an event is news.
     pub(super) fn is_recorded(&self) -> bool {
         match self {

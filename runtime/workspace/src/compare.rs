@@ -1,0 +1,283 @@
+//! The workspace against the record, after the sandbox ended: the upper layer of the overlay is walked, and each
+//! entry must be what the last event on its path tells.
+//!
+//! It needs the mounted overlay, for one view of both layers: after a keeper's crash the caller mounts the same layers
+//! again (a dead keeper leaves no mount), builds [`Contents`] from the same base and replays the record into it.
+//! Nothing else may change the workspace meanwhile.
+
+use std::collections::HashSet;
+use std::ffi::{CStr, CString};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+
+use custody_model::{Digest, WorkspacePath};
+use custody_record::event::{Difference, DifferenceKind, FileKind, FileRead, WorkspaceCompared};
+use nix::dir::Dir;
+use nix::errno::Errno;
+use nix::fcntl::{OFlag, readlinkat};
+use nix::sys::stat::{FileStat, fstat};
+
+use crate::content::{
+    Contents, Entry, hash_file, open_beneath, path_beneath, reopen_for_reading,
+};
+
+/// Differences that are named; the rest is counted.
+pub const MAX_DIFFERENCES: usize = 200;
+
+/// Why the workspace could not be compared.
+#[derive(Debug, thiserror::Error)]
+#[error("{path} can't be compared with the record")]
+pub struct CompareError {
+    path: WorkspacePath,
+    #[source]
+    source: Errno,
+}
+
+/// Compares `upper`, the root of the upper layer (opened for reading), with what events tell.
+///
+/// Every file of the upper layer is hashed again, whatever its times say: a write through a mapping need not change
+/// them.
+///
+/// # Errors
+/// A directory or a file can't be read.
+pub fn compare(
+    upper: BorrowedFd<'_>,
+    contents: &Contents,
+) -> Result<WorkspaceCompared, CompareError> {
+    let mut comparison = Comparison {
+        upper,
+        contents,
+        entries: 0,
+        found: HashSet::new(),
+        hidden: HashSet::new(),
+        differences: Vec::new(),
+        count: 0,
+    };
+    comparison.layer()?;
+    comparison.missing();
+    comparison.differences.sort_by(|a, b| a.path.cmp(&b.path));
+    comparison.differences.truncate(MAX_DIFFERENCES);
+    Ok(WorkspaceCompared {
+        entries: comparison.entries,
+        differences: comparison.differences,
+        difference_count: comparison.count,
+    })
+}
+
+struct Comparison<'a> {
+    upper: BorrowedFd<'a>,
+    contents: &'a Contents,
+    entries: u64,
+    /// What stands in the workspace, as far as it was looked at.
+    found: HashSet<WorkspacePath>,
+    /// Where the upper layer hides what the base has: whiteouts and opaque directories.
+    hidden: HashSet<WorkspacePath>,
+    differences: Vec<Difference>,
+    count: u64,
+}
+
+impl Comparison<'_> {
+    /// Walks what the session changed.
+    fn layer(&mut self) -> Result<(), CompareError> {
+        let mut open = vec![WorkspacePath::root()];
+        while let Some(directory) = open.pop() {
+            for path in list(self.upper, &directory)? {
+                let failed = |source| CompareError { path: path.clone(), source };
+                let upper = path_beneath(self.upper, &path).map_err(failed)?;
+                let stat = fstat(upper.as_fd()).map_err(failed)?;
+                self.entries += 1;
+                if is_whiteout(upper.as_fd(), &stat).map_err(failed)? {
+                    self.hidden.insert(path);
+                } else if kind_of(&stat) == libc::S_IFDIR {
+                    self.directory(&path, upper.as_fd())?;
+                    open.push(path);
+                } else {
+                    self.entry(&path, &stat)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn directory(
+        &mut self,
+        path: &WorkspacePath,
+        upper: BorrowedFd<'_>,
+    ) -> Result<(), CompareError> {
+        let failed = |source| CompareError { path: path.clone(), source };
+        let redirected = overlay_attribute(upper, c"trusted.overlay.redirect").map_err(failed)?;
+        let copied = overlay_attribute(upper, c"trusted.overlay.origin").map_err(failed)?;
+        let opaque = overlay_attribute(upper, c"trusted.overlay.opaque").map_err(failed)?;
+        if opaque.is_some_and(|value| value == b"y") {
+            self.hidden.insert(path.clone());
+        }
+        match self.contents.kind(path) {
+            Some(FileKind::Directory) => {}
+            Some(FileKind::File | FileKind::Symlink | FileKind::Other) => {
+                self.differs(path, DifferenceKind::Differs, None);
+            }
+            // A directory of the base is copied up when something in it changes: no news. One that was renamed is.
+            None if copied.is_some() && redirected.is_none() => {}
+            None => self.differs(path, DifferenceKind::Unrecorded, None),
+        }
+        self.found.insert(path.clone());
+        if redirected.is_some() {
+            // What lies below comes from another place of the base: it is seen through the mount alone.
+            self.view(path)?;
+        }
+        Ok(())
+    }
+
+    /// Walks a directory of the mounted overlay.
+    fn view(&mut self, root: &WorkspacePath) -> Result<(), CompareError> {
+        let mut open = vec![root.clone()];
+        while let Some(directory) = open.pop() {
+            for path in list(self.contents.root(), &directory)? {
+                let failed = |source| CompareError { path: path.clone(), source };
+                let found = path_beneath(self.contents.root(), &path).map_err(failed)?;
+                let stat = fstat(found.as_fd()).map_err(failed)?;
+                self.entries += 1;
+                if kind_of(&stat) == libc::S_IFDIR {
+                    // A directory of the base has no entry of its own: its files tell of it.
+                    self.found.insert(path.clone());
+                    open.push(path);
+                } else {
+                    self.entry(&path, &stat)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Compares what stands at a path, other than a directory.
+    fn entry(&mut self, path: &WorkspacePath, stat: &FileStat) -> Result<(), CompareError> {
+        if !self.found.insert(path.clone()) {
+            return Ok(());
+        }
+        let failed = |source| CompareError { path: path.clone(), source };
+        let entry = self.contents.entry(path);
+        match (kind_of(stat), entry) {
+            (libc::S_IFREG, entry) => {
+                let told = entry.as_ref().and_then(Entry::read);
+                let found = self.hash(path).map_err(failed)?;
+                let digest = found.as_ref().and_then(|f| f.digest);
+                match (entry, told, found) {
+                    (None, _, _) => self.differs(path, DifferenceKind::Unrecorded, digest),
+                    (Some(_), Some(told), Some(found)) if agree(&told, &found) => {}
+                    (Some(_), _, _) => self.differs(path, DifferenceKind::Differs, digest),
+                }
+            }
+            (libc::S_IFLNK, Some(Entry::Symlink(None))) => {}
+            (libc::S_IFLNK, Some(Entry::Symlink(Some(told)) | Entry::BaseSymlink(told))) => {
+                let link = path_beneath(self.contents.root(), path).map_err(failed)?;
+                let target = readlinkat(link, "").map_err(failed)?;
+                if self.contents.format().blob_of(target.as_encoded_bytes()) != told {
+                    self.differs(path, DifferenceKind::Differs, None);
+                }
+            }
+            (libc::S_IFIFO | libc::S_IFSOCK | libc::S_IFCHR | libc::S_IFBLK, Some(Entry::Other)) => {}
+            (_, None) => self.differs(path, DifferenceKind::Unrecorded, None),
+            // Another kind of thing than events tell of.
+            (_, Some(_)) => self.differs(path, DifferenceKind::Differs, None),
+        }
+        Ok(())
+    }
+
+    /// What events tell of must be there.
+    fn missing(&mut self) {
+        let mut expected: Vec<(WorkspacePath, Entry)> = self.contents.entries().into_iter().collect();
+        expected.retain(|(path, entry)| {
+            !self.found.contains(path)
+                && (entry.is_of_session() || ancestors(path).any(|a| self.hidden.contains(&a)))
+        });
+        for (path, _) in expected {
+            if path_beneath(self.contents.root(), &path).is_err() {
+                self.differs(&path, DifferenceKind::Missing, None);
+            }
+        }
+    }
+
+    fn hash(&self, path: &WorkspacePath) -> Result<Option<FileRead>, Errno> {
+        let file = path_beneath(self.contents.root(), path)?;
+        let file = reopen_for_reading(file.as_fd())?;
+        let hashed = hash_file(file.as_fd(), self.contents.format(), self.contents.limits().closed)?;
+        let (digest, git_blob) = hashed.names.unzip();
+        Ok(Some(FileRead { digest, git_blob, size: Some(hashed.size) }))
+    }
+
+    fn differs(&mut self, path: &WorkspacePath, kind: DifferenceKind, found: Option<Digest>) {
+        self.count += 1;
+        self.differences.push(Difference { path: path.clone(), kind, found });
+    }
+}
+
+/// Whether a file has the content that events tell of. What has no digest on either side is too large to be hashed:
+/// its size must do.
+fn agree(told: &FileRead, found: &FileRead) -> bool {
+    match (told.digest, found.digest) {
+        (Some(told), Some(found)) => told == found,
+        (None, Some(_)) => told.git_blob.is_some() && told.git_blob == found.git_blob,
+        (Some(_) | None, None) => told.size.is_some() && told.size == found.size,
+    }
+}
+
+fn kind_of(stat: &FileStat) -> libc::mode_t {
+    stat.st_mode & libc::S_IFMT
+}
+
+/// Overlayfs hides a name of a lower layer by a character device 0/0, or by an empty file with an attribute (Linux
+/// documentation, filesystems/overlayfs, "whiteouts and opaque directories").
+fn is_whiteout(file: BorrowedFd<'_>, stat: &FileStat) -> Result<bool, Errno> {
+    Ok(match kind_of(stat) {
+        libc::S_IFCHR => stat.st_rdev == 0,
+        libc::S_IFREG if stat.st_size == 0 => {
+            overlay_attribute(file, c"trusted.overlay.whiteout")?.is_some()
+        }
+        _ => false,
+    })
+}
+
+/// The first bytes of an attribute of an open file (`O_PATH` will do); `None` if it hasn't got it.
+fn overlay_attribute(file: BorrowedFd<'_>, name: &CStr) -> Result<Option<Vec<u8>>, Errno> {
+    /// Bytes that are looked at; of a longer value only the presence matters.
+    const ROOM: usize = 256;
+    let path = format!("/proc/self/fd/{}", file.as_raw_fd());
+    let path = CString::new(path).map_err(|_| Errno::EINVAL)?;
+    let mut value = vec![0u8; ROOM];
+    // SAFETY: both strings end with NUL; `value` has as many bytes as the call is told.
+    let answer = unsafe {
+        libc::getxattr(path.as_ptr(), name.as_ptr(), value.as_mut_ptr().cast(), value.len())
+    };
+    match Errno::result(answer) {
+        Ok(length) => {
+            value.truncate(usize::try_from(length).unwrap_or(0));
+            Ok(Some(value))
+        }
+        Err(Errno::ENODATA | Errno::EOPNOTSUPP) => Ok(None),
+        Err(Errno::ERANGE) => Ok(Some(value)),
+        Err(errno) => Err(errno),
+    }
+}
+
+/// The path itself and what it lies below.
+fn ancestors(path: &WorkspacePath) -> impl Iterator<Item = WorkspacePath> {
+    std::iter::successors(Some(path.clone()), WorkspacePath::parent)
+}
+
+/// The entries of a directory.
+fn list(
+    root: BorrowedFd<'_>,
+    directory: &WorkspacePath,
+) -> Result<Vec<WorkspacePath>, CompareError> {
+    let failed = |source| CompareError { path: directory.clone(), source };
+    let fd = open_beneath(root, directory, OFlag::O_RDONLY | OFlag::O_DIRECTORY).map_err(failed)?;
+    let mut listing = Dir::from_fd(fd).map_err(failed)?;
+    let mut paths = Vec::new();
+    for entry in listing.iter() {
+        let entry = entry.map_err(failed)?;
+        // `.` and `..` are no components.
+        if let Ok(path) = directory.join(entry.file_name().to_bytes()) {
+            paths.push(path);
+        }
+    }
+    Ok(paths)
+}
