@@ -1,0 +1,468 @@
+//! The control groups of one session: made with its limits, frozen, read, killed, removed.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+use std::os::fd::AsFd;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use custody_model::{Limits, SessionId};
+use custody_sandbox::{SandboxError, Usage};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+
+use super::hierarchy::{Controller, Hierarchies, Home};
+
+/// The period over which processor time is limited, in microseconds.
+const CPU_PERIOD_MICROS: u64 = 100_000;
+/// How long a freeze or the removal of a group may take.
+const SETTLE: Duration = Duration::from_secs(10);
+/// How long to wait before a version 1 group is looked at again: it has nothing to wait on.
+const LOOK_AGAIN: Duration = Duration::from_millis(1);
+
+/// One session's groups. They hold no process until one is written to [`Group::procs`].
+#[derive(Debug)]
+pub(crate) struct Group {
+    homes: BTreeMap<Controller, Home>,
+    unified: Option<PathBuf>,
+    directories: Vec<PathBuf>,
+    refused_limits: BTreeMap<String, String>,
+}
+
+impl Group {
+    /// Makes the groups `<hierarchy>/<parent>/<session>` and sets the limits.
+    ///
+    /// # Errors
+    /// [`SandboxError::Unavailable`] if a limit is wanted that the machine can't enforce; nothing is left then.
+    pub(crate) fn create(
+        hierarchies: &Hierarchies,
+        parent: &str,
+        session: SessionId,
+        limits: &Limits,
+    ) -> Result<Self, SandboxError> {
+        let mut group = Self {
+            homes: BTreeMap::new(),
+            unified: None,
+            directories: Vec::new(),
+            refused_limits: BTreeMap::new(),
+        };
+        let made = group.make(hierarchies, parent, session, limits);
+        match made {
+            Ok(()) => Ok(group),
+            Err(error) => {
+                // The first error is the one to tell.
+                let _ = group.remove();
+                Err(error)
+            }
+        }
+    }
+
+    fn make(
+        &mut self,
+        hierarchies: &Hierarchies,
+        parent: &str,
+        session: SessionId,
+        limits: &Limits,
+    ) -> Result<(), SandboxError> {
+        let wanted = [
+            (Controller::Memory, "memory_limit", limits.memory_bytes),
+            (
+                Controller::Processes,
+                "process_limit",
+                limits.processes.map(u64::from),
+            ),
+            (
+                Controller::Cpu,
+                "cpu_limit",
+                limits.cpu_millicores.map(u64::from),
+            ),
+            (Controller::CpuTime, "cpu_time", None),
+            (Controller::Freezer, "freezer", None),
+        ];
+        if let Some(unified) = hierarchies.unified() {
+            self.unified = Some(self.directory(unified, parent, session)?);
+        }
+        for (controller, name, limit) in wanted {
+            // An unlimited processor needs no group: each one costs time at the start.
+            if controller == Controller::Cpu && limit.is_none() {
+                continue;
+            }
+            let placed = match hierarchies.home(controller) {
+                None => Err(format!(
+                    "no hierarchy has the controller {}",
+                    controller.name()
+                )),
+                Some(Home::V2(mount)) => delegate(&mount, parent, controller)
+                    .map(|()| Home::V2(mount.join(parent).join(session.to_string())))
+                    .map_err(|error| error.to_string()),
+                Some(Home::V1(mount)) => Ok(Home::V1(self.directory(&mount, parent, session)?)),
+            };
+            match (placed, limit) {
+                (Ok(home), limit) => {
+                    if let Some(limit) = limit {
+                        set_limit(&home, controller, limit)?;
+                    }
+                    self.homes.insert(controller, home);
+                }
+                (Err(reason), None) => {
+                    self.refused_limits
+                        .insert(name.to_owned(), format!("not there: {reason}"));
+                }
+                (Err(reason), Some(_)) => {
+                    return Err(SandboxError::Unavailable {
+                        what: format!("the limit {name}"),
+                        reason,
+                        advice: format!(
+                            "Enable the control group controller {} on this machine, or take the limit out of \
+                             the policy",
+                            controller.name()
+                        ),
+                    });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn directory(
+        &mut self,
+        mount: &Path,
+        parent: &str,
+        session: SessionId,
+    ) -> Result<PathBuf, SandboxError> {
+        let path = mount.join(parent).join(session.to_string());
+        if !self.directories.contains(&path) {
+            fs::create_dir_all(&path).map_err(SandboxError::io(format!(
+                "make the control group {}",
+                path.display()
+            )))?;
+            self.directories.push(path.clone());
+        }
+        Ok(path)
+    }
+
+    /// The groups of a session that somebody else made; for their removal.
+    pub(crate) fn left_over(hierarchies: &Hierarchies, parent: &str, session: &str) -> Self {
+        let directories: Vec<PathBuf> = hierarchies
+            .mounts()
+            .into_iter()
+            .map(|mount| mount.join(parent).join(session))
+            .filter(|path| path.is_dir())
+            .collect();
+        let mut homes = BTreeMap::new();
+        if let Some(Home::V1(mount)) = hierarchies.home(Controller::Freezer) {
+            homes.insert(
+                Controller::Freezer,
+                Home::V1(mount.join(parent).join(session)),
+            );
+        }
+        let unified = hierarchies
+            .unified()
+            .map(|mount| mount.join(parent).join(session))
+            .filter(|path| path.is_dir());
+        Self {
+            homes,
+            unified,
+            directories,
+            refused_limits: BTreeMap::new(),
+        }
+    }
+
+    /// The files that a process's pid is written to.
+    pub(crate) fn procs(&self) -> Vec<PathBuf> {
+        self.directories
+            .iter()
+            .map(|path| path.join("cgroup.procs"))
+            .collect()
+    }
+
+    /// How each limit took.
+    pub(crate) fn protections(&self, limits: &Limits) -> BTreeMap<String, String> {
+        let mut took = self.refused_limits.clone();
+        let figures = [
+            (
+                Controller::Memory,
+                "memory_limit",
+                limits.memory_bytes,
+                "bytes",
+            ),
+            (
+                Controller::Processes,
+                "process_limit",
+                limits.processes.map(u64::from),
+                "processes",
+            ),
+            (
+                Controller::Cpu,
+                "cpu_limit",
+                limits.cpu_millicores.map(u64::from),
+                "millicores",
+            ),
+        ];
+        for (controller, name, limit, unit) in figures {
+            let how = match (self.homes.get(&controller), limit) {
+                (Some(home), Some(limit)) => format!("{limit} {unit}, {}", version(home)),
+                (Some(_), None) | (None, _) => "not limited".to_owned(),
+            };
+            took.entry(name.to_owned()).or_insert(how);
+        }
+        if let Some(home) = self.homes.get(&Controller::Freezer) {
+            took.insert("freezer".to_owned(), version(home).to_owned());
+        }
+        let kill = if self
+            .unified
+            .as_ref()
+            .is_some_and(|path| path.join("cgroup.kill").exists())
+        {
+            "pid namespace and cgroup.kill"
+        } else {
+            "pid namespace"
+        };
+        took.insert("kill".to_owned(), kill.to_owned());
+        took.insert("cgroup_namespace".to_owned(), "own".to_owned());
+        took
+    }
+
+    /// Stops every process; returns once all stand still.
+    pub(crate) fn freeze(&self) -> io::Result<()> {
+        match self.homes.get(&Controller::Freezer) {
+            Some(Home::V2(path)) => {
+                fs::write(path.join("cgroup.freeze"), "1")?;
+                wait_for_event(path, "frozen 1")
+            }
+            Some(Home::V1(path)) => {
+                let state = path.join("freezer.state");
+                fs::write(&state, "FROZEN")?;
+                look_until(|| Ok(fs::read_to_string(&state)?.trim() == "FROZEN"))
+            }
+            None => Err(io::Error::new(
+                io::ErrorKind::Unsupported,
+                "no freezer on this machine",
+            )),
+        }
+    }
+
+    /// Lets every process go on.
+    pub(crate) fn thaw(&self) -> io::Result<()> {
+        match self.homes.get(&Controller::Freezer) {
+            Some(Home::V2(path)) => {
+                fs::write(path.join("cgroup.freeze"), "0")?;
+                wait_for_event(path, "frozen 0")
+            }
+            Some(Home::V1(path)) => fs::write(path.join("freezer.state"), "THAWED"),
+            None => Err(io::Error::new(
+                io::ErrorKind::Unsupported,
+                "no freezer on this machine",
+            )),
+        }
+    }
+
+    /// What the processes have used.
+    pub(crate) fn usage(&self) -> Usage {
+        let mut usage = Usage::default();
+        match self.homes.get(&Controller::Memory) {
+            Some(Home::V2(path)) => {
+                usage.memory_bytes = number(&path.join("memory.current"));
+                usage.memory_peak_bytes = number(&path.join("memory.peak"));
+                usage.memory_kills = field(&path.join("memory.events"), "oom_kill");
+            }
+            Some(Home::V1(path)) => {
+                usage.memory_bytes = number(&path.join("memory.usage_in_bytes"));
+                usage.memory_peak_bytes = number(&path.join("memory.max_usage_in_bytes"));
+                usage.memory_kills = field(&path.join("memory.oom_control"), "oom_kill");
+            }
+            None => {}
+        }
+        match self.homes.get(&Controller::CpuTime) {
+            Some(Home::V2(path)) => usage.cpu_micros = field(&path.join("cpu.stat"), "usage_usec"),
+            Some(Home::V1(path)) => {
+                usage.cpu_micros = number(&path.join("cpuacct.usage")).map(|nanos| nanos / 1_000);
+            }
+            None => {}
+        }
+        if let Some(Home::V2(path) | Home::V1(path)) = self.homes.get(&Controller::Processes) {
+            usage.processes = number(&path.join("pids.current"));
+            usage.process_refusals = field(&path.join("pids.events"), "max");
+        }
+        usage
+    }
+
+    /// Kills every process in the groups, frozen or not, as far as it is there now.
+    pub(crate) fn kill(&self) -> io::Result<()> {
+        if let Some(unified) = &self.unified
+            && unified.join("cgroup.kill").exists()
+        {
+            fs::write(unified.join("cgroup.kill"), "1")?;
+        } else {
+            for procs in self.procs() {
+                for pid in fs::read_to_string(procs)?
+                    .lines()
+                    .filter_map(|line| line.parse().ok())
+                {
+                    // A process that is gone by now needs no signal.
+                    let _ = nix::sys::signal::kill(
+                        nix::unistd::Pid::from_raw(pid),
+                        nix::sys::signal::Signal::SIGKILL,
+                    );
+                }
+            }
+        }
+        // A signal reaches what a version 1 freezer holds only when it is let go.
+        if matches!(self.homes.get(&Controller::Freezer), Some(Home::V1(_))) {
+            self.thaw()?;
+        }
+        Ok(())
+    }
+
+    /// Removes the groups; waits a little for processes that are just ending. Groups that are gone are no error.
+    pub(crate) fn remove(&mut self) -> Result<(), SandboxError> {
+        while let Some(path) = self.directories.last() {
+            look_until(|| match fs::remove_dir(path) {
+                Ok(()) => Ok(true),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(true),
+                Err(error) if error.raw_os_error() == Some(libc::EBUSY) => Ok(false),
+                Err(error) => Err(error),
+            })
+            .map_err(SandboxError::io(format!(
+                "remove the control group {}",
+                path.display()
+            )))?;
+            self.directories.pop();
+        }
+        Ok(())
+    }
+}
+
+/// Lets the children of the parent group use a controller of version 2.
+fn delegate(mount: &Path, parent: &str, controller: Controller) -> io::Result<()> {
+    if matches!(controller, Controller::CpuTime | Controller::Freezer) {
+        return Ok(());
+    }
+    for level in [mount.to_owned(), mount.join(parent)] {
+        let control = level.join("cgroup.subtree_control");
+        let has = fs::read_to_string(&control)?
+            .split_ascii_whitespace()
+            .any(|name| name == controller.name());
+        if !has {
+            fs::write(&control, format!("+{}", controller.name()))?;
+        }
+    }
+    Ok(())
+}
+
+fn set_limit(home: &Home, controller: Controller, limit: u64) -> Result<(), SandboxError> {
+    let write = |path: PathBuf, value: String| {
+        fs::write(&path, &value).map_err(|error| SandboxError::Unavailable {
+            what: format!("the limit {} of {limit}", controller.name()),
+            reason: format!(
+                "{value:?} could not be written to {}: {error}",
+                path.display()
+            ),
+            advice: "Look whether a limit of an enclosing group forbids it".to_owned(),
+        })
+    };
+    let quota = (limit * CPU_PERIOD_MICROS / 1_000).max(1_000);
+    match (home, controller) {
+        (Home::V2(path), Controller::Memory) => {
+            write(path.join("memory.max"), limit.to_string())?;
+            // Absent where the kernel has no swap.
+            let swap = path.join("memory.swap.max");
+            if swap.exists() {
+                write(swap, "0".to_owned())
+            } else {
+                Ok(())
+            }
+        }
+        (Home::V1(path), Controller::Memory) => {
+            write(path.join("memory.limit_in_bytes"), limit.to_string())?;
+            let swap = path.join("memory.memsw.limit_in_bytes");
+            if swap.exists() {
+                write(swap, limit.to_string())
+            } else {
+                Ok(())
+            }
+        }
+        (Home::V2(path) | Home::V1(path), Controller::Processes) => {
+            write(path.join("pids.max"), limit.to_string())
+        }
+        (Home::V2(path), Controller::Cpu) => {
+            write(path.join("cpu.max"), format!("{quota} {CPU_PERIOD_MICROS}"))
+        }
+        (Home::V1(path), Controller::Cpu) => {
+            write(
+                path.join("cpu.cfs_period_us"),
+                CPU_PERIOD_MICROS.to_string(),
+            )?;
+            write(path.join("cpu.cfs_quota_us"), quota.to_string())
+        }
+        (Home::V2(_) | Home::V1(_), Controller::CpuTime | Controller::Freezer) => Ok(()),
+    }
+}
+
+const fn version(home: &Home) -> &'static str {
+    match home {
+        Home::V1(_) => "control group version 1",
+        Home::V2(_) => "control group version 2",
+    }
+}
+
+/// Waits until `cgroup.events` has this line; the kernel tells of each change by POLLPRI.
+fn wait_for_event(path: &Path, line: &str) -> io::Result<()> {
+    let file = path.join("cgroup.events");
+    let deadline = Instant::now() + SETTLE;
+    loop {
+        // Opened before it is read, so that a change in between is told.
+        let events = fs::File::open(&file)?;
+        if io::read_to_string(&events)?
+            .lines()
+            .any(|found| found == line)
+        {
+            return Ok(());
+        }
+        let left = deadline.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Err(io::Error::new(
+                io::ErrorKind::TimedOut,
+                format!("{line:?} did not come"),
+            ));
+        }
+        let timeout = PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX);
+        poll(
+            &mut [PollFd::new(events.as_fd(), PollFlags::POLLPRI)],
+            timeout,
+        )?;
+    }
+}
+
+/// Looks again and again, for what the kernel tells nobody about.
+fn look_until(mut done: impl FnMut() -> io::Result<bool>) -> io::Result<()> {
+    let deadline = Instant::now() + SETTLE;
+    while !done()? {
+        if Instant::now() > deadline {
+            return Err(io::Error::new(io::ErrorKind::TimedOut, "it did not settle"));
+        }
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "version 1 groups have nothing to wait on"
+        )]
+        std::thread::sleep(LOOK_AGAIN);
+    }
+    Ok(())
+}
+
+/// A file that holds one number.
+fn number(path: &Path) -> Option<u64> {
+    fs::read_to_string(path).ok()?.trim().parse().ok()
+}
+
+/// A line `name number` of a file.
+fn field(path: &Path, name: &str) -> Option<u64> {
+    let text = fs::read_to_string(path).ok()?;
+    text.lines().find_map(|line| {
+        line.strip_prefix(name)?
+            .strip_prefix(' ')?
+            .trim()
+            .parse()
+            .ok()
+    })
+}
