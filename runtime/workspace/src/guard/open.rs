@@ -1,0 +1,333 @@
+//! Opening and creating files, and recording what was written when they are closed.
+
+use std::ffi::OsStr;
+use std::fs::File;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
+
+use custody_model::WorkspacePath;
+use custody_record::Body;
+use custody_record::event::{Access, FileKind, FileOpened, FileRead, FileWritten, Operation};
+use fuser::{BackingId, FopenFlags};
+use nix::fcntl::OFlag;
+use nix::sys::stat::Mode;
+
+use super::backing::{Result, create_at, reopen, stat_of};
+use super::entries::absent;
+use super::caller::Caller;
+use super::handle::OpenFile;
+use super::node::{Node, Opens};
+use super::server::{Entry, Server};
+use crate::content::Stamp;
+
+/// Set in the flags of an open that is made to run the file (`__FMODE_EXEC`, `linux/fs.h`).
+const FMODE_EXEC: i32 = 0x20;
+/// Flags of an open that the server must not repeat on the backing: the kernel sees to them.
+const KERNEL_FLAGS: OFlag = OFlag::O_APPEND
+    .union(OFlag::O_DIRECT)
+    .union(OFlag::O_TRUNC)
+    .union(OFlag::O_CREAT)
+    .union(OFlag::O_EXCL)
+    .union(OFlag::O_NOCTTY)
+    .union(OFlag::O_NONBLOCK)
+    .union(OFlag::O_ASYNC);
+
+/// Names a file of the backing to the kernel, so that it can move data without this process.
+pub(super) type Register<'a> = &'a dyn Fn(BorrowedFd<'_>) -> std::io::Result<BackingId>;
+
+/// An answer to an open.
+pub(super) struct Opened {
+    pub(super) handle: u64,
+    pub(super) flags: FopenFlags,
+    /// Where the kernel moves the data itself.
+    pub(super) backing: Option<Arc<BackingId>>,
+}
+
+/// How a file is to be opened.
+#[derive(Clone, Copy)]
+struct Wanted {
+    flags: OFlag,
+    writable: bool,
+    truncate: bool,
+    access: Access,
+}
+
+impl Wanted {
+    fn new(raw: i32) -> Self {
+        let flags = OFlag::from_bits_truncate(raw);
+        let writable = raw & libc::O_ACCMODE != libc::O_RDONLY;
+        let access = if writable || flags.contains(OFlag::O_TRUNC) {
+            Access::Write
+        } else if raw & FMODE_EXEC != 0 {
+            Access::Execute
+        } else {
+            Access::Read
+        };
+        Self { flags, writable, truncate: flags.contains(OFlag::O_TRUNC), access }
+    }
+
+    fn operation(self) -> Operation {
+        match self.access {
+            Access::Read => Operation::Open,
+            Access::Execute => Operation::Execute,
+            Access::Write => Operation::Write,
+        }
+    }
+
+    /// What the kernel may do without asking.
+    fn answer(self, passthrough: bool, server: &Server) -> FopenFlags {
+        let mut flags = FopenFlags::empty();
+        if !self.writable {
+            flags |= FopenFlags::FOPEN_NOFLUSH;
+        }
+        // Where data also moves past the kernel's cache of this mount, the cache may be old.
+        if !passthrough && !server.passes_through() {
+            flags |= FopenFlags::FOPEN_KEEP_CACHE;
+        }
+        flags
+    }
+}
+
+impl Server {
+    /// Opens a file: decided, recorded with its content, then done.
+    pub(super) fn open(
+        &self,
+        caller: Caller,
+        id: u64,
+        raw_flags: i32,
+        register: Register<'_>,
+    ) -> Result<Opened> {
+        let wanted = Wanted::new(raw_flags);
+        let node = self.table.get(id)?;
+        match wanted.access {
+            Access::Write => self.check_change(caller, &node, wanted.operation())?,
+            Access::Read | Access::Execute => self.check_read(caller, &node, wanted.operation())?,
+        }
+        let path = node.path()?;
+        let file = {
+            let _names = self.reading_names();
+            self.table.descriptor(&node)?
+        };
+        let content = self.content_of(&node, &path, file.as_fd())?;
+        let opened = FileOpened { path, kind: FileKind::File, access: wanted.access, content };
+        self.record(caller.pid, Body::FileOpened(opened))?;
+
+        let mut opens = node.opens();
+        let stat = stat_of(&*file)?;
+        if wanted.access == Access::Write && opens.writers == 0 {
+            opens.recorded = Some(Stamp::from(&stat));
+        }
+        if wanted.truncate {
+            self.truncate_file(caller, &node, file.as_fd(), 0)?;
+        }
+        let backing = self.backing_of(&mut opens, stat.st_mode, file.as_fd(), register);
+        let data = match backing {
+            Some(_) => None,
+            None => Some(reopen(file.as_fd(), wanted.flags.difference(KERNEL_FLAGS))?),
+        };
+        Ok(self.opened(caller, &node, &mut opens, wanted, backing, data))
+    }
+
+    /// What an open of the file sees: what was hashed last, if nothing changed since. What changed,
+    /// also through a mapping that outlived its descriptor, is recorded first.
+    pub(super) fn content_of(
+        &self,
+        node: &Arc<Node>,
+        path: &WorkspacePath,
+        file: BorrowedFd<'_>,
+    ) -> Result<FileRead> {
+        let (writers, writer) = {
+            let opens = node.opens();
+            (opens.writers, opens.writer)
+        };
+        if writers > 0 {
+            self.record_version(writer, node, true)?;
+        }
+        let (content, unnoticed) = self.contents.opened_through(path, file);
+        if let Some(written) = unnoticed {
+            let (before, after) = (written.before, written.after);
+            let (path, open) = (path.clone(), writers > 0);
+            let written = FileWritten { path, kind: FileKind::File, before, after, open };
+            self.record(writer, Body::FileWritten(written))?;
+        }
+        Ok(content)
+    }
+
+    /// The one backing file of an inode, if its data can pass without this process. All opens of an
+    /// inode agree, as the kernel demands. Not for files with set-id bits: a write through the
+    /// backing would keep them.
+    fn backing_of(
+        &self,
+        opens: &mut Opens,
+        mode: u32,
+        file: BorrowedFd<'_>,
+        register: Register<'_>,
+    ) -> Option<Arc<BackingId>> {
+        let alone = opens.passthrough == 0;
+        if !self.passes_through() || opens.plain > 0 || (alone && mode & 0o6000 != 0) {
+            return None;
+        }
+        if opens.backing.is_none() {
+            match register(file) {
+                Ok(backing) => opens.backing = Some(Arc::new(backing)),
+                Err(error) => tracing::debug!(%error, "data of this file goes through the keeper"),
+            }
+        }
+        opens.backing.clone()
+    }
+
+    fn opened(
+        &self,
+        caller: Caller,
+        node: &Arc<Node>,
+        opens: &mut Opens,
+        wanted: Wanted,
+        backing: Option<Arc<BackingId>>,
+        file: Option<File>,
+    ) -> Opened {
+        match backing {
+            Some(_) => opens.passthrough += 1,
+            None => opens.plain += 1,
+        }
+        if wanted.writable {
+            opens.writers += 1;
+            opens.writer = caller.pid;
+        }
+        let open = OpenFile {
+            node: Arc::clone(node),
+            file,
+            writable: wanted.writable,
+            pid: caller.pid,
+        };
+        let flags = wanted.answer(backing.is_some(), self);
+        Opened { handle: self.handles.insert_file(open), flags, backing }
+    }
+
+    /// Creates a file and opens it.
+    pub(super) fn create(
+        &self,
+        caller: Caller,
+        parent: u64,
+        name: &OsStr,
+        mode: u32,
+        raw_flags: i32,
+        register: Register<'_>,
+    ) -> Result<(Entry, Opened)> {
+        let wanted = Wanted::new(raw_flags);
+        let parent = self.table.get(parent)?;
+        let path = self.check_name(caller, &parent, name, Operation::Create)?;
+        let _names = self.reading_names();
+        let directory = self.table.directory(&parent)?;
+        absent(directory.as_fd(), name)?;
+        self.record_created(caller, &path, FileKind::File, true)?;
+        let flags = wanted.flags.difference(KERNEL_FLAGS) | OFlag::O_CREAT | OFlag::O_EXCL;
+        let mode = Mode::from_bits_truncate(mode);
+        let made = caller.create(|| create_at(directory.as_fd(), name, flags, mode));
+        let made: OwnedFd = made.map_err(|e| self.not_created(caller, &path, FileKind::File, e))?;
+        self.contents.written_through(&path, made.as_fd(), self.contents.limits().open);
+
+        let stat = stat_of(&made)?;
+        let node = self.table.intern(&parent, name, &stat, None);
+        let mut opens = node.opens();
+        opens.recorded = Some(Stamp::from(&stat));
+        let backing = self.backing_of(&mut opens, stat.st_mode, made.as_fd(), register);
+        let data = backing.is_none().then(|| File::from(made));
+        let opened = self.opened(caller, &node, &mut opens, wanted, backing, data);
+        drop(opens);
+        Ok((self.entry(&node, &stat), opened))
+    }
+
+    /// A handle is closed somewhere: the version is hashed before the close returns.
+    pub(super) fn flush(&self, caller: Caller, handle: u64) -> Result<()> {
+        let open = self.handles.file(handle)?;
+        if !open.writable {
+            return Ok(());
+        }
+        let pid = if caller.pid == 0 { open.pid } else { caller.pid };
+        let others = open.node.opens().writers > 1;
+        self.record_version(pid, &open.node, others)
+    }
+
+    /// Writes the file's data to the disk.
+    pub(super) fn fsync(&self, caller: Caller, handle: u64, data_only: bool) -> Result<()> {
+        let open = self.handles.file(handle)?;
+        self.with_file(&open, OFlag::O_RDONLY, |file| {
+            if data_only { nix::unistd::fdatasync(file) } else { nix::unistd::fsync(file) }
+        })?;
+        if open.writable { self.record_version(caller.pid, &open.node, true) } else { Ok(()) }
+    }
+
+    /// The last use of a handle ended.
+    pub(super) fn release(&self, handle: u64) -> Result<()> {
+        let open = self.handles.remove_file(handle)?;
+        let recorded = if open.writable {
+            self.record_version(open.pid, &open.node, false)
+        } else {
+            Ok(())
+        };
+        {
+            let mut opens = open.node.opens();
+            match open.file {
+                Some(_) => opens.plain = opens.plain.saturating_sub(1),
+                None => opens.passthrough = opens.passthrough.saturating_sub(1),
+            }
+            if open.writable {
+                opens.writers = opens.writers.saturating_sub(1);
+            }
+            if opens.writers == 0 {
+                opens.recorded = None;
+            }
+        }
+        let id = open.node.id;
+        drop(open);
+        self.table.forget(id, 0);
+        recorded
+    }
+
+    /// Records the version that a file has now, if it is another than the record has.
+    pub(super) fn record_version(&self, pid: u32, node: &Arc<Node>, open: bool) -> Result<()> {
+        let file = {
+            let _names = self.reading_names();
+            self.table.descriptor(node)?
+        };
+        let stamp = Stamp::of(file.as_fd())?;
+        {
+            let mut opens = node.opens();
+            if opens.recorded == Some(stamp) {
+                return Ok(());
+            }
+            opens.recorded = Some(stamp);
+        }
+        let limits = self.contents.limits();
+        let limit = if open { limits.open } else { limits.closed };
+        // All names of a hard link have the new version.
+        for path in node.paths()? {
+            let written = self.contents.written_through(&path, file.as_fd(), limit);
+            if written.changed {
+                let (before, after) = (written.before, written.after);
+                let written = FileWritten { path, kind: FileKind::File, before, after, open };
+                self.record(pid, Body::FileWritten(written))?;
+            }
+        }
+        // What the kernel keeps may be older than a write through a mapping.
+        self.attributes_changed(node);
+        Ok(())
+    }
+
+    /// Runs `act` with a file opened at least for `access`.
+    pub(super) fn with_file<T>(
+        &self,
+        open: &OpenFile,
+        access: OFlag,
+        act: impl FnOnce(&File) -> Result<T>,
+    ) -> Result<T> {
+        if let Some(file) = &open.file {
+            return act(file);
+        }
+        let path = {
+            let _names = self.reading_names();
+            self.table.descriptor(&open.node)?
+        };
+        act(&reopen(path.as_fd(), access)?)
+    }
+}
