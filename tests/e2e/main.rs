@@ -1,1 +1,9 @@
-//! Placeholder of the next minute.
+//! The real binary, from the request to the answer: each test is named after what it promises.
+
+mod acts;
+mod answers;
+mod command_line;
+mod outputs;
+mod tampering;
+mod tools;
+mod traces;

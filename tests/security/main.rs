@@ -1,1 +1,5 @@
-//! Placeholder of the next minute.
+//! What must not be possible from inside of a session, tried from inside with real tools.
+
+mod hiding;
+mod machine;
+mod network;

@@ -19,8 +19,14 @@ pub fn until<T>(what: impl Debug, mut look: impl FnMut() -> Option<T>) -> T {
         if let Some(found) = look() {
             return found;
         }
-        assert!(Instant::now() < deadline, "waited {PATIENCE:?} in vain for: {what:?}");
-        #[expect(clippy::disallowed_methods, reason = "the pause between two looks at a condition")]
+        assert!(
+            Instant::now() < deadline,
+            "waited {PATIENCE:?} in vain for: {what:?}"
+        );
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "the pause between two looks at a condition"
+        )]
         std::thread::sleep(BETWEEN_LOOKS);
     }
 }

@@ -10,6 +10,7 @@ use tempfile::TempDir;
 
 use crate::record::Record;
 use crate::repository::Repository;
+use crate::toolchain;
 
 /// A state directory, empty at first and gone when dropped.
 #[derive(Debug)]
@@ -77,9 +78,16 @@ pub fn binary() -> PathBuf {
     let root = unsafe { libc::geteuid() } == 0;
     assert!(root, "sessions need root: run the tests as root");
     let program = std::env::current_exe().expect("the test program has a path");
-    let profile = program.ancestors().nth(2).expect("a test program lies in <profile>/deps");
+    let profile = program
+        .ancestors()
+        .nth(2)
+        .expect("a test program lies in <profile>/deps");
     let binary = profile.join("custody");
-    assert!(binary.is_file(), "{} is missing: run `make build` first", binary.display());
+    assert!(
+        binary.is_file(),
+        "{} is missing: run `make build` first",
+        binary.display()
+    );
     binary
 }
 
@@ -90,7 +98,9 @@ impl Installation {
     /// As all functions here: if the machine fails the test, not Custody.
     #[must_use]
     pub fn new() -> Self {
-        Self { state: TempDir::with_prefix("custody-state-").expect("a directory") }
+        Self {
+            state: TempDir::with_prefix("custody-state-").expect("a directory"),
+        }
     }
 
     /// Its state directory.
@@ -102,23 +112,46 @@ impl Installation {
     /// A command of Custody on this state directory, without input, started in `directory`.
     pub fn command(&self, directory: &Path, arguments: &[impl AsRef<OsStr>]) -> Command {
         let mut command = Command::new(binary());
+        self.prepare(&mut command, directory, arguments);
+        command
+    }
+
+    fn prepare(&self, command: &mut Command, directory: &Path, arguments: &[impl AsRef<OsStr>]) {
         command
             .current_dir(directory)
             .args(arguments)
             .env("CUSTODY_STATE", self.state())
-            .env_remove("CUSTODY_POLICY")
             .stdin(Stdio::null());
-        command
     }
 
     /// Runs a command of Custody to its end.
     pub fn custody(&self, directory: &Path, arguments: &[impl AsRef<OsStr>]) -> Output {
-        self.command(directory, arguments).output().expect("custody starts").into()
+        self.command(directory, arguments)
+            .output()
+            .expect("custody starts")
+            .into()
     }
 
     /// `custody run OPTIONS -- sh -c SCRIPT` in the repository, to its end.
     pub fn run(&self, repository: &Repository, options: &[&str], script: &str) -> Output {
         self.custody(repository.path(), &Self::run_arguments(options, script))
+    }
+
+    /// As [`Installation::run`], with the machine's Rust toolchain at [`toolchain::TOOLCHAIN`].
+    pub fn run_with_toolchain(
+        &self,
+        repository: &Repository,
+        options: &[&str],
+        script: &str,
+    ) -> Output {
+        let mut command = toolchain::shown();
+        command.arg(binary());
+        self.prepare(
+            &mut command,
+            repository.path(),
+            &Self::run_arguments(options, script),
+        );
+        command.output().expect("unshare starts").into()
     }
 
     /// As [`Installation::run`], left running with its output in pipes.
@@ -140,7 +173,9 @@ impl Installation {
     pub fn policy(&self, yaml: &str) -> String {
         let path = self.state().with_extension("policy.yaml");
         std::fs::write(&path, yaml).expect("written");
-        path.into_os_string().into_string().expect("a temporary path is UTF-8")
+        path.into_os_string()
+            .into_string()
+            .expect("a temporary path is UTF-8")
     }
 
     /// All sessions that left a directory, oldest first.

@@ -8,6 +8,7 @@ pub mod deadline;
 pub mod installation;
 pub mod record;
 pub mod repository;
+pub mod toolchain;
 
 pub use census::Census;
 pub use installation::{Installation, Output};

@@ -19,12 +19,23 @@ const EDGES: &[(&str, &[&str])] = &[
     ("custody-model", &[]),
     ("custody-policy", &["custody-model"]),
     ("custody-record", &["custody-model"]),
-    ("custody-sandbox", &["custody-model", "custody-policy", "custody-record"]),
+    (
+        "custody-sandbox",
+        &["custody-model", "custody-policy", "custody-record"],
+    ),
     (
         "custody-sandbox-namespace",
-        &["custody-model", "custody-policy", "custody-record", "custody-sandbox"],
+        &[
+            "custody-model",
+            "custody-policy",
+            "custody-record",
+            "custody-sandbox",
+        ],
     ),
-    ("custody-workspace", &["custody-model", "custody-policy", "custody-record"]),
+    (
+        "custody-workspace",
+        &["custody-model", "custody-policy", "custody-record"],
+    ),
     ("custody-init", &[]),
     (
         "custody-keeper",
@@ -60,14 +71,22 @@ const ANYTHING: &[&str] = &["*"];
 const IMPURE: &[&str] = &["tokio", "sqlx", "axum", "hyper", "reqwest", "fuser"];
 
 /// The stages that know no network, no database and no runtime.
-const PURE: &[&str] = &["custody-model", "custody-policy", "custody-record", "custody-investigate"];
+const PURE: &[&str] = &[
+    "custody-model",
+    "custody-policy",
+    "custody-record",
+    "custody-investigate",
+];
 
 fn name(package: &Value) -> &str {
     package["name"].as_str().expect("a package has a name")
 }
 
 /// Dependencies of one kind: `None` is a normal one.
-fn dependencies<'a>(package: &'a Value, kinds: &'a [Option<&str>]) -> impl Iterator<Item = &'a str> {
+fn dependencies<'a>(
+    package: &'a Value,
+    kinds: &'a [Option<&str>],
+) -> impl Iterator<Item = &'a str> {
     package["dependencies"]
         .as_array()
         .expect("a list")
@@ -81,13 +100,16 @@ fn place(package: &str) -> usize {
     EDGES
         .iter()
         .position(|(name, _)| *name == package)
-        .unwrap_or_else(|| panic!("{package} is not in the table of edges: where on the path does it stand?"))
+        .unwrap_or_else(|| {
+            panic!("{package} is not in the table of edges: where on the path does it stand?")
+        })
 }
 
 #[test]
 fn members_stand_in_the_order_of_the_data_path() {
-    let paths: BTreeMap<&str, &str> =
-        packages(true).map(|package| (package["id"].as_str().expect("an id"), name(package))).collect();
+    let paths: BTreeMap<&str, &str> = packages(true)
+        .map(|package| (package["id"].as_str().expect("an id"), name(package)))
+        .collect();
     let members: Vec<&str> = METADATA["workspace_members"]
         .as_array()
         .expect("a list")
@@ -95,10 +117,16 @@ fn members_stand_in_the_order_of_the_data_path() {
         .map(|id| paths[id.as_str().expect("an id")])
         .collect();
     let expected: Vec<&str> = EDGES.iter().map(|(name, _)| *name).collect();
-    assert_eq!(members, expected, "Cargo.toml lists the members in the order of the table of edges");
+    assert_eq!(
+        members, expected,
+        "Cargo.toml lists the members in the order of the table of edges"
+    );
     for (package, allowed) in EDGES {
         for on in allowed.iter().filter(|on| **on != "*") {
-            assert!(place(on) < place(package), "{package} → {on} runs against the path");
+            assert!(
+                place(on) < place(package),
+                "{package} → {on} runs against the path"
+            );
         }
     }
 }
@@ -108,13 +136,18 @@ fn crates_depend_only_in_the_allowed_directions() {
     let mut wrong = Vec::new();
     for package in packages(true) {
         let (package_name, allowed) = EDGES[place(name(package))];
-        for on in dependencies(package, &[None, Some("build")]).filter(|on| on.starts_with("custody")) {
+        for on in
+            dependencies(package, &[None, Some("build")]).filter(|on| on.starts_with("custody"))
+        {
             if allowed != ANYTHING && !allowed.contains(&on) {
                 wrong.push(format!("{package_name} → {on}"));
             }
         }
     }
-    assert!(wrong.is_empty(), "edges that the table does not allow: {wrong:?}");
+    assert!(
+        wrong.is_empty(),
+        "edges that the table does not allow: {wrong:?}"
+    );
 }
 
 #[test]
@@ -127,7 +160,10 @@ fn tests_of_a_crate_use_only_stages_before_it() {
             }
         }
     }
-    assert!(wrong.is_empty(), "test dependencies against the path: {wrong:?}");
+    assert!(
+        wrong.is_empty(),
+        "test dependencies against the path: {wrong:?}"
+    );
 }
 
 #[test]
@@ -138,16 +174,28 @@ fn pure_stages_stay_pure() {
             wrong.push(format!("{} → {on}", name(package)));
         }
     }
-    assert!(wrong.is_empty(), "pure stages with a runtime, a network or a database: {wrong:?}");
+    assert!(
+        wrong.is_empty(),
+        "pure stages with a runtime, a network or a database: {wrong:?}"
+    );
 }
 
 #[test]
 fn drivers_are_named_only_where_everything_is_wired() {
     let driver = "custody_sandbox_namespace";
-    let allowed = ["runtime/custody/src/wire.rs", "runtime/sandbox-namespace/", "tests/"];
+    let allowed = [
+        "runtime/custody/src/wire.rs",
+        "runtime/sandbox-namespace/",
+        "tests/",
+    ];
     let wrong: Vec<&str> = rust_files()
-        .filter(|(path, text)| text.contains(driver) && !allowed.iter().any(|a| path.starts_with(a)))
+        .filter(|(path, text)| {
+            text.contains(driver) && !allowed.iter().any(|a| path.starts_with(a))
+        })
         .map(|(path, _)| path)
         .collect();
-    assert!(wrong.is_empty(), "a driver is named outside of wire.rs: {wrong:?}");
+    assert!(
+        wrong.is_empty(),
+        "a driver is named outside of wire.rs: {wrong:?}"
+    );
 }

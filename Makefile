@@ -1,0 +1,55 @@
+# Custody's commands. `make setup` once (as root, on Debian 12), then any other target.
+# CARGO_TARGET_DIR is honoured; everything that is made lies below it.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := build
+
+CARGO ?= cargo
+TARGET := $(or $(CARGO_TARGET_DIR),target)
+TOOLS := $(TARGET)/tools
+NEXTEST := $(CARGO) nextest run --config-file .ci/nextest.toml --locked
+
+.PHONY: setup build release test check demo bench tools format
+
+# Installs what the other targets need: Debian's packages and cargo-nextest. Can be repeated.
+setup:
+	.ci/setup
+
+build:
+	$(CARGO) build --locked --workspace
+
+release:
+	$(CARGO) build --locked --release --package custody
+
+# POSIX conformance is measured with the test suite of the file systems' people.
+tools: $(TOOLS)/bin/pjdfstest
+$(TOOLS)/bin/pjdfstest:
+	$(CARGO) install --locked --quiet --root $(TOOLS) --version 0.2.2 pjdfstest
+
+# Everything: unit, integration, end-to-end, security and conformance tests, with real mounts and namespaces.
+test: build tools
+	$(NEXTEST) --workspace
+	$(CARGO) test --locked --quiet --workspace --doc
+
+# What is quick to know: format, lints, house rules, licences, generated files.
+check:
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --locked --workspace --all-targets -- --deny warnings
+	$(NEXTEST) --package custody-tests --test tidy
+	@if command -v cargo-deny >/dev/null; then $(CARGO) deny --offline check bans licenses sources; \
+	else echo 'cargo-deny is not installed: the tidy tests checked deny.toml'; fi
+	@if command -v shellcheck >/dev/null; then shellcheck .ci/run .ci/setup $$(git ls-files 'tests/*' | \
+	    xargs grep --files-with-matches --max-count=1 '^#!/bin/\(ba\)\?sh'); \
+	else echo 'shellcheck is not installed: scripts were not checked'; fi
+
+# One session over a real repository, from the request to the answer for a line.
+demo: release
+	tests/e2e/demo/run $(TARGET)/release/custody $(TARGET)/demo
+
+# Ratios to native, runc, docker and bindfs: a table, and $(TARGET)/bench.json.
+bench: release
+	$(CARGO) bench --locked --quiet --package custody-tests --bench bench
+
+format:
+	$(CARGO) fmt --all

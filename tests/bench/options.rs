@@ -1,0 +1,85 @@
+//! The command line of the benchmarks.
+
+use std::error::Error;
+
+/// What to measure.
+pub(crate) struct Options {
+    only: Vec<String>,
+    /// Where workloads run; `native` is the baseline and always first.
+    pub(crate) sides: Vec<Side>,
+    /// Runs of each short measurement; long ones are repeated a third as often.
+    pub(crate) rounds: usize,
+}
+
+/// Where a workload runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Side {
+    /// On a checkout on the disk.
+    Native,
+    /// On a checkout seen through bindfs, the plain FUSE mirror.
+    Bindfs,
+    /// In a session.
+    Observed,
+    /// In a session with `--strict`.
+    Strict,
+}
+
+impl Side {
+    const ALL: [Self; 4] = [Self::Native, Self::Bindfs, Self::Observed, Self::Strict];
+
+    /// As in the command line.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Native => "native",
+            Self::Bindfs => "bindfs",
+            Self::Observed => "observed",
+            Self::Strict => "strict",
+        }
+    }
+
+    /// First part of the names of its figures.
+    pub(crate) const fn prefix(self) -> &'static str {
+        match self {
+            Self::Native => "native",
+            Self::Bindfs => "bindfs",
+            Self::Observed => "mount",
+            Self::Strict => "strict",
+        }
+    }
+}
+
+impl Options {
+    /// From the arguments after the program's name.
+    pub(crate) fn parse(
+        mut arguments: impl Iterator<Item = String>,
+    ) -> Result<Self, Box<dyn Error>> {
+        let mut options = Self {
+            only: Vec::new(),
+            sides: Side::ALL.to_vec(),
+            rounds: 15,
+        };
+        while let Some(argument) = arguments.next() {
+            let mut value = || arguments.next().ok_or(format!("{argument} needs a value"));
+            match argument.as_str() {
+                // Cargo says so to every benchmark.
+                "--bench" => {}
+                "--only" => options.only.push(value()?),
+                "--rounds" => options.rounds = value()?.parse()?,
+                "--sides" => {
+                    let names = value()?;
+                    let chosen = Side::ALL.into_iter().filter(|side| {
+                        *side == Side::Native || names.split(',').any(|name| name == side.name())
+                    });
+                    options.sides = chosen.collect();
+                }
+                other => return Err(format!("{other} is not an option").into()),
+            }
+        }
+        Ok(options)
+    }
+
+    /// Whether a part is to be measured.
+    pub(crate) fn wants(&self, part: &str) -> bool {
+        self.only.is_empty() || self.only.iter().any(|only| only == part)
+    }
+}

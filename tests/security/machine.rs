@@ -1,0 +1,88 @@
+//! The machine around a sandbox is out of reach.
+
+use custody_tests::{Installation, Repository};
+
+/// Runs a script in a session and returns what it printed.
+fn printed(script: &str) -> String {
+    let (installation, repository) = (Installation::new(), Repository::example());
+    installation.run(&repository, &["--quiet"], script).text()
+}
+
+#[test]
+fn home_directories_and_credentials_are_hidden() {
+    let marker = tempfile::NamedTempFile::new_in("/root").expect("root has a home");
+    std::fs::write(marker.path(), "nobody's business").expect("written");
+    let script = format!(
+        "cat {}; ls /root /home; cat /etc/shadow; ls /var/lib /run; echo the-end",
+        marker.path().display()
+    );
+    let printed = printed(&script);
+    assert!(printed.contains("the-end"), "{printed}");
+    assert!(!printed.contains("nobody's business"), "{printed}");
+    assert!(
+        !printed.contains("root:$") && !printed.contains("root:*"),
+        "{printed}"
+    );
+}
+
+#[test]
+fn the_agent_has_no_privileges() {
+    let printed = printed("id -u; grep -E '^(Cap|NoNewPrivs|Seccomp)' /proc/self/status");
+    for must in [
+        "1000",
+        "CapEff:\t0000000000000000",
+        "CapBnd:\t0000000000000000",
+        "NoNewPrivs:\t1",
+        "Seccomp:\t2",
+    ] {
+        assert!(printed.contains(must), "{must}: {printed}");
+    }
+}
+
+#[test]
+fn nothing_outside_of_the_workspace_can_be_written() {
+    let printed = printed(
+        "for place in / /usr /etc /custody /opt /proc/sys/kernel /sys; do touch $place/x 2>/dev/null && echo WROTE $place; done
+echo x >/etc/passwd; mount -t tmpfs none /mnt && echo MOUNTED; echo the-end",
+    );
+    assert!(printed.contains("the-end"), "{printed}");
+    assert!(
+        !printed.contains("WROTE") && !printed.contains("MOUNTED"),
+        "{printed}"
+    );
+}
+
+#[test]
+fn other_processes_are_out_of_sight_and_reach() {
+    let outside = std::process::id();
+    let printed = printed(&format!(
+        "kill -0 {outside} && echo REACHED; ls /proc | grep -c '^[0-9]'; echo the-end"
+    ));
+    assert!(
+        printed.contains("the-end") && !printed.contains("REACHED"),
+        "{printed}"
+    );
+}
+
+#[test]
+fn a_fork_bomb_ends_at_the_limit_and_the_session_ends_with_it() {
+    let (installation, repository) = (Installation::new(), Repository::example());
+    let script = "i=0; while [ $i -lt 200 ]; do sleep 60 & i=$((i+1)); done; echo the-end";
+    let output = installation.run(&repository, &["--processes", "40"], script);
+    assert!(
+        output.text().contains("fork"),
+        "the shell says what failed: {}",
+        output.text()
+    );
+}
+
+#[test]
+fn the_wall_time_ends_a_session_that_does_not_end() {
+    let (installation, repository) = (Installation::new(), Repository::example());
+    let output = installation.run(
+        &repository,
+        &["--timeout", "2s"],
+        "trap '' TERM; while :; do sleep 1; done",
+    );
+    assert_eq!(output.code, Some(73), "{}", output.text());
+}
