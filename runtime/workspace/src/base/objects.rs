@@ -1,0 +1,164 @@
+//! The objects that sessions under one set of rules may see: packs that lack what the rules deny.
+//!
+//! `git show HEAD:secrets/key`, `cat-file --batch-all-objects` and `archive` go round every rule about paths, as
+//! long as the objects are there. So sessions whose rules deny something never see the mirror's objects, but a
+//! store of their own, shared by all sessions with the same rules. It holds every commit and tree (names of
+//! denied files are no secret, their content is) and every blob that stood at an allowed path at some time. It only
+//! grows, by one pack for each base commit that brings something new. Its packs are marked as coming from a promisor
+//! remote (git's partial clone), so that git takes a missing blob for what it is: not here.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use custody_model::GitOid;
+use serde::{Deserialize, Serialize};
+
+use super::history::{self, Placed};
+use super::{BaseError, BaseRequest, Progress, at};
+use crate::git::Git;
+
+/// What is known of a store; the file `custody.json` in it.
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Contents {
+    /// Commits whose whole history is in the store.
+    tips: Vec<GitOid>,
+    /// Blobs of that history that are not.
+    withheld: BTreeSet<GitOid>,
+}
+
+/// Brings the history of the request's commit into the store. Says whether anything is withheld.
+///
+/// The caller holds the lock of the rules.
+pub(super) fn bring(
+    request: &BaseRequest<'_>,
+    store: &Path,
+    progress: &mut dyn FnMut(Progress),
+) -> Result<bool, BaseError> {
+    let pack = store.join("pack");
+    at(&pack, std::fs::create_dir_all(&pack))?;
+    let state = store.join("custody.json");
+    let mut contents: Contents = match std::fs::read(&state) {
+        Ok(bytes) => at(&state, serde_json::from_slice(&bytes).map_err(Into::into))?,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Contents::default(),
+        Err(error) => return at(&state, Err(error)),
+    };
+    if contents.tips.contains(request.commit) {
+        return Ok(!contents.withheld.is_empty());
+    }
+    let git = request.mirror.git();
+    progress(Progress::Examining);
+    let Placed {
+        allowed,
+        mut denied,
+    } = history::examine(&git, request.rules, request.commit, &contents.tips)?;
+    // What stood at an allowed path before is in the store already.
+    let there = present(&git.clone().with_objects_only(store), &denied)?;
+    denied.retain(|blob| !there.contains(blob));
+    let released: BTreeSet<_> = contents
+        .withheld
+        .iter()
+        .filter(|blob| allowed.contains(*blob))
+        .cloned()
+        .collect();
+    contents.withheld.retain(|blob| !released.contains(blob));
+    contents.withheld.extend(denied);
+
+    progress(Progress::Packing);
+    let mut wanted = format!("{}\n", request.commit);
+    let tags = merged_tags(&git, request.commit)?;
+    for tag in &tags {
+        wanted.push_str(&format!("{}\n", tag.object));
+    }
+    for tip in &contents.tips {
+        wanted.push_str(&format!("^{tip}\n"));
+    }
+    let words = ["rev-list", "--objects", "--no-object-names", "--stdin"];
+    let listed = git.run_with_input(&words, wanted.as_bytes())?;
+    let mut packed = Vec::with_capacity(listed.len());
+    for line in listed.split_inclusive(|b| *b == b'\n') {
+        let known = std::str::from_utf8(line.trim_ascii_end()).ok();
+        let oid = known.and_then(|text| text.parse::<GitOid>().ok());
+        if oid.is_some_and(|oid| !contents.withheld.contains(&oid)) {
+            packed.extend_from_slice(line);
+        }
+    }
+    for blob in &released {
+        packed.extend_from_slice(format!("{blob}\n").as_bytes());
+    }
+    if !packed.is_empty() {
+        let target = pack.join("pack");
+        let words = [
+            "pack-objects",
+            "--quiet",
+            "--delta-base-offset",
+            "--threads=2",
+        ];
+        let mut words: Vec<_> = words.iter().map(std::ffi::OsStr::new).collect();
+        words.push(target.as_os_str());
+        let name = git.run_with_input(&words, &packed)?;
+        let name = String::from_utf8_lossy(&name);
+        let promisor = pack.join(format!("pack-{}.promisor", name.trim()));
+        at(&promisor, std::fs::write(&promisor, ""))?;
+    }
+    contents.tips.push(request.commit.clone());
+    let bytes = at(&state, serde_json::to_vec(&contents).map_err(Into::into))?;
+    let next = store.join("custody.json.next");
+    at(&next, std::fs::write(&next, bytes))?;
+    at(
+        &next,
+        std::fs::File::open(&next).and_then(|file| file.sync_all()),
+    )?;
+    at(&state, std::fs::rename(&next, &state))?;
+    Ok(!contents.withheld.is_empty())
+}
+
+/// Which of these objects a repository has.
+fn present(
+    git: &Git,
+    objects: &std::collections::HashSet<GitOid>,
+) -> Result<BTreeSet<GitOid>, BaseError> {
+    let mut asked = String::new();
+    for object in objects {
+        asked.push_str(&format!("{object}\n"));
+    }
+    if asked.is_empty() {
+        return Ok(BTreeSet::new());
+    }
+    let answer = git.run_with_input(&["cat-file", "--batch-check"], asked.as_bytes())?;
+    let answer = String::from_utf8_lossy(&answer);
+    let found = answer.lines().filter(|line| !line.ends_with(" missing"));
+    Ok(found
+        .filter_map(|line| line.split(' ').next()?.parse().ok())
+        .collect())
+}
+
+/// A tag of the source whose commit the base has in its history.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct MergedTag {
+    /// Its name, as in `v1.0`.
+    pub(super) name: String,
+    /// What it points at: a commit, or an annotated tag …
+    pub(super) object: GitOid,
+    /// … and then the commit.
+    pub(super) peeled: Option<GitOid>,
+}
+
+/// Tags that lie in the history of a commit: `git describe` works with them.
+pub(super) fn merged_tags(git: &Git, commit: &GitOid) -> Result<Vec<MergedTag>, BaseError> {
+    let merged = format!("--merged={commit}");
+    let format = "--format=%(objectname) %(*objectname) %(refname:lstrip=3)";
+    let listed = git.run(&["for-each-ref", format, &merged, "refs/sources/tags"])?;
+    let listed = String::from_utf8_lossy(&listed);
+    let tag = |line: &str| {
+        let mut words = line.splitn(3, ' ');
+        let (object, peeled, name) = (words.next()?, words.next()?, words.next()?);
+        let (object, name) = (object.parse().ok()?, name.to_owned());
+        Some(MergedTag {
+            name,
+            object,
+            peeled: peeled.parse().ok(),
+        })
+    };
+    Ok(listed.lines().filter_map(tag).collect())
+}

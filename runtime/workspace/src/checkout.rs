@@ -1,0 +1,109 @@
+//! Somebody's own checkout: where its parts are. Read as data; git never runs with its configuration.
+
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use crate::git::Git;
+
+/// A checkout (or bare repository) on this machine.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Checkout {
+    root: PathBuf,
+    git_dir: PathBuf,
+    common_dir: PathBuf,
+}
+
+/// Why a directory is not in a checkout.
+#[derive(Debug, thiserror::Error)]
+pub enum CheckoutError {
+    /// No directory from here up to the root has a `.git`.
+    #[error("{0} is not in a git repository: run this in a checkout, or name one")]
+    NotFound(PathBuf),
+    /// Something that should be readable is not.
+    #[error("{path} can't be read")]
+    Unreadable {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+}
+
+impl Checkout {
+    /// The checkout that `start` is in.
+    ///
+    /// # Errors
+    /// [`CheckoutError`].
+    pub fn find(start: &Path) -> Result<Self, CheckoutError> {
+        let unreadable = |path: &Path| {
+            let path = path.to_owned();
+            |source| CheckoutError::Unreadable { path, source }
+        };
+        let start = start.canonicalize().map_err(unreadable(start))?;
+        for directory in start.ancestors() {
+            let dot_git = directory.join(".git");
+            let git_dir = if dot_git.is_dir() {
+                dot_git
+            } else if dot_git.is_file() {
+                let text = std::fs::read(&dot_git).map_err(unreadable(&dot_git))?;
+                match text.trim_ascii().strip_prefix(b"gitdir: ") {
+                    Some(place) => directory.join(OsStr::from_bytes(place)),
+                    None => continue,
+                }
+            } else if directory.join("HEAD").is_file() && directory.join("objects").is_dir() {
+                directory.to_owned()
+            } else {
+                continue;
+            };
+            let git_dir = git_dir.canonicalize().map_err(unreadable(&git_dir))?;
+            let common = git_dir.join("commondir");
+            let common_dir = match std::fs::read(&common) {
+                Ok(text) => git_dir.join(OsStr::from_bytes(text.trim_ascii())),
+                Err(_) => git_dir.clone(),
+            };
+            let common_dir = common_dir.canonicalize().map_err(unreadable(&common_dir))?;
+            return Ok(Self {
+                root: directory.to_owned(),
+                git_dir,
+                common_dir,
+            });
+        }
+        Err(CheckoutError::NotFound(start))
+    }
+
+    /// The root of the work tree (of a bare repository: itself).
+    #[must_use]
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// Its git directory: that of the linked work tree, if it is one.
+    #[must_use]
+    pub fn git_dir(&self) -> &Path {
+        &self.git_dir
+    }
+
+    /// The git directory that its linked work trees share.
+    #[must_use]
+    pub fn common_dir(&self) -> &Path {
+        &self.common_dir
+    }
+
+    /// Where it was cloned from: `remote.origin.url` of its configuration, with included files left out.
+    #[must_use]
+    pub fn origin(&self) -> Option<String> {
+        let file = self.common_dir.join("config");
+        let words: [&OsStr; 5] = [
+            OsStr::new("config"),
+            OsStr::new("--no-includes"),
+            OsStr::new("--file"),
+            file.as_os_str(),
+            OsStr::new("remote.origin.url"),
+        ];
+        let url = Git::nowhere().run(&words).ok()?;
+        let url = String::from_utf8_lossy(&url).trim().to_owned();
+        (!url.is_empty()).then_some(url)
+    }
+}

@@ -1,0 +1,303 @@
+//! The bare mirror that the runtime keeps of each repository.
+//!
+//! Layout of `<state>/repositories/<name>.git`: what the source has lies under `refs/sources/` (`HEAD`, `heads/…`,
+//! `tags/…`); the commits that sessions started from are kept by `refs/custody/bases/…`; what sessions made stands
+//! in `refs/heads/custody/…`, so that a plain `git fetch` of the mirror brings it.
+
+mod name;
+mod snapshot;
+mod source;
+
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+
+use custody_model::GitOid;
+
+use crate::checkout::CheckoutError;
+use crate::git::{self, Git, GitError};
+use crate::lock::Lock;
+
+pub use name::{InvalidRepositoryName, RepositoryName};
+pub use snapshot::{Snapshot, SnapshotRequest};
+pub use source::Source;
+
+/// Why a mirror can't do what was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum MirrorError {
+    /// Git failed.
+    #[error(transparent)]
+    Git(#[from] GitError),
+    /// The checkout can't be used.
+    #[error(transparent)]
+    Checkout(#[from] CheckoutError),
+    /// A file of the mirror can't be read or written.
+    #[error("{path} can't be used")]
+    File {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// There is no such repository.
+    #[error("there is no repository {0}: `custody repo add` registers one")]
+    Unknown(RepositoryName),
+    /// The revision names nothing.
+    #[error("{revision:?} names no commit of repository {repository}")]
+    NoCommit {
+        /// The repository.
+        repository: RepositoryName,
+        /// The revision.
+        revision: String,
+    },
+}
+
+/// A commit and its tree.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Resolved {
+    /// The commit.
+    pub commit: GitOid,
+    /// Its tree.
+    pub tree: GitOid,
+}
+
+/// All mirrors of an installation.
+#[derive(Clone, Debug)]
+pub struct Mirrors {
+    directory: PathBuf,
+}
+
+impl Mirrors {
+    /// Those of the installation whose state directory is `state`.
+    #[must_use]
+    pub fn of(state: &Path) -> Self {
+        Self {
+            directory: state.join("repositories"),
+        }
+    }
+
+    /// The mirror of `source`, registered (without fetching anything yet) if it is not known.
+    ///
+    /// The name is [`RepositoryName::derived`] from the source unless one is given. Safe to call at the same time
+    /// from several processes.
+    ///
+    /// # Errors
+    /// [`MirrorError`]: the source can't be read, or the state directory not be written.
+    pub fn add(
+        &self,
+        source: &Source,
+        name: Option<RepositoryName>,
+    ) -> Result<Mirror, MirrorError> {
+        let name = name.unwrap_or_else(|| RepositoryName::derived(&source.identity()));
+        let failed = |path: &Path| {
+            let path = path.to_owned();
+            |source| MirrorError::File { path, source }
+        };
+        std::fs::create_dir_all(&self.directory).map_err(failed(&self.directory))?;
+        let mirror = self.mirror(name);
+        let lock_path = mirror.lock_path();
+        let _lock = Lock::wait(&lock_path).map_err(failed(&lock_path))?;
+        if !mirror.git_dir.join("HEAD").is_file() {
+            let format = source.object_format()?;
+            // Renamed into place when it is whole: a crash leaves nothing that looks like a mirror.
+            let making = self.directory.join(format!(".{}.making", mirror.name));
+            match std::fs::remove_dir_all(&making) {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                    return Err(failed(&making)(error));
+                }
+                Ok(()) | Err(_) => {}
+            }
+            git::init_bare(&making, format)?;
+            let made = Git::at(&making);
+            made.run(&["config", "custody.source", &source.identity()])?;
+            std::fs::rename(&making, &mirror.git_dir).map_err(failed(&mirror.git_dir))?;
+        }
+        Ok(mirror)
+    }
+
+    /// The registered mirror of this name.
+    ///
+    /// # Errors
+    /// [`MirrorError::Unknown`].
+    pub fn get(&self, name: &RepositoryName) -> Result<Mirror, MirrorError> {
+        let mirror = self.mirror(name.clone());
+        if mirror.git_dir.join("HEAD").is_file() {
+            Ok(mirror)
+        } else {
+            Err(MirrorError::Unknown(name.clone()))
+        }
+    }
+
+    /// The names of all registered repositories, sorted.
+    ///
+    /// # Errors
+    /// [`MirrorError::File`].
+    pub fn list(&self) -> Result<Vec<RepositoryName>, MirrorError> {
+        let failed = |source| MirrorError::File {
+            path: self.directory.clone(),
+            source,
+        };
+        let entries = match std::fs::read_dir(&self.directory) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(error) => return Err(failed(error)),
+        };
+        let mut names = Vec::new();
+        for entry in entries {
+            let entry = entry.map_err(failed)?;
+            let name = entry.file_name();
+            let name = name.to_str().and_then(|name| name.strip_suffix(".git"));
+            names.extend(name.and_then(|name| name.parse().ok()));
+        }
+        names.sort();
+        Ok(names)
+    }
+
+    fn mirror(&self, name: RepositoryName) -> Mirror {
+        let git_dir = self.directory.join(format!("{name}.git"));
+        Mirror { name, git_dir }
+    }
+}
+
+/// The bare mirror of one repository.
+#[derive(Clone, Debug)]
+pub struct Mirror {
+    name: RepositoryName,
+    git_dir: PathBuf,
+}
+
+impl Mirror {
+    /// The repository's name in this installation.
+    #[must_use]
+    pub fn name(&self) -> &RepositoryName {
+        &self.name
+    }
+
+    /// Its git directory.
+    #[must_use]
+    pub fn git_dir(&self) -> &Path {
+        &self.git_dir
+    }
+
+    /// Its object directory.
+    #[must_use]
+    pub fn objects(&self) -> PathBuf {
+        self.git_dir.join("objects")
+    }
+
+    /// Git, in this repository.
+    #[must_use]
+    pub fn git(&self) -> Git {
+        Git::at(&self.git_dir)
+    }
+
+    /// Brings everything that the source has and the mirror lacks: all refs but the stash, and the commit `wanted`
+    /// if one is named. What the source no longer has goes, but what sessions started from and made stays.
+    ///
+    /// # Errors
+    /// [`MirrorError`].
+    pub fn update(&self, source: &Source, wanted: Option<&GitOid>) -> Result<(), MirrorError> {
+        let _lock = self.lock()?;
+        let location = source.location();
+        let mut words: Vec<&OsStr> = ["fetch", "--quiet", "--prune", "--no-tags", "--force"]
+            .into_iter()
+            .chain([
+                "--no-write-fetch-head",
+                "--no-recurse-submodules",
+                "--update-shallow",
+            ])
+            .map(OsStr::new)
+            .collect();
+        let own = source.upload_pack();
+        words.extend(own.iter().map(OsStr::new));
+        let base = words.len();
+        words.extend(["--", location.as_str()].map(OsStr::new));
+        words.extend(["+refs/*:refs/sources/*", "^refs/stash", "^refs/sources/*"].map(OsStr::new));
+        if source.has_head()? {
+            words.push(OsStr::new("+HEAD:refs/sources/HEAD"));
+        }
+        self.git().run(&words)?;
+        if let Some(commit) = wanted {
+            if !self.has(commit)? {
+                words.truncate(base);
+                words.retain(|word| *word != OsStr::new("--prune"));
+                words.extend(["--", location.as_str(), commit.as_str()].map(OsStr::new));
+                self.git().run(&words)?;
+            }
+            self.keep(commit)?;
+        }
+        Ok(())
+    }
+
+    /// The commit that a revision names, as gitrevisions(7) has it: first as the mirror has it
+    /// (`custody/<session>`, an object id), then as the source has it (`HEAD`, `main`, `v1.2~3`).
+    ///
+    /// # Errors
+    /// [`MirrorError::NoCommit`], or git fails.
+    pub fn resolve(&self, revision: &str) -> Result<Resolved, MirrorError> {
+        for place in [
+            "",
+            "refs/sources/",
+            "refs/sources/heads/",
+            "refs/sources/tags/",
+            "refs/sources/remotes/",
+        ] {
+            let commit = format!("{place}{revision}^{{commit}}");
+            let words = [
+                "rev-parse",
+                "--quiet",
+                "--verify",
+                "--end-of-options",
+                &commit,
+            ];
+            match self.git().run_for_oid(&words, &[]) {
+                Ok(commit) => return self.resolved(commit),
+                Err(GitError::Failed { .. }) => {}
+                Err(error @ (GitError::Run { .. } | GitError::Answer { .. })) => {
+                    return Err(error.into());
+                }
+            }
+        }
+        let (repository, revision) = (self.name.clone(), revision.to_owned());
+        Err(MirrorError::NoCommit {
+            repository,
+            revision,
+        })
+    }
+
+    /// Keeps a commit and what it needs from git's clean-up.
+    ///
+    /// # Errors
+    /// [`MirrorError::Git`].
+    pub fn keep(&self, commit: &GitOid) -> Result<(), MirrorError> {
+        let name = format!("refs/custody/bases/{commit}");
+        self.git().run(&["update-ref", &name, commit.as_str()])?;
+        Ok(())
+    }
+
+    /// Whether it has this object.
+    ///
+    /// # Errors
+    /// [`MirrorError::Git`].
+    pub fn has(&self, object: &GitOid) -> Result<bool, MirrorError> {
+        Ok(self.git().asks(&["cat-file", "-e", object.as_str()])?)
+    }
+
+    fn resolved(&self, commit: GitOid) -> Result<Resolved, MirrorError> {
+        let tree = format!("{commit}^{{tree}}");
+        let tree = self
+            .git()
+            .run_for_oid(&["rev-parse", "--verify", &tree], &[])?;
+        Ok(Resolved { commit, tree })
+    }
+
+    fn lock_path(&self) -> PathBuf {
+        self.git_dir.with_extension("lock")
+    }
+
+    /// Waits until no other process changes the mirror.
+    pub(crate) fn lock(&self) -> Result<Lock, MirrorError> {
+        let path = self.lock_path();
+        Lock::wait(&path).map_err(|source| MirrorError::File { path, source })
+    }
+}

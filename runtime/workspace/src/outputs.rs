@@ -1,0 +1,187 @@
+//! What a session leaves: its changes as commits on a branch of its own in the mirror, and their diff.
+//!
+//! Runs after the sandbox has ended, on the clean view of the workspace. Everything in there was written by the
+//! agent: files are read as data, its `.git` is never used as a repository (see `import`), and objects are made in
+//! a quarantine of which only what the branch needs reaches the mirror.
+
+mod branch;
+mod commits;
+mod import;
+
+use std::ffi::OsStr;
+use std::os::fd::BorrowedFd;
+use std::path::{Path, PathBuf};
+
+use custody_model::{GitOid, SessionId, Timestamp};
+use custody_policy::PathRules;
+use custody_record::event::{CommitCreated, PolicyViolated};
+
+use crate::base::{Base, BaseError};
+use crate::git::{Git, GitError};
+use crate::mirror::{Mirror, MirrorError};
+
+pub use branch::publish;
+
+/// Most bytes of the agent's own objects that are looked at, in bytes of their stored form.
+pub const MAX_IMPORT_BYTES: u64 = 2 << 30;
+/// Most commits of the agent's own that are kept.
+pub const MAX_AGENT_COMMITS: usize = 10_000;
+/// Largest file that gets into the session's commit, in bytes.
+pub const MAX_OUTPUT_FILE_BYTES: u64 = 1 << 30;
+
+/// What one session may put out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OutputLimits {
+    /// Bytes of the agent's own git objects, in their stored form.
+    pub import_bytes: u64,
+    /// Commits of the agent's own.
+    pub agent_commits: usize,
+    /// Bytes of one file.
+    pub file_bytes: u64,
+}
+
+impl Default for OutputLimits {
+    fn default() -> Self {
+        Self {
+            import_bytes: MAX_IMPORT_BYTES,
+            agent_commits: MAX_AGENT_COMMITS,
+            file_bytes: MAX_OUTPUT_FILE_BYTES,
+        }
+    }
+}
+
+/// A name and an address, as a commit has them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Identity {
+    /// The name; git drops `<`, `>` and line ends from it.
+    pub name: String,
+    /// The address.
+    pub email: String,
+}
+
+impl Identity {
+    /// What commits of a process inside the sandbox are signed with unless it says otherwise.
+    #[must_use]
+    pub fn agent() -> Self {
+        Self {
+            name: "Agent".to_owned(),
+            email: "agent@custody.invalid".to_owned(),
+        }
+    }
+
+    /// Custody itself.
+    #[must_use]
+    pub fn custody() -> Self {
+        Self {
+            name: "Custody".to_owned(),
+            email: "custody@custody.invalid".to_owned(),
+        }
+    }
+}
+
+/// What to make the outputs of.
+#[derive(Clone, Debug)]
+pub struct OutputRequest<'a> {
+    /// Where the branch goes.
+    pub mirror: &'a Mirror,
+    /// What the session started from.
+    pub base: &'a Base,
+    /// What may get in.
+    pub rules: &'a PathRules,
+    /// The session.
+    pub session: SessionId,
+    /// Root hash of the session's log, as its checkpoints spell it, for the trailer `Custody-Record`.
+    pub record_root: &'a str,
+    /// Root directory of the clean view (without guards), as a descriptor …
+    pub clean: BorrowedFd<'a>,
+    /// … and as a path of this mount namespace.
+    pub clean_path: &'a Path,
+    /// Where a quarantine directory can be made: on the mirror's file system, not below the clean view.
+    pub scratch: &'a Path,
+    /// First line of the message of Custody's commit.
+    pub subject: &'a str,
+    /// Author of Custody's commit (its committer is Custody).
+    pub author: &'a Identity,
+    /// Its date.
+    pub time: Timestamp,
+    /// Limits.
+    pub limits: OutputLimits,
+}
+
+/// What came out.
+#[derive(Clone, Debug, Default)]
+pub struct Outputs {
+    /// The branch, as in `custody/0197…`; absent if the session changed nothing that may get out.
+    pub branch: Option<String>,
+    /// Where the branch points.
+    pub head: Option<GitOid>,
+    /// Its commits that the base lacks, oldest first.
+    pub commits: Vec<CreatedCommit>,
+    /// What stayed out, and why.
+    pub violations: Vec<PolicyViolated>,
+    /// The unified diff (git's, binary files included) from the base to the branch.
+    pub diff: Vec<u8>,
+}
+
+/// One commit of the branch.
+#[derive(Clone, Debug)]
+pub struct CreatedCommit {
+    /// The event.
+    pub event: CommitCreated,
+    /// All changed files, where the event has only the first ones.
+    pub all_files: Option<Vec<custody_record::event::ChangedFile>>,
+}
+
+/// Why there are no outputs.
+#[derive(Debug, thiserror::Error)]
+pub enum OutputError {
+    /// Git failed.
+    #[error(transparent)]
+    Git(#[from] GitError),
+    /// The mirror can't be used.
+    #[error(transparent)]
+    Mirror(#[from] MirrorError),
+    /// The base can't be used.
+    #[error(transparent)]
+    Base(#[from] BaseError),
+    /// A file can't be read or written.
+    #[error("{path} can't be used")]
+    File {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+}
+
+/// Makes a commit of a tree: by `by.0` (author) and `by.1` (committer), at `time`.
+///
+/// # Errors
+/// [`GitError`].
+pub fn commit_tree(
+    git: &Git,
+    tree: &GitOid,
+    parents: &[GitOid],
+    message: &str,
+    by: (&Identity, &Identity),
+    time: Timestamp,
+) -> Result<GitOid, GitError> {
+    let date = format!("@{} +0000", time.as_micros().div_euclid(1_000_000));
+    let mut git = git.clone();
+    for (name, value) in [
+        ("GIT_AUTHOR_NAME", by.0.name.as_str()),
+        ("GIT_AUTHOR_EMAIL", &by.0.email),
+        ("GIT_AUTHOR_DATE", &date),
+        ("GIT_COMMITTER_NAME", &by.1.name),
+        ("GIT_COMMITTER_EMAIL", &by.1.email),
+        ("GIT_COMMITTER_DATE", &date),
+    ] {
+        git = git.with_variable(name, OsStr::new(value));
+    }
+    let mut words = vec!["commit-tree", tree.as_str()];
+    for parent in parents {
+        words.extend(["-p", parent.as_str()]);
+    }
+    git.run_for_oid(&words, message.as_bytes())
+}

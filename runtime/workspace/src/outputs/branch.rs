@@ -1,0 +1,324 @@
+//! Makes the session's branch.
+
+use std::ffi::OsStr;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+use custody_model::{GitOid, WorkspacePath};
+use custody_record::event::{CommitAuthor, PolicyViolated};
+
+use super::import::{self, Found};
+use super::{Identity, OutputError, OutputRequest, Outputs, commit_tree, commits};
+use crate::gate::{self, violation};
+use crate::git::Git;
+use crate::mount::beneath;
+use crate::worktree::{self, Difference, Different};
+
+/// Makes the session's branch `custody/<session>` in the mirror, or none if nothing changed that may get out.
+///
+/// Commits that the agent made are kept as they are if HEAD descends from the base and each of them passes the gate;
+/// otherwise they are dropped, and what they changed and may change goes into Custody's one commit. That commit
+/// is always the last one and carries the trailers `Custody-Session` and `Custody-Record`; it holds what stands
+/// uncommitted in the workspace (untracked files too, ignored ones not), and may be empty.
+///
+/// What stays out, with a violation for each: changes of read-only and denied paths, nested repositories, files
+/// above the limit. Submodules stay as the base has them. Links are committed as links, wherever they point.
+///
+/// # Errors
+/// [`OutputError`]; the mirror has no new branch then.
+pub fn publish(request: &OutputRequest<'_>) -> Result<Outputs, OutputError> {
+    let failed = |path: &Path| {
+        let path = path.to_owned();
+        |source| OutputError::File { path, source }
+    };
+    let scratch = tempfile::tempdir_in(request.scratch).map_err(failed(request.scratch))?;
+    let objects = scratch.path().join("objects");
+    std::fs::create_dir(&objects).map_err(failed(&objects))?;
+    let git = request
+        .mirror
+        .git()
+        .with_objects(&objects, &request.mirror.objects());
+    let base = request.base.commit();
+    let mut outputs = Outputs::default();
+
+    let kept = own_commits(
+        request,
+        &git,
+        scratch.path(),
+        &objects,
+        &mut outputs.violations,
+    )?;
+    let parent = kept.last().unwrap_or(base).clone();
+
+    let index = scratch.path().join("index");
+    std::fs::copy(request.base.index(), &index).map_err(failed(&index))?;
+    let tree_git = git
+        .clone()
+        .with_index(&index)
+        .with_work_tree(request.clean_path);
+    if !kept.is_empty() {
+        advance(&git, &tree_git, base, &parent)?;
+    }
+    let mut taken = Vec::new();
+    for different in worktree::differences(&tree_git)? {
+        match refused(request, &different) {
+            Some(violated) => outputs.violations.push(violated),
+            None => taken.push(different),
+        }
+    }
+    behind_the_guard(request, &mut outputs.violations);
+    let tree = worktree::take_in(&tree_git, taken.iter())?;
+    let parent_tree = format!("{parent}^{{tree}}");
+    let parent_tree = git.run_for_oid(&["rev-parse", "--verify", &parent_tree], &[])?;
+    if tree == parent_tree && kept.is_empty() {
+        return Ok(outputs);
+    }
+
+    let subject = request.subject.replace(|c: char| c.is_control(), " ");
+    let message = format!(
+        "{}\n\nCustody-Session: {}\nCustody-Record: {}\n",
+        subject.trim(),
+        request.session,
+        request.record_root,
+    );
+    let by = (request.author, &Identity::custody());
+    let commit = commit_tree(&git, &tree, &[parent], &message, by, request.time)?;
+    // The last word: whatever went before, nothing that a rule forbids differs from the base.
+    for change in gate::changes(&git, Some(base), &commit)? {
+        if let Some(violated) = gate::judge(request.rules, &change.path, "it got past the gate") {
+            let path = request.clean_path.join(change.path.as_path());
+            return Err(failed(&path)(std::io::Error::other(violated.what)));
+        }
+    }
+
+    let branch = format!("custody/{}", request.session);
+    for own in &kept {
+        outputs
+            .commits
+            .push(commits::describe(&git, own, &branch, CommitAuthor::Agent)?);
+    }
+    outputs.commits.push(commits::describe(
+        &git,
+        &commit,
+        &branch,
+        CommitAuthor::Custody,
+    )?);
+    let words = [
+        "diff",
+        "--binary",
+        "--full-index",
+        "--no-ext-diff",
+        "--no-textconv",
+    ];
+    outputs.diff = git.run(&[&words[..], &[base.as_str(), commit.as_str()]].concat())?;
+    export(request, &git, &commit, &branch)?;
+    outputs.branch = Some(branch);
+    outputs.head = Some(commit);
+    Ok(outputs)
+}
+
+/// The agent's commits that are kept, oldest first; none, with the reasons, if one of them can't be.
+fn own_commits(
+    request: &OutputRequest<'_>,
+    git: &Git,
+    scratch: &Path,
+    objects: &Path,
+    violations: &mut Vec<PolicyViolated>,
+) -> Result<Vec<GitOid>, OutputError> {
+    let dot_git = WorkspacePath::root().join(b".git").unwrap_or_default();
+    let own = match import::bring(request, scratch, objects)? {
+        Found::Nothing => return Ok(Vec::new()),
+        Found::Commits(own) => own,
+        Found::Unusable(why) => {
+            let what = format!("the agent's own commits are not kept: {why}");
+            violations.push(violation(&dot_git, what));
+            return Ok(Vec::new());
+        }
+    };
+    let mut found = Vec::new();
+    for commit in &own {
+        let parent = git.run(&["show", "--no-patch", "--format=%P", commit.as_str()])?;
+        let parent = String::from_utf8_lossy(&parent);
+        let parent = parent
+            .split_ascii_whitespace()
+            .next()
+            .and_then(|text| text.parse().ok());
+        let changes = gate::changes(git, parent.as_ref(), commit)?;
+        found.extend(gate::judge_commit(request.rules, commit, &changes));
+        found.extend(too_large(request, git, &changes)?);
+    }
+    if found.is_empty() {
+        return Ok(own);
+    }
+    let what = "the agent's own commits are not kept, because the gate refuses a change in them";
+    violations.push(violation(&dot_git, what));
+    violations.extend(found);
+    Ok(Vec::new())
+}
+
+fn too_large(
+    request: &OutputRequest<'_>,
+    git: &Git,
+    changes: &[gate::Change],
+) -> Result<Vec<PolicyViolated>, OutputError> {
+    let new: Vec<_> = changes
+        .iter()
+        .filter(|change| change.new_mode != "160000")
+        .collect();
+    let mut asked = String::new();
+    for blob in new.iter().filter_map(|change| change.new.as_ref()) {
+        asked.push_str(&format!("{blob}\n"));
+    }
+    if asked.is_empty() {
+        return Ok(Vec::new());
+    }
+    let words = ["cat-file", "--batch-check=%(objectsize)"];
+    let sizes = git.run_with_input(&words, asked.as_bytes())?;
+    let sizes = String::from_utf8_lossy(&sizes);
+    let sizes = sizes
+        .lines()
+        .map(|line| line.parse::<u64>().unwrap_or(u64::MAX));
+    let there = new.iter().filter(|change| change.new.is_some());
+    let limit = request.limits.file_bytes;
+    Ok(there
+        .zip(sizes)
+        .filter(|(_, size)| *size > limit)
+        .map(|(change, _)| violation(&change.path, format!("it is larger than {limit} bytes")))
+        .collect())
+}
+
+/// Moves the index from the base to the agent's last commit; what is unchanged keeps its stat data.
+fn advance(git: &Git, tree_git: &Git, base: &GitOid, to: &GitOid) -> Result<(), OutputError> {
+    let zero = "0".repeat(base.as_str().len());
+    let (mut gone, mut there) = (Vec::new(), Vec::new());
+    for change in gate::changes(git, Some(base), to)? {
+        let oid = change.new.as_ref().map_or(zero.as_str(), GitOid::as_str);
+        let list = if change.new.is_some() {
+            &mut there
+        } else {
+            &mut gone
+        };
+        let mode = if change.new.is_some() {
+            change.new_mode.as_str()
+        } else {
+            "0"
+        };
+        list.extend_from_slice(format!("{mode} {oid}\t").as_bytes());
+        list.extend_from_slice(change.path.as_bytes());
+        list.push(0);
+    }
+    gone.extend(there);
+    if !gone.is_empty() {
+        tree_git.run_with_input(&["update-index", "-z", "--index-info"], &gone)?;
+    }
+    Ok(())
+}
+
+/// Why a difference may not get out.
+fn refused(request: &OutputRequest<'_>, different: &Different) -> Option<PolicyViolated> {
+    let Different { path, how } = different;
+    let what = match how {
+        Difference::Modified => "it was changed",
+        Difference::Deleted => "it was removed",
+        Difference::Untracked => "it was made",
+        Difference::Nested => "a nested repository was made",
+    };
+    if let Some(violated) = gate::judge(request.rules, path, what) {
+        return Some(violated);
+    }
+    match how {
+        Difference::Deleted => return None,
+        Difference::Nested => {
+            let what = "a nested git repository was made: it stays out of the outputs";
+            return Some(violation(path, what));
+        }
+        Difference::Modified | Difference::Untracked => {}
+    }
+    // A file in the place of a directory would take with it what the base has below and a rule guards.
+    let entries = request.base.manifest().entries();
+    let from = entries.partition_point(|entry| entry.path <= *path);
+    let mut below = entries[from..]
+        .iter()
+        .skip_while(|entry| {
+            !entry.path.starts_with(path) && entry.path.as_bytes().starts_with(path.as_bytes())
+        })
+        .take_while(|entry| entry.path.as_bytes().starts_with(path.as_bytes()))
+        .filter(|entry| entry.path.starts_with(path));
+    let guarded = below.find_map(|entry| {
+        gate::judge(
+            request.rules,
+            &entry.path,
+            "a file stands in the place of its directory",
+        )
+    });
+    if guarded.is_some() {
+        return guarded;
+    }
+    let size = beneath(request.clean, path.as_path().as_os_str(), libc::O_PATH)
+        .and_then(|file| std::fs::File::from(file).metadata())
+        .map_or(0, |found| found.size());
+    let limit = request.limits.file_bytes;
+    (size > limit).then(|| violation(path, format!("it is larger than {limit} bytes")))
+}
+
+/// Denied paths are placeholders in the clean view; anything else came there behind the guard.
+fn behind_the_guard(request: &OutputRequest<'_>, violations: &mut Vec<PolicyViolated>) {
+    for entry in request
+        .base
+        .manifest()
+        .entries()
+        .iter()
+        .filter(|entry| entry.withheld)
+    {
+        let path = entry.path.as_path().as_os_str();
+        let Ok(file) = beneath(request.clean, path, libc::O_PATH) else {
+            continue;
+        };
+        let empty = std::fs::File::from(file)
+            .metadata()
+            .is_ok_and(|found| found.is_file() && found.size() == 0);
+        if !empty {
+            violations.extend(gate::judge(
+                request.rules,
+                &entry.path,
+                "it was written behind the guard",
+            ));
+        }
+    }
+}
+
+/// Packs what the branch needs and the base lacks into the mirror, and then names it. Nothing else that is in the
+/// quarantine gets there.
+fn export(
+    request: &OutputRequest<'_>,
+    git: &Git,
+    commit: &GitOid,
+    branch: &str,
+) -> Result<(), OutputError> {
+    let not_base = format!("^{}", request.base.commit());
+    let words = [
+        "rev-list",
+        "--objects",
+        "--no-object-names",
+        commit.as_str(),
+        &not_base,
+    ];
+    let wanted = git.run(&words)?;
+    let _lock = request.mirror.lock()?;
+    let target = request.mirror.objects().join("pack").join("pack");
+    let words: [&OsStr; 4] = [
+        OsStr::new("pack-objects"),
+        OsStr::new("--quiet"),
+        OsStr::new("--delta-base-offset"),
+        target.as_os_str(),
+    ];
+    git.run_with_input(&words, &wanted)?;
+    let zero = "0".repeat(commit.as_str().len());
+    let name = format!("refs/heads/{branch}");
+    // From here on without the quarantine: what the branch needs must be in the mirror.
+    request
+        .mirror
+        .git()
+        .run(&["update-ref", &name, commit.as_str(), &zero])?;
+    Ok(())
+}

@@ -1,0 +1,115 @@
+//! What differs between an index and a work tree, found and taken in without running anything of the work tree's.
+//!
+//! A nested repository or a submodule's checkout has a configuration of its own, and `git add` or `git status` would
+//! run git inside it. Here submodules are never entered and each path that is taken in is named.
+
+use std::ffi::OsStr;
+
+use custody_model::WorkspacePath;
+
+use crate::git::{Git, GitError};
+
+/// How a path of the work tree differs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Difference {
+    /// Tracked, and its content, mode or kind is another.
+    Modified,
+    /// Tracked, and not there.
+    Deleted,
+    /// A file or link that is neither tracked nor ignored.
+    Untracked,
+    /// A directory that is a repository of its own: git would not look inside.
+    Nested,
+}
+
+/// One differing path.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Different {
+    pub(crate) path: WorkspacePath,
+    pub(crate) how: Difference,
+}
+
+/// Everything that differs. `git` has the work tree and an index of Custody's own, whose stat data is refreshed.
+pub(crate) fn differences(git: &Git) -> Result<Vec<Different>, GitError> {
+    // It says whether something needs an update by its exit status; the answer below tells what.
+    git.asks(&["update-index", "-q", "--refresh", "--ignore-submodules"])?;
+    let mut found = Vec::new();
+    let words = [
+        "diff-files",
+        "-z",
+        "--raw",
+        "--no-abbrev",
+        "--ignore-submodules=all",
+    ];
+    let raw = git.run(&words)?;
+    let mut fields = raw.split(|b| *b == 0).filter(|field| !field.is_empty());
+    while let (Some(head), Some(path)) = (fields.next(), fields.next()) {
+        let how = match head.last() {
+            Some(b'D') => Difference::Deleted,
+            Some(_) | None => Difference::Modified,
+        };
+        let submodule = head.starts_with(b":160000");
+        if !submodule {
+            found.push(Different {
+                path: path_of(&words, path)?,
+                how,
+            });
+        }
+    }
+    let words = ["ls-files", "-z", "--others", "--exclude-standard"];
+    let others = git.run(&words)?;
+    for path in others.split(|b| *b == 0).filter(|path| !path.is_empty()) {
+        let (path, how) = match path.strip_suffix(b"/") {
+            Some(directory) => (directory, Difference::Nested),
+            None => (path, Difference::Untracked),
+        };
+        found.push(Different {
+            path: path_of(&words, path)?,
+            how,
+        });
+    }
+    // An unmerged path is told twice.
+    found.sort_by(|a, b| a.path.cmp(&b.path));
+    found.dedup_by(|a, b| a.path == b.path);
+    Ok(found)
+}
+
+fn path_of(words: &[&str], bytes: &[u8]) -> Result<WorkspacePath, GitError> {
+    WorkspacePath::from_bytes(bytes).map_err(|invalid| GitError::Answer {
+        command: words.join(" "),
+        what: invalid.to_string(),
+    })
+}
+
+/// Takes the named paths into the index as they stand in the work tree, and makes a tree of the index.
+pub(crate) fn take_in<'a>(
+    git: &Git,
+    paths: impl Iterator<Item = &'a Different>,
+) -> Result<custody_model::GitOid, GitError> {
+    let (mut gone, mut there) = (Vec::new(), Vec::new());
+    for different in paths {
+        let list = match different.how {
+            Difference::Deleted => &mut gone,
+            Difference::Modified | Difference::Untracked => &mut there,
+            Difference::Nested => continue,
+        };
+        list.extend_from_slice(different.path.as_bytes());
+        list.push(0);
+    }
+    // What is gone goes first: a directory may stand where a file stood.
+    if !gone.is_empty() {
+        git.run_with_input(&["update-index", "-z", "--force-remove", "--stdin"], &gone)?;
+    }
+    if !there.is_empty() {
+        let words = [
+            "update-index",
+            "-z",
+            "--add",
+            "--remove",
+            "--replace",
+            "--stdin",
+        ];
+        git.run_with_input(&words, &there)?;
+    }
+    git.run_for_oid(&[OsStr::new("write-tree")], &[])
+}
