@@ -14,11 +14,11 @@ use super::step::{During, Failure};
 /// The entries of the machine's own `/etc` that a `host` root shows; `*` at the end stands for any ending.
 ///
 /// An allow-list: what a machine keeps in `/etc` beyond it (accounts, keys, tokens of package managers, mail, cron)
-/// is nobody's business.
-pub(crate) const HOST_ENTRIES: [&str; 41] = [
+/// is nobody's business. Settings that may hold passwords (of maven, pip, npm, git) and the login
+/// scripts of `profile.d` are left out on purpose.
+pub(crate) const HOST_ENTRIES: [&str; 40] = [
     "alternatives",
     "bash.bashrc",
-    "bash_completion*",
     "ca-certificates",
     "ca-certificates.conf",
     "debian_version",
@@ -40,7 +40,8 @@ pub(crate) const HOST_ENTRIES: [&str; 41] = [
     "magic",
     "mailcap",
     "manpath.config",
-    "maven",
+    "maven/logging",
+    "maven/m2.conf",
     "mime.types",
     "nanorc",
     "OpenCL",
@@ -49,7 +50,6 @@ pub(crate) const HOST_ENTRIES: [&str; 41] = [
     "pki/ca-trust/extracted",
     "pki/tls/certs",
     "profile",
-    "profile.d",
     "protocols",
     "python*",
     "services",

@@ -5,7 +5,7 @@ use std::io::{self, Write};
 
 use custody_sandbox::Identity;
 use nix::sched::{CloneFlags, unshare};
-use nix::sys::signal::{SigHandler, SigSet, SigmaskHow, Signal, signal, sigprocmask};
+use nix::sys::signal::{SigSet, SigmaskHow, Signal, sigprocmask};
 use nix::unistd::{Gid, Uid, setgroups, setresgid, setresuid};
 
 use super::step::{During, Failure};
@@ -14,6 +14,9 @@ use super::step::{During, Failure};
 const JOIN_SESSION_KEYRING: libc::c_int = 1;
 /// The capability header of capset(2), version 3: two words each of effective, permitted, inheritable.
 const CAPABILITY_VERSION_3: u32 = 0x2008_0522;
+
+/// The highest signal number of Linux.
+const LAST_SIGNAL: libc::c_int = 64;
 
 /// The file that says how many user namespaces may be made below the one of the process that opens it. Held open
 /// as a directory from before `/proc/sys` is closed.
@@ -61,13 +64,29 @@ pub(crate) fn die_with_parent() -> Result<(), Failure> {
 }
 
 /// Gives every signal its default and blocks none: both are inherited through execve(2).
+///
+/// By the system call itself, because the C library keeps two of the signals to itself and whoever started the
+/// keeper may have set even those.
 pub(crate) fn reset_signals() -> Result<(), Failure> {
-    for which in Signal::iterator() {
-        if matches!(which, Signal::SIGKILL | Signal::SIGSTOP) {
+    // What the kernel takes for an action: handler, flags, restorer, mask; all zero is the default.
+    let default = [0_u64; 4];
+    for number in 1..=LAST_SIGNAL {
+        if matches!(number, libc::SIGKILL | libc::SIGSTOP) {
             continue;
         }
-        // SAFETY: the default action runs none of our code.
-        unsafe { signal(which, SigHandler::SigDfl) }.during(|| format!("reset {which}"))?;
+        // SAFETY: the kernel reads an action of that form, which outlives the call, and stores none.
+        let result = unsafe {
+            libc::syscall(
+                libc::SYS_rt_sigaction,
+                number,
+                default.as_ptr(),
+                std::ptr::null_mut::<u64>(),
+                size_of::<u64>(),
+            )
+        };
+        if result < 0 {
+            return Err(io::Error::last_os_error()).during(|| format!("reset signal {number}"));
+        }
     }
     sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::empty()), None)
         .during(|| "unblock the signals".to_owned())
