@@ -107,30 +107,6 @@ pub enum Action {
     },
 }
 
-/// Why a name and an argument are not an action.
-#[derive(Debug, thiserror::Error)]
-pub enum InvalidAction {
-    /// No action has this name.
-    #[error("{name:?} is not an action; the actions are {}", Action::NAMES.join(", "))]
-    UnknownName {
-        /// The name.
-        name: String,
-    },
-    /// The argument does not fit the action.
-    #[error("{argument:?} does not fit {name}: {wanted} is wanted")]
-    Argument {
-        /// The action's name.
-        name: &'static str,
-        /// What was given.
-        argument: String,
-        /// What is wanted instead.
-        wanted: &'static str,
-        /// Why it does not fit.
-        #[source]
-        source: Option<Box<dyn std::error::Error + Send + Sync>>,
-    },
-}
-
 impl Action {
     /// The names of all actions, in the order of the variants.
     pub const NAMES: [&str; 10] = [
@@ -161,5 +137,26 @@ impl Action {
             Self::NetworkConnect { .. } => "network.connect",
             Self::RecordRead { .. } => "record.read",
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_action_is_written_with_its_stable_name() {
+        let action = Action::NetworkConnect {
+            host: "example.org".to_owned(),
+            port: None,
+        };
+        let json = r#"{"action":"network.connect","host":"example.org"}"#;
+        assert_eq!(serde_json::to_string(&action).unwrap(), json);
+        assert_eq!(serde_json::from_str::<Action>(json).unwrap(), action);
+        assert!(
+            serde_json::from_str::<Action>(r#"{"action":"file.read","path":"a","x":1}"#).is_err()
+        );
+        assert!(serde_json::from_str::<Action>(r#"{"action":"file.read","path":"../a"}"#).is_err());
+        assert!(serde_json::from_str::<Action>(r#"{"action":"network.listen"}"#).is_err());
     }
 }

@@ -12,7 +12,7 @@ pub mod path;
 pub mod state;
 pub mod time;
 
-pub use action::{Action, InvalidAction, StartSession};
+pub use action::{Action, StartSession};
 pub use actor::{Actor, ImageId, ProcessRef, UserName};
 pub use digest::{Digest, GitOid};
 pub use error::ErrorCode;

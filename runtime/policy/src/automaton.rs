@@ -3,6 +3,7 @@
 //! A state is a segment of a pattern that the next component may match. The states of a pattern lie one after
 //! the other, so that the successor of a state is the next one; the set of active states is a bit set.
 
+use crate::floating::Floating;
 use crate::glob::{Name, PathPattern, Segment};
 use crate::paths::{MAX_PATH_SEGMENTS, TooManyRules};
 
@@ -15,6 +16,8 @@ pub(crate) struct Automaton {
     start: Vec<u64>,
     /// The last rule that matches the root, and so everything.
     everything: Option<usize>,
+    /// The patterns of one name at any depth; they have no states.
+    floating: Floating,
 }
 
 #[derive(Debug)]
@@ -40,23 +43,29 @@ impl Automaton {
         let mut starts = Vec::new();
         for (rule, pattern) in patterns.enumerate() {
             for segments in pattern.alternatives() {
-                if segments.is_empty() {
-                    automaton.everything = Some(rule);
-                    continue;
+                match segments.as_slice() {
+                    [] => {
+                        automaton.everything = Some(rule);
+                        continue;
+                    }
+                    [Segment::AnyDepth, Segment::Name(name)] => {
+                        automaton.floating.add(name.clone(), rule);
+                        continue;
+                    }
+                    _ => {}
                 }
                 starts.push(automaton.states.len());
                 let last = segments.len() - 1;
-                automaton
-                    .states
-                    .extend(segments.iter().enumerate().map(|(at, segment)| State {
-                        segment: segment.clone(),
-                        rule,
-                        last: at == last,
-                    }));
+                automaton.states.extend(segments.iter().enumerate().map(|(at, segment)| State {
+                    segment: segment.clone(),
+                    rule,
+                    last: at == last,
+                }));
             }
         }
-        if automaton.states.len() > MAX_PATH_SEGMENTS {
-            return Err(TooManyRules::Segments(automaton.states.len()));
+        let segments = automaton.states.len() + automaton.floating.len();
+        if segments > MAX_PATH_SEGMENTS {
+            return Err(TooManyRules::Segments(segments));
         }
         let mut start = [0; WORDS];
         for state in starts {
@@ -78,11 +87,7 @@ impl Automaton {
     /// Reads a path; stops early at a directory whose last match is a rule for which `stop` holds.
     pub(crate) fn walk(&self, path: &[u8], stop: impl Fn(usize) -> bool) -> Walk<'_> {
         let words = self.start.len();
-        let mut walk = Walk {
-            automaton: self,
-            active: [0; WORDS],
-            last_match: self.everything,
-        };
+        let mut walk = Walk { automaton: self, active: [0; WORDS], last_match: self.everything };
         walk.active[..words].copy_from_slice(&self.start);
         let mut components = path.split(|b| *b == b'/').filter(|name| !name.is_empty());
         while !walk.last_match.is_some_and(&stop)
@@ -96,6 +101,7 @@ impl Automaton {
 
 impl Walk<'_> {
     fn step(&mut self, words: usize, name: &[u8]) {
+        self.last_match = self.last_match.max(self.automaton.floating.last_match(name));
         let mut next = [0; WORDS];
         for word in 0..words {
             let mut bits = self.active[word];
@@ -136,6 +142,7 @@ impl Walk<'_> {
         (0..self.automaton.states.len())
             .filter(active)
             .map(|at| self.automaton.states[at].rule)
+            .chain(self.automaton.floating.rules())
             .filter(|rule| self.last_match.is_none_or(|last| *rule >= last))
     }
 }

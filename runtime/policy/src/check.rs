@@ -20,11 +20,7 @@ struct Check<'a> {
 
 impl Check<'_> {
     fn refuse(&self, pointer: &str, reason: impl Into<String>) -> Result<(), PolicyError> {
-        Err(PolicyError::at(
-            self.places.of(pointer),
-            pointer.to_owned(),
-            reason.into(),
-        ))
+        Err(PolicyError::at(self.places.of(pointer), pointer.to_owned(), reason.into()))
     }
 
     fn names(&self) -> Result<(), PolicyError> {
@@ -40,10 +36,8 @@ impl Check<'_> {
             );
         }
         if self.document.description.len() > MAX_TEXT_BYTES {
-            return self.refuse(
-                "/description",
-                format!("it is longer than {MAX_TEXT_BYTES} bytes"),
-            );
+            return self
+                .refuse("/description", format!("it is longer than {MAX_TEXT_BYTES} bytes"));
         }
         Ok(())
     }

@@ -38,10 +38,7 @@ impl CommandPattern {
             || (any_directory && !first.as_str().contains('/') && first.matches(base));
         program_matches
             && others.len() <= rest.len()
-            && others
-                .iter()
-                .zip(rest)
-                .all(|(pattern, argument)| pattern.matches(argument))
+            && others.iter().zip(rest).all(|(pattern, argument)| pattern.matches(argument))
     }
 
     fn text(&self) -> String {

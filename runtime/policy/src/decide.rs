@@ -48,11 +48,7 @@ pub struct Check {
 
 impl Check {
     fn new(decision: Decision, rule: RuleRef, reason: impl Into<String>) -> Self {
-        Self {
-            decision,
-            rule,
-            reason: reason.into(),
-        }
+        Self { decision, rule, reason: reason.into() }
     }
 }
 
@@ -60,11 +56,7 @@ impl Check {
 pub(crate) fn deciding(checks: Vec<Check>) -> Check {
     // Of equals the first stays: an allowed session names the rule that let its requester ask.
     let worse = |worst: Check, next: Check| {
-        if next.decision > worst.decision {
-            next
-        } else {
-            worst
-        }
+        if next.decision > worst.decision { next } else { worst }
     };
     checks.into_iter().reduce(worse).unwrap_or_else(|| {
         Check::new(
@@ -144,24 +136,14 @@ impl Decide<'_> {
                 format!("{} asks in the name of {}", self.user, request.requester),
             )
         };
-        let mut checks = vec![
-            own_name,
-            self.image(&request.image),
-            self.command(&request.command),
-        ];
+        let mut checks = vec![own_name, self.image(&request.image), self.command(&request.command)];
         checks.extend(too_large(&request.limits));
         checks.push(self.approval(request));
         checks
     }
 
     fn image(&self, image: &str) -> Check {
-        self.listed(
-            &self.policy.document().images,
-            image,
-            "/images",
-            "images",
-            "the image",
-        )
+        self.listed(&self.policy.document().images, image, "/images", "images", "the image")
     }
 
     fn command(&self, command: &[String]) -> Check {
@@ -172,18 +154,10 @@ impl Decide<'_> {
         let rules = &self.policy.document().commands;
         match rules.iter().rposition(|rule| rule.matches(command)) {
             Some(at) => {
-                let decision = if rules[at].allows() {
-                    Decision::Allow
-                } else {
-                    Decision::Deny
-                };
+                let decision = if rules[at].allows() { Decision::Allow } else { Decision::Deny };
                 let pointer = format!("/commands/{at}");
                 let rule = RuleRef::at(self.policy, pointer, rules[at].to_string());
-                Check::new(
-                    decision,
-                    rule,
-                    "it is the last rule that matches the command",
-                )
+                Check::new(decision, rule, "it is the last rule that matches the command")
             }
             None => {
                 let rule = RuleRef::at(self.policy, "/commands".to_owned(), "commands");
@@ -208,10 +182,9 @@ impl Decide<'_> {
         };
         match approval.required {
             Required::Never => free("approval: required: never"),
-            Required::Always => needed(
-                "/approval/required",
-                "approval: required: always".to_owned(),
-            ),
+            Required::Always => {
+                needed("/approval/required", "approval: required: always".to_owned())
+            }
             Required::When => {
                 let holds = |condition: &Condition| match condition {
                     Condition::Image(pattern) => pattern.matches(&request.image),
@@ -240,13 +213,7 @@ impl Decide<'_> {
             return Check::new(Decision::Deny, rule, format!("{requester} asked for it"));
         }
         let approvers = &self.policy.document().approval.by;
-        self.listed(
-            approvers,
-            self.user.as_str(),
-            "/approval/by",
-            "approval: by",
-            "the user",
-        )
+        self.listed(approvers, self.user.as_str(), "/approval/by", "approval: by", "the user")
     }
 
     fn own(&self, requester: &UserName, rule: &str) -> Check {
@@ -264,89 +231,49 @@ impl Decide<'_> {
 
     fn file(&self, path: &WorkspacePath, write: bool) -> Check {
         let ruling = self.policy.path_rules().treatment(path);
-        let pointer = ruling
-            .index
-            .map_or_else(|| "/paths".to_owned(), |at| format!("/paths/{at}"));
+        let pointer = ruling.index.map_or_else(|| "/paths".to_owned(), |at| format!("/paths/{at}"));
         let decision = match ruling.treatment {
             Treatment::ReadWrite => Decision::Allow,
             Treatment::ReadOnly if !write => Decision::Allow,
             Treatment::ReadOnly | Treatment::Deny => Decision::Deny,
         };
         let reason = match ruling.index {
-            Some(_) => format!(
-                "the path or a directory above it is {}",
-                ruling.treatment.as_str()
-            ),
+            Some(_) => format!("the path or a directory above it is {}", ruling.treatment.as_str()),
             None => "no path rule matches: it is read_write".to_owned(),
         };
-        Check::new(
-            decision,
-            RuleRef::at(self.policy, pointer, ruling.rule),
-            reason,
-        )
+        Check::new(decision, RuleRef::at(self.policy, pointer, ruling.rule), reason)
     }
 
     fn environment(&self, name: &str) -> Check {
         let environment = &self.policy.document().environment;
         if !is_variable_name(name) {
             let rule = RuleRef::built_in("a variable's name is letters, digits and _");
-            return Check::new(
-                Decision::Deny,
-                rule,
-                format!("{name:?} is not a variable's name"),
-            );
+            return Check::new(Decision::Deny, rule, format!("{name:?} is not a variable's name"));
         }
         if looks_like_credential(name) {
             let rule = RuleRef::built_in("credentials never enter a sandbox");
-            return Check::new(
-                Decision::Deny,
-                rule,
-                format!("{name} is a credential's name"),
-            );
+            return Check::new(Decision::Deny, rule, format!("{name} is a credential's name"));
         }
         if environment.set.contains_key(name) {
             let pointer = crate::location::child("/environment/set", &name);
             let rule = RuleRef::at(self.policy, pointer, format!("set: {name}"));
             return Check::new(Decision::Deny, rule, "the policy sets a value of its own");
         }
-        self.listed(
-            &environment.enter,
-            name,
-            "/environment/enter",
-            "enter",
-            "the variable",
-        )
+        self.listed(&environment.enter, name, "/environment/enter", "enter", "the variable")
     }
 
     fn network(&self, host: &str, port: Option<u16>) -> Check {
         let port = port.map(|port| format!(":{port}")).unwrap_or_default();
         let reason = format!("{host}{port} is outside; a sandbox has loopback only");
-        Check::new(
-            Decision::Deny,
-            RuleRef::built_in("a sandbox has no network"),
-            reason,
-        )
+        Check::new(Decision::Deny, RuleRef::built_in("a sandbox has no network"), reason)
     }
 }
 
 /// Numbers that no record could hold are refused before anything else is done with them.
 fn too_large(limits: &Limits) -> Option<Check> {
-    let asked = [
-        limits.memory_bytes,
-        limits.disk_bytes,
-        limits.wall_seconds,
-        limits.idle_seconds,
-    ];
-    asked
-        .into_iter()
-        .flatten()
-        .find(|number| *number > MAX_NUMBER)
-        .map(|number| {
-            let rule = RuleRef::built_in("numbers are at most 2^53 - 1");
-            Check::new(
-                Decision::Deny,
-                rule,
-                format!("a limit of {number} is asked for"),
-            )
-        })
+    let asked = [limits.memory_bytes, limits.disk_bytes, limits.wall_seconds, limits.idle_seconds];
+    asked.into_iter().flatten().find(|number| *number > MAX_NUMBER).map(|number| {
+        let rule = RuleRef::built_in("numbers are at most 2^53 - 1");
+        Check::new(Decision::Deny, rule, format!("a limit of {number} is asked for"))
+    })
 }

@@ -195,11 +195,7 @@ impl LimitRules {
         }
         let (default, max) = (Limits::from(&self.default), Limits::from(&self.max));
         Limits {
-            cpu_millicores: one(
-                asked.cpu_millicores,
-                default.cpu_millicores,
-                max.cpu_millicores,
-            ),
+            cpu_millicores: one(asked.cpu_millicores, default.cpu_millicores, max.cpu_millicores),
             memory_bytes: one(asked.memory_bytes, default.memory_bytes, max.memory_bytes),
             processes: one(asked.processes, default.processes, max.processes),
             disk_bytes: one(asked.disk_bytes, default.disk_bytes, max.disk_bytes),

@@ -40,9 +40,7 @@ pub fn looks_like_credential(name: &str) -> bool {
     !NO_CREDENTIALS.contains(&name.as_str())
         && name.split('_').any(|word| {
             CREDENTIAL_WORDS.contains(&word)
-                || CREDENTIAL_ENDINGS
-                    .iter()
-                    .any(|ending| word.ends_with(ending))
+                || CREDENTIAL_ENDINGS.iter().any(|ending| word.ends_with(ending))
         })
 }
 
@@ -95,15 +93,7 @@ mod tests {
         ] {
             assert!(looks_like_credential(name), "{name}");
         }
-        for name in [
-            "TERM",
-            "LC_ALL",
-            "PWD",
-            "TOKENIZERS_PARALLELISM",
-            "PATH",
-            "KEYBOARD",
-            "CI",
-        ] {
+        for name in ["TERM", "LC_ALL", "PWD", "TOKENIZERS_PARALLELISM", "PATH", "KEYBOARD", "CI"] {
             assert!(!looks_like_credential(name), "{name}");
         }
     }

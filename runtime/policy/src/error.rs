@@ -39,24 +39,14 @@ impl PolicyError {
     }
 
     pub(crate) fn at(place: Option<Place>, field: String, reason: String) -> Self {
-        Self {
-            place,
-            field,
-            reason,
-            source: None,
-        }
+        Self { place, field, reason, source: None }
     }
 
     pub(crate) fn whole(
         reason: String,
         source: Option<Box<dyn std::error::Error + Send + Sync>>,
     ) -> Self {
-        Self {
-            place: None,
-            field: String::new(),
-            reason,
-            source,
-        }
+        Self { place: None, field: String::new(), reason, source }
     }
 
     pub(crate) fn caused_by(

@@ -106,11 +106,7 @@ pub fn request_digest(request: &StartSession) -> Digest {
 /// approves what they asked for, and each person counts once.
 pub fn evaluate<A: Act>(policy: &PolicyVersion, act: A, approvals: &[Approval]) -> Verdict<A> {
     let action = act.to_action();
-    let Check {
-        decision,
-        rule,
-        reason,
-    } = deciding(checks(policy, act.user(), &action));
+    let Check { decision, rule, reason } = deciding(checks(policy, act.user(), &action));
     match decision {
         Decision::Allow => Verdict::Allow(Permit::grant(act, rule, policy, Vec::new())),
         Decision::Deny => Verdict::Deny(Refusal {
@@ -146,10 +142,7 @@ pub fn evaluate<A: Act>(policy: &PolicyVersion, act: A, approvals: &[Approval]) 
                 rule,
                 missing: wanted - granted.len(),
                 granted,
-                by: by
-                    .iter()
-                    .map(|pattern| pattern.as_str().to_owned())
-                    .collect(),
+                by: by.iter().map(|pattern| pattern.as_str().to_owned()).collect(),
                 discounted,
             })
         }

@@ -34,11 +34,7 @@ pub struct Explanation {
 #[must_use]
 pub fn explain(policy: &PolicyVersion, user: &UserName, action: &Action) -> Explanation {
     let checks = checks(policy, user, action);
-    let Check {
-        decision,
-        rule,
-        reason,
-    } = deciding(checks.clone());
+    let Check { decision, rule, reason } = deciding(checks.clone());
     Explanation {
         policy_name: policy.name().to_owned(),
         policy: policy.digest(),
@@ -53,25 +49,13 @@ pub fn explain(policy: &PolicyVersion, user: &UserName, action: &Action) -> Expl
 
 impl fmt::Display for Explanation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(
-            f,
-            "{} by {}: {}",
-            self.action,
-            self.user,
-            self.decision.as_str()
-        )?;
+        writeln!(f, "{} by {}: {}", self.action, self.user, self.decision.as_str())?;
         writeln!(f, "  rule    {}", self.rule)?;
         writeln!(f, "  why     {}", self.reason)?;
         write!(f, "  policy  {} {}", self.policy_name, self.policy)?;
         if self.checks.len() > 1 {
             for check in &self.checks {
-                write!(
-                    f,
-                    "\n  - {}: {} — {}",
-                    check.decision.as_str(),
-                    check.rule,
-                    check.reason
-                )?;
+                write!(f, "\n  - {}: {} — {}", check.decision.as_str(), check.rule, check.reason)?;
             }
         }
         Ok(())

@@ -6,6 +6,7 @@
 //! Invariant: what a document does not allow is refused; only paths that no rule matches are open.
 
 mod act;
+mod action_text;
 mod automaton;
 mod builtin;
 mod check;
@@ -16,6 +17,7 @@ pub mod environment;
 mod error;
 mod evaluate;
 mod explain;
+mod floating;
 pub mod glob;
 mod location;
 mod parse;
@@ -27,6 +29,7 @@ mod schema;
 mod version;
 
 pub use act::{Act, ApproveSession, ReadRecord, SessionTerms, StopSession};
+pub use action_text::{InvalidAction, action_from_text};
 pub use custody_model::{Action, StartSession};
 pub use decide::{Check, Decision};
 pub use document::{Document, Mediation};

@@ -13,23 +13,62 @@ pub(crate) struct Place {
     pub(crate) column: u64,
 }
 
-/// The places of all values by pointer.
+/// The places of all values by pointer, and the pointers of all keys and values in the order of their places.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Places(BTreeMap<String, Place>);
+pub(crate) struct Places {
+    values: BTreeMap<String, Place>,
+    order: Vec<(Place, String)>,
+}
 
 impl Places {
-    /// The place of the value at `pointer`.
+    /// The place of the value at `pointer`; of the key in front of it if it is a list or a mapping.
     pub(crate) fn of(&self, pointer: &str) -> Option<Place> {
-        self.0.get(pointer).copied()
+        self.values.get(pointer).copied()
     }
 
-    /// The pointer of the value that begins last before `place`, or at it.
+    /// The pointer of the key or value that begins last before `place`, or at it.
     pub(crate) fn pointer_at(&self, place: Place) -> Option<&str> {
-        let before = self.0.iter().filter(|(_, at)| **at <= place);
-        // Of values that begin at one place (a list and its first item) the innermost has the longest pointer.
-        before
-            .max_by_key(|(pointer, at)| (**at, pointer.len()))
-            .map(|(pointer, _)| pointer.as_str())
+        let after = self.order.partition_point(|(at, _)| *at <= place);
+        after.checked_sub(1).map(|last| self.order[last].1.as_str())
+    }
+
+    fn visit(&mut self, pointer: String, node: Spanned<Node>) {
+        let at = place(&node.referenced);
+        match node.value {
+            Node::Scalar => {}
+            Node::List(items) => {
+                for (index, item) in items.into_iter().enumerate() {
+                    self.visit(child(&pointer, &index), item);
+                }
+            }
+            Node::Map(entries) => {
+                for (key, value) in entries {
+                    let pointer = child(&pointer, &key.value);
+                    let is_block = !matches!(value.value, Node::Scalar);
+                    self.order.push((place(&key.referenced), pointer.clone()));
+                    self.visit(pointer.clone(), value);
+                    if is_block {
+                        self.values.insert(pointer, place(&key.referenced));
+                    }
+                }
+            }
+        }
+        self.order.push((at, pointer.clone()));
+        self.values.insert(pointer, at);
+    }
+}
+
+fn place(at: &serde_saphyr::Location) -> Place {
+    Place { line: at.line(), column: at.column() }
+}
+
+impl From<Spanned<Node>> for Places {
+    fn from(root: Spanned<Node>) -> Self {
+        let mut places = Self::default();
+        places.visit(String::new(), root);
+        // Of what begins at one place (a list and its first item) the innermost, with the longest pointer, is last.
+        places.order.sort_by_key(|(at, pointer)| (*at, pointer.len()));
+        places
     }
 }
 
@@ -43,38 +82,7 @@ pub(crate) fn child(pointer: &str, step: &dyn fmt::Display) -> String {
 enum Node {
     Scalar,
     List(Vec<Spanned<Node>>),
-    Map(Vec<(String, Spanned<Node>)>),
-}
-
-impl From<Spanned<Node>> for Places {
-    fn from(root: Spanned<Node>) -> Self {
-        fn visit(places: &mut BTreeMap<String, Place>, pointer: String, node: Spanned<Node>) {
-            match node.value {
-                Node::Scalar => {}
-                Node::List(items) => {
-                    for (at, item) in items.into_iter().enumerate() {
-                        visit(places, child(&pointer, &at), item);
-                    }
-                }
-                Node::Map(entries) => {
-                    for (key, value) in entries {
-                        visit(places, child(&pointer, &key), value);
-                    }
-                }
-            }
-            let at = node.referenced;
-            places.insert(
-                pointer,
-                Place {
-                    line: at.line(),
-                    column: at.column(),
-                },
-            );
-        }
-        let mut places = BTreeMap::new();
-        visit(&mut places, String::new(), root);
-        Self(places)
-    }
+    Map(Vec<(Spanned<String>, Spanned<Node>)>),
 }
 
 impl<'de> Deserialize<'de> for Places {

@@ -23,16 +23,11 @@ pub struct ParseLimits {
 
 impl Default for ParseLimits {
     fn default() -> Self {
-        Self {
-            bytes: 256 * 1024,
-            nodes: 10_000,
-            depth: 16,
-            aliases: 64,
-        }
+        Self { bytes: 256 * 1024, nodes: 10_000, depth: 16, aliases: 64 }
     }
 }
 
-fn options(limits: &ParseLimits) -> Options {
+fn options(limits: &ParseLimits, duplicate_keys: DuplicateKeyPolicy) -> Options {
     serde_saphyr::options! {
         budget: serde_saphyr::budget! {
             max_nodes: limits.nodes,
@@ -48,7 +43,7 @@ fn options(limits: &ParseLimits) -> Options {
             max_replay_stack_depth: limits.depth,
             max_alias_expansions_per_anchor: limits.aliases,
         },
-        duplicate_keys: DuplicateKeyPolicy::Error,
+        duplicate_keys: duplicate_keys,
         merge_keys: MergeKeyPolicy::Error,
         strict_booleans: true,
         reject_unsupported_tags: true,
@@ -62,18 +57,17 @@ pub(crate) fn document(
     limits: &ParseLimits,
 ) -> Result<(Document, Places), PolicyError> {
     if yaml.len() > limits.bytes {
-        let reason = format!(
-            "it is {} bytes long: at most {} are allowed",
-            yaml.len(),
-            limits.bytes
-        );
+        let reason =
+            format!("it is {} bytes long: at most {} are allowed", yaml.len(), limits.bytes);
         return Err(PolicyError::whole(reason, None));
     }
-    // Twice: once for where everything stands, once for what it says.
-    let places: Places = serde_saphyr::from_str_with_options(yaml, options(limits))
+    // Twice: once for where everything stands, repeated keys included, and once for what it says.
+    let lenient = options(limits, DuplicateKeyPolicy::PassThrough);
+    let places: Places = serde_saphyr::from_str_with_options(yaml, lenient)
         .map_err(|error| explain(error, &Places::default()))?;
-    let document: Document = serde_saphyr::from_str_with_options(yaml, options(limits))
-        .map_err(|error| explain(error, &places))?;
+    let document: Document =
+        serde_saphyr::from_str_with_options(yaml, options(limits, DuplicateKeyPolicy::Error))
+            .map_err(|error| explain(error, &places))?;
     check::document(&document, &places)?;
     Ok((document, places))
 }
@@ -82,15 +76,19 @@ pub(crate) fn document(
 fn explain(error: Error, places: &Places) -> PolicyError {
     let place = error
         .location()
-        .map(|at| Place {
-            line: at.line(),
-            column: at.column(),
-        })
+        .map(|at| Place { line: at.line(), column: at.column() })
         .filter(|place| place.line > 0);
-    let pointer = place
-        .and_then(|place| places.pointer_at(place))
-        .unwrap_or_default()
-        .to_owned();
+    if let Some(field) = missing_field(&error) {
+        // The parser blames what it read last; the place to go to is the mapping that lacks the field.
+        let owner = match field.as_str() {
+            "users" => "/requesters",
+            "required" => "/approval",
+            _ => "",
+        };
+        let reason = format!("the field `{field}` is missing");
+        return PolicyError::at(places.of(owner), owner.to_owned(), reason).caused_by(error);
+    }
+    let pointer = place.and_then(|place| places.pointer_at(place)).unwrap_or_default().to_owned();
     let reason = match error.without_snippet() {
         Error::SerdeUnknownVariant { variant, .. } if variant == "ask" => {
             "`ask` (a person decides at the time) is not there yet: it comes with a later version; use \
@@ -103,13 +101,41 @@ fn explain(error: Error, places: &Places) -> PolicyError {
         Error::SerdeUnknownVariant { variant, expected, .. } => {
             format!("`{variant}` is not one of {}", expected.join(", "))
         }
-        Error::SerdeMissingField { field, .. } => format!("the field `{field}` is missing"),
         Error::DuplicateMappingKey { key: Some(key), .. } => {
             format!("the field `{key}` is there twice")
         }
         Error::Message { msg, .. } => msg.clone(),
-        // The rest is YAML's own: what the parser says is what there is to say.
-        other => other.to_string(),
+        Error::Unexpected { expected: "sequence start", .. } => "a list is expected".to_owned(),
+        Error::Unexpected { expected: "mapping start", .. } => {
+            "a mapping of fields (`name: value`) is expected".to_owned()
+        }
+        Error::InvalidScalar { ty, .. } if ty.starts_with(['u', 'i']) => {
+            format!("a whole number ({ty}) is expected")
+        }
+        Error::ExpectedMappingEndAfterEnumVariantValue { .. } => {
+            "a rule has one field: begin another one with `- `".to_owned()
+        }
+        // The rest is YAML's own: what the parser says is what there is to say. The place is said already.
+        other => {
+            let text = other.to_string();
+            let place = place.map(|at| format!(" at line {}, column {}", at.line, at.column));
+            match place.and_then(|place| text.strip_suffix(&place).map(str::to_owned)) {
+                Some(text) => text,
+                None => text,
+            }
+        }
     };
     PolicyError::at(place, pointer, reason).caused_by(error)
+}
+
+/// The name of a missing field. The parser has two forms of it: serde asks some types for a value of their own first.
+fn missing_field(error: &Error) -> Option<String> {
+    match error.without_snippet() {
+        Error::SerdeMissingField { field, .. } => Some((*field).to_owned()),
+        Error::Message { msg, .. } => {
+            let quoted = msg.strip_prefix("missing field `")?;
+            quoted.strip_suffix('`').map(str::to_owned)
+        }
+        _ => None,
+    }
 }

@@ -137,13 +137,7 @@ impl PathRules {
         let texts: Vec<_> = rules.iter().map(text).collect();
         // A rule's text has one spelling, and no pattern contains NUL.
         let digest = Digest::of(texts.join("\0").as_bytes());
-        Ok(Self(Arc::new(Compiled {
-            rules,
-            texts,
-            treatments,
-            automaton,
-            digest,
-        })))
+        Ok(Self(Arc::new(Compiled { rules, texts, treatments, automaton, digest })))
     }
 
     /// How `path` is treated, and by which rule. No allocation; some hundred nanoseconds for ten rules.
@@ -155,11 +149,7 @@ impl PathRules {
     /// [`PathRules::treatment`] for the raw bytes of a path relative to the workspace, without `.` and `..`.
     #[must_use]
     pub fn treatment_of_bytes(&self, path: &[u8]) -> Ruling<'_> {
-        let Compiled {
-            treatments,
-            automaton,
-            ..
-        } = &*self.0;
+        let Compiled { treatments, automaton, .. } = &*self.0;
         let stop = |rule: usize| treatments[rule] == Treatment::Deny;
         self.ruling(automaton.walk(path, stop).last_match())
     }
@@ -167,11 +157,7 @@ impl PathRules {
     /// Whether a path below the directory `dir`, whatever it is called, could be treated otherwise than read_write.
     #[must_use]
     pub fn could_match_below(&self, dir: &WorkspacePath) -> bool {
-        let Compiled {
-            treatments,
-            automaton,
-            ..
-        } = &*self.0;
+        let Compiled { treatments, automaton, .. } = &*self.0;
         let stop = |rule: usize| treatments[rule] == Treatment::Deny;
         let walk = automaton.walk(dir.as_bytes(), stop);
         self.ruling(walk.last_match()).treatment.is_guarded()
@@ -180,16 +166,8 @@ impl PathRules {
 
     fn ruling(&self, index: Option<usize>) -> Ruling<'_> {
         match index {
-            Some(at) => Ruling {
-                treatment: self.0.treatments[at],
-                rule: &self.0.texts[at],
-                index,
-            },
-            None => Ruling {
-                treatment: Treatment::ReadWrite,
-                rule: DEFAULT_RULE,
-                index,
-            },
+            Some(at) => Ruling { treatment: self.0.treatments[at], rule: &self.0.texts[at], index },
+            None => Ruling { treatment: Treatment::ReadWrite, rule: DEFAULT_RULE, index },
         }
     }
 
@@ -202,10 +180,7 @@ impl PathRules {
     /// Whether any rule denies or makes read-only.
     #[must_use]
     pub fn has_guards(&self) -> bool {
-        self.0
-            .treatments
-            .iter()
-            .any(|treatment| treatment.is_guarded())
+        self.0.treatments.iter().any(|treatment| treatment.is_guarded())
     }
 
     /// Whether any rule denies.
@@ -227,13 +202,7 @@ impl Default for PathRules {
         let automaton = Automaton::default();
         let digest = Digest::of(b"");
         let (rules, texts, treatments) = (Vec::new(), Vec::new(), Vec::new());
-        Self(Arc::new(Compiled {
-            rules,
-            texts,
-            treatments,
-            automaton,
-            digest,
-        }))
+        Self(Arc::new(Compiled { rules, texts, treatments, automaton, digest }))
     }
 }
 

@@ -55,13 +55,7 @@ impl<A: Act> Permit<A> {
         approvers: Vec<UserName>,
     ) -> Self {
         let terms = act.terms(policy);
-        Self {
-            act,
-            rule,
-            policy: policy.clone(),
-            approvers,
-            terms,
-        }
+        Self { act, rule, policy: policy.clone(), approvers, terms }
     }
 
     /// What was allowed.

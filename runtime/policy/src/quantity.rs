@@ -48,11 +48,7 @@ fn within(number: Option<u64>) -> Option<u64> {
 }
 
 fn digits(text: &str) -> Option<u64> {
-    if text.bytes().all(|b| b.is_ascii_digit()) {
-        text.parse().ok()
-    } else {
-        None
-    }
+    if text.bytes().all(|b| b.is_ascii_digit()) { text.parse().ok() } else { None }
 }
 
 fn size(text: &str) -> Option<u64> {
@@ -124,10 +120,7 @@ impl<T> Quantity<T> {
         let number = || digits(text).and_then(self.number);
         (self.text)(text)
             .or_else(number)
-            .ok_or_else(|| InvalidQuantity {
-                text: text.to_owned(),
-                wanted: self.wanted,
-            })
+            .ok_or_else(|| InvalidQuantity { text: text.to_owned(), wanted: self.wanted })
     }
 }
 
@@ -224,17 +217,7 @@ mod tests {
 
     #[test]
     fn what_is_ambiguous_zero_or_too_large_is_refused() {
-        for text in [
-            "",
-            "0",
-            "GiB",
-            "2gb",
-            "2G",
-            "-1B",
-            "1.5GiB",
-            "9999999TiB",
-            "0B",
-        ] {
+        for text in ["", "0", "GiB", "2gb", "2G", "-1B", "1.5GiB", "9999999TiB", "0B"] {
             assert!(text.parse::<Size>().is_err(), "{text}");
         }
         for text in ["", "0s", "5m1h", "1m1m", "1w", "m", "-1s"] {

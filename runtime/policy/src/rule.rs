@@ -21,19 +21,11 @@ pub struct RuleRef {
 impl RuleRef {
     pub(crate) fn at(policy: &PolicyVersion, pointer: String, text: impl Into<String>) -> Self {
         let line = policy.line(&pointer);
-        Self {
-            text: text.into(),
-            pointer,
-            line,
-        }
+        Self { text: text.into(), pointer, line }
     }
 
     pub(crate) fn built_in(text: &str) -> Self {
-        Self {
-            text: format!("built in: {text}"),
-            pointer: String::new(),
-            line: None,
-        }
+        Self { text: format!("built in: {text}"), pointer: String::new(), line: None }
     }
 }
 

@@ -41,20 +41,11 @@ impl PolicyVersion {
     pub fn parse_with(yaml: &str, limits: &ParseLimits) -> Result<Self, PolicyError> {
         let (document, places) = parse::document(yaml, limits)?;
         let canonical = serde_json_canonicalizer::to_string(&document).map_err(|source| {
-            PolicyError::whole(
-                "it has no canonical form".to_owned(),
-                Some(Box::new(source)),
-            )
+            PolicyError::whole("it has no canonical form".to_owned(), Some(Box::new(source)))
         })?;
         let digest = Digest::of(canonical.as_bytes());
         let source = yaml.to_owned();
-        Ok(Self(Arc::new(Inner {
-            document,
-            source,
-            canonical,
-            digest,
-            places,
-        })))
+        Ok(Self(Arc::new(Inner { document, source, canonical, digest, places })))
     }
 
     /// The policy of `custody run` without a server: see `builtin/local.yaml`.

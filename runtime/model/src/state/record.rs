@@ -159,3 +159,63 @@ impl RecordState {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: Timestamp = Timestamp::from_micros(1);
+
+    #[test]
+    fn a_record_has_the_transitions_of_the_design_and_no_others() {
+        let open = || RecordState::open(NOW);
+        let closing = || open().close(NOW).unwrap();
+        let states = [
+            open(),
+            open().degrade(NOW, "disk full".to_owned()).unwrap(),
+            closing(),
+            closing().seal(NOW, 7, Digest::of(b"")).unwrap(),
+            open().abandon(NOW, "killed".to_owned()).unwrap(),
+        ];
+        let table = states.map(|state| {
+            assert_eq!(serde_json::to_value(&state).unwrap()["state"], state.name());
+            let after = |result: Result<RecordState, InvalidTransition>| u8::from(result.is_ok());
+            [
+                after(state.clone().degrade(NOW, String::new())),
+                after(state.clone().restore(NOW)),
+                after(state.clone().close(NOW)),
+                after(state.clone().seal(NOW, 1, Digest::of(b""))),
+                after(state.clone().abandon(NOW, String::new())),
+                u8::from(state.allows_effects()),
+            ]
+        });
+        assert_eq!(
+            table,
+            [
+                [1, 0, 1, 0, 1, 1],
+                [0, 1, 0, 0, 1, 0],
+                [0, 0, 0, 1, 1, 1],
+                [0, 0, 0, 0, 0, 0],
+                [0, 0, 1, 0, 0, 0],
+            ]
+        );
+    }
+
+    #[test]
+    fn a_seal_tells_whether_another_process_closed_the_record() {
+        let abandoned = RecordState::open(NOW)
+            .abandon(NOW, "killed".to_owned())
+            .unwrap();
+        let sealed = abandoned
+            .close(NOW)
+            .and_then(|state| state.seal(NOW, 3, Digest::of(b"")));
+        assert!(matches!(
+            sealed,
+            Ok(RecordState::Sealed {
+                recovered: true,
+                size: 3,
+                ..
+            })
+        ));
+    }
+}

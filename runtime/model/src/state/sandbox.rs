@@ -182,3 +182,52 @@ impl SandboxState {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: Timestamp = Timestamp::from_micros(1);
+
+    #[test]
+    fn a_sandbox_has_the_transitions_of_the_design_and_no_others() {
+        let made = || SandboxState::provisioning(NOW);
+        let ready = || made().ready(NOW).unwrap();
+        let running = || ready().start(NOW).unwrap();
+        let exited = || running().exit(NOW, SandboxEnd::Signal(9)).unwrap();
+        let states = [
+            made(),
+            ready(),
+            running(),
+            running().freeze(NOW).unwrap(),
+            exited(),
+            exited().destroy(NOW).unwrap(),
+            made().fail(NOW, "no memory".to_owned()).unwrap(),
+        ];
+        let table = states.map(|state| {
+            assert_eq!(serde_json::to_value(&state).unwrap()["state"], state.name());
+            let after = |result: Result<SandboxState, InvalidTransition>| u8::from(result.is_ok());
+            [
+                after(state.clone().ready(NOW)),
+                after(state.clone().start(NOW)),
+                after(state.clone().freeze(NOW)),
+                after(state.clone().thaw(NOW)),
+                after(state.clone().exit(NOW, SandboxEnd::Code(0))),
+                after(state.clone().fail(NOW, String::new())),
+                after(state.destroy(NOW)),
+            ]
+        });
+        assert_eq!(
+            table,
+            [
+                [1, 0, 0, 0, 0, 1, 0],
+                [0, 1, 0, 0, 0, 1, 1],
+                [0, 0, 1, 0, 1, 0, 0],
+                [0, 0, 0, 1, 1, 0, 0],
+                [0, 0, 0, 0, 0, 0, 1],
+                [0, 0, 0, 0, 0, 0, 0],
+                [0, 0, 0, 0, 0, 0, 1],
+            ]
+        );
+    }
+}

@@ -328,3 +328,111 @@ impl SessionState {
         !self.is_final() && !matches!(self, Self::Requested { .. } | Self::AwaitingApproval { .. })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: Timestamp = Timestamp::from_micros(1_000);
+    const LATER: Timestamp = Timestamp::from_micros(5_000);
+
+    fn running() -> SessionState {
+        let requested = SessionState::requested(NOW);
+        requested
+            .provision(NOW, Vec::new())
+            .and_then(|state| state.start(NOW))
+            .unwrap()
+    }
+
+    fn each() -> [SessionState; 10] {
+        let asked = || SessionState::requested(NOW);
+        let provisioning = || asked().provision(NOW, Vec::new()).unwrap();
+        let stopping = || running().stop(NOW, StopReason::CommandEnded).unwrap();
+        [
+            asked(),
+            asked().await_approval(NOW).unwrap(),
+            provisioning(),
+            running(),
+            running().pause(NOW, "backlog".to_owned()).unwrap(),
+            stopping(),
+            stopping().seal(NOW).unwrap(),
+            asked().refuse(NOW, "no".to_owned()).unwrap(),
+            provisioning().fail(NOW, "no disk".to_owned()).unwrap(),
+            running().interrupt(NOW, "killed".to_owned()).unwrap(),
+        ]
+    }
+
+    /// Which transitions each state has: rows as in [`each`], columns as in the list below.
+    #[test]
+    fn a_session_has_the_transitions_of_the_design_and_no_others() {
+        let approver = || vec!["bob".parse().unwrap()];
+        let table = each().map(|state| {
+            let after = |result: Result<SessionState, InvalidTransition>| u8::from(result.is_ok());
+            [
+                after(state.clone().await_approval(LATER)),
+                after(state.clone().refuse(LATER, String::new())),
+                after(state.clone().provision(LATER, approver())),
+                after(state.clone().start(LATER)),
+                after(state.clone().pause(LATER, String::new())),
+                after(state.clone().resume(LATER)),
+                after(state.clone().stop(LATER, StopReason::CommandEnded)),
+                after(state.clone().seal(LATER)),
+                after(state.clone().fail(LATER, String::new())),
+                after(state.interrupt(LATER, String::new())),
+            ]
+        });
+        assert_eq!(
+            table,
+            [
+                [1, 1, 1, 0, 0, 0, 0, 0, 0, 0],
+                [0, 1, 1, 0, 0, 0, 0, 0, 0, 0],
+                [0, 0, 0, 1, 0, 0, 0, 0, 1, 1],
+                [0, 0, 0, 0, 1, 0, 1, 0, 1, 1],
+                [0, 0, 0, 0, 0, 1, 1, 0, 1, 1],
+                [0, 0, 0, 0, 0, 0, 0, 1, 1, 1],
+                [0; 10],
+                [0; 10],
+                [0; 10],
+                [0; 10],
+            ]
+        );
+    }
+
+    #[test]
+    fn what_is_final_has_no_transition_and_its_name_is_the_one_that_is_written() {
+        for (at, state) in each().into_iter().enumerate() {
+            assert_eq!(state.is_final(), at >= 6, "{state:?}");
+            let json = serde_json::to_value(&state).unwrap();
+            assert_eq!(json["state"], state.name());
+            assert_eq!(serde_json::from_value::<SessionState>(json).unwrap(), state);
+        }
+    }
+
+    #[test]
+    fn who_waits_for_an_approval_does_not_start_without_one() {
+        let waiting = SessionState::requested(NOW).await_approval(NOW).unwrap();
+        let error = waiting.provision(LATER, Vec::new()).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "a session that is awaiting_approval can't be provisioned"
+        );
+    }
+
+    #[test]
+    fn pauses_add_up() {
+        let mut state = running();
+        for _ in 0..2 {
+            state = state
+                .pause(NOW, String::new())
+                .and_then(|state| state.resume(LATER))
+                .unwrap();
+        }
+        assert_eq!(
+            state,
+            SessionState::Running {
+                started_at: NOW,
+                paused_micros: 8_000
+            }
+        );
+    }
+}

@@ -93,20 +93,14 @@ impl PathPattern {
     /// # Errors
     /// [`InvalidPattern`] says what is wrong with it.
     pub fn new(text: &str) -> Result<Self, InvalidPattern> {
-        let invalid = |reason| InvalidPattern {
-            pattern: text.to_owned(),
-            reason,
-        };
+        let invalid = |reason| InvalidPattern { pattern: text.to_owned(), reason };
         if text.starts_with('!') {
             return Err(invalid(Reason::Negation));
         }
         let alternatives = alternatives(text, true)
             .and_then(|all| all.iter().map(|tokens| segments(tokens)).collect())
             .map_err(invalid)?;
-        Ok(Self {
-            text: text.to_owned(),
-            alternatives,
-        })
+        Ok(Self { text: text.to_owned(), alternatives })
     }
 
     /// The pattern as it was written.
@@ -170,18 +164,10 @@ impl TextPattern {
     /// # Errors
     /// [`InvalidPattern`] says what is wrong with it.
     pub fn new(text: &str) -> Result<Self, InvalidPattern> {
-        let alternatives = alternatives(text, false).map_err(|reason| InvalidPattern {
-            pattern: text.to_owned(),
-            reason,
-        })?;
-        let alternatives = alternatives
-            .iter()
-            .map(|tokens| Name::new(tokens))
-            .collect();
-        Ok(Self {
-            text: text.to_owned(),
-            alternatives,
-        })
+        let alternatives = alternatives(text, false)
+            .map_err(|reason| InvalidPattern { pattern: text.to_owned(), reason })?;
+        let alternatives = alternatives.iter().map(|tokens| Name::new(tokens)).collect();
+        Ok(Self { text: text.to_owned(), alternatives })
     }
 
     /// The pattern as it was written.
@@ -193,9 +179,7 @@ impl TextPattern {
     /// Whether it matches the whole of `text`.
     #[must_use]
     pub fn matches(&self, text: &str) -> bool {
-        self.alternatives
-            .iter()
-            .any(|name| name.matches(text.as_bytes()))
+        self.alternatives.iter().any(|name| name.matches(text.as_bytes()))
     }
 
     /// Whether it names one text only.

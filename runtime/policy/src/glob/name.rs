@@ -8,10 +8,7 @@ pub(crate) enum Name {
     /// No wildcard.
     Literal(Box<[u8]>),
     /// One `*` between two literals, each perhaps empty.
-    Star {
-        prefix: Box<[u8]>,
-        suffix: Box<[u8]>,
-    },
+    Star { prefix: Box<[u8]>, suffix: Box<[u8]> },
     /// Anything else.
     Tokens(Box<[Token]>),
 }

@@ -25,11 +25,8 @@ pub(crate) struct Class {
 impl Class {
     /// Whether it has `character`; `None` is a byte that is not part of valid UTF-8.
     pub(super) fn has(&self, character: Option<char>) -> bool {
-        let listed = character.is_some_and(|c| {
-            self.ranges
-                .iter()
-                .any(|(from, to)| (*from..=*to).contains(&c))
-        });
+        let listed = character
+            .is_some_and(|c| self.ranges.iter().any(|(from, to)| (*from..=*to).contains(&c)));
         listed != self.negated
     }
 }
@@ -45,16 +42,9 @@ pub(super) fn alternatives(text: &str, path: bool) -> Result<Vec<Vec<Token>>, Re
     if text.contains('\0') {
         return Err(Reason::Nul);
     }
-    let mut parser = Parser {
-        rest: text.chars().peekable(),
-        path,
-    };
+    let mut parser = Parser { rest: text.chars().peekable(), path };
     let all = parser.sequence(0)?;
-    if parser.rest.peek().is_some() {
-        Err(Reason::StrayBrace)
-    } else {
-        Ok(all)
-    }
+    if parser.rest.peek().is_some() { Err(Reason::StrayBrace) } else { Ok(all) }
 }
 
 struct Parser<'a> {
@@ -147,8 +137,5 @@ fn product(left: &[Vec<Token>], right: &[Vec<Token>]) -> Result<Vec<Vec<Token>>,
         return Err(Reason::ManyAlternatives);
     }
     let join = |a: &Vec<Token>, b: &Vec<Token>| [a.as_slice(), b.as_slice()].concat();
-    Ok(left
-        .iter()
-        .flat_map(|a| right.iter().map(move |b| join(a, b)))
-        .collect())
+    Ok(left.iter().flat_map(|a| right.iter().map(move |b| join(a, b))).collect())
 }
