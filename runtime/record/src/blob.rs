@@ -1,7 +1,7 @@
 //! Content that is too large for an event, by the SHA-256 of what it is: `blobs/sha256/ab/<hex>.zst`.
 //!
-//! Stored as one zstd frame (RFC 8878) with a checksum; named, sized and checked by the content, not by its stored
-//! form.
+//! Stored as one zstd frame (RFC 8878) and named, sized and checked by the content. A skippable frame at the end
+//! holds the SHA-256 of the stored bytes before it: decoders pass over it, and no bit of the file is without meaning.
 
 use std::fs::{self, File};
 use std::io::{self, Read, Write as _};
@@ -70,10 +70,7 @@ impl Blobs {
     /// The blobs in a record's directory. Makes nothing before the first blob is stored.
     #[must_use]
     pub fn open(record: &Path) -> Self {
-        Self {
-            root: record.join("blobs/sha256"),
-            limit: DEFAULT_CONTENT_LIMIT,
-        }
+        Self { root: record.join("blobs/sha256"), limit: DEFAULT_CONTENT_LIMIT }
     }
 
     /// With another limit for what [`Blobs::get`] returns, in bytes.
@@ -118,23 +115,14 @@ impl Blobs {
         media_type: &str,
         reader: &mut dyn Read,
     ) -> Result<BlobRef, BlobError> {
-        let io = |source| BlobError::Io {
-            path: self.root.clone(),
-            source,
-        };
+        let io = |source| BlobError::Io { path: self.root.clone(), source };
         durable::make_dir(&self.root).map_err(io)?;
-        let mut file = tempfile::Builder::new()
-            .prefix(".new-")
-            .tempfile_in(&self.root)
-            .map_err(io)?;
+        let mut file =
+            tempfile::Builder::new().prefix(".new-").tempfile_in(&self.root).map_err(io)?;
         let (digest, size) = compress(reader, file.as_file_mut()).map_err(io)?;
         let path = self.path(&digest);
-        let blob = BlobRef {
-            role: role.to_owned(),
-            digest,
-            size,
-            media_type: media_type.to_owned(),
-        };
+        let blob =
+            BlobRef { role: role.to_owned(), digest, size, media_type: media_type.to_owned() };
         // What is there was renamed whole; two that store the same content at once write the same file.
         if path.is_file() {
             return Ok(blob);
@@ -173,19 +161,15 @@ impl Blobs {
         limit: u64,
         mut take: impl FnMut(&[u8]),
     ) -> Result<(), BlobError> {
-        let damaged = |source| BlobError::Damaged {
-            digest: *digest,
-            source,
-        };
+        let damaged = |source| BlobError::Damaged { digest: *digest, source };
         let path = self.path(digest);
         let file = File::open(&path).map_err(|source| match source.kind() {
             io::ErrorKind::NotFound => BlobError::Missing(*digest),
-            _ => BlobError::Io {
-                path: path.clone(),
-                source,
-            },
+            _ => BlobError::Io { path: path.clone(), source },
         })?;
-        let mut reader = zstd::Decoder::new(file).map_err(damaged)?;
+        let length = file.metadata().map_err(damaged)?.len().saturating_sub(TRAILER_BYTES as u64);
+        let mut stored = Hashed { inner: file.take(length), hash: Sha256::new() };
+        let mut reader = zstd::Decoder::new(&mut stored).map_err(damaged)?;
         reader.window_log_max(WINDOW_LOG_MAX).map_err(damaged)?;
         let mut hash = Sha256::new();
         let mut buffer = vec![0; 64 << 10];
@@ -199,20 +183,13 @@ impl Blobs {
             };
             size += read as u64;
             if size > limit {
-                return Err(BlobError::TooLarge {
-                    digest: *digest,
-                    limit,
-                });
+                return Err(BlobError::TooLarge { digest: *digest, limit });
             }
             hash.update(&buffer[..read]);
             take(&buffer[..read]);
         }
         let found = Digest::from_bytes(hash.finalize().into());
-        if found == *digest {
-            Ok(())
-        } else {
-            Err(BlobError::Swapped(*digest, found))
-        }
+        if found == *digest { Ok(()) } else { Err(BlobError::Swapped(*digest, found)) }
     }
 
     /// Every file of the store: the digest that its name says, or the path of a file that is no blob.
@@ -229,10 +206,8 @@ impl Blobs {
             }
             for file in fs::read_dir(&dir)? {
                 let path = file?.path();
-                let hex = path
-                    .file_name()
-                    .and_then(|n| n.to_str())
-                    .and_then(|n| n.strip_suffix(".zst"));
+                let hex =
+                    path.file_name().and_then(|n| n.to_str()).and_then(|n| n.strip_suffix(".zst"));
                 let digest = hex.and_then(|hex| format!("sha256:{hex}").parse::<Digest>().ok());
                 found.push(digest.filter(|d| self.path(d) == path).ok_or(path));
             }
@@ -241,9 +216,47 @@ impl Blobs {
     }
 }
 
+/// Bytes of the frame at the end.
+const TRAILER_BYTES: usize = 8 + 32;
+
+/// The frame at the end: the magic number of a skippable frame, its length, the digest of the stored bytes before.
+fn trailer(stored: Sha256) -> [u8; TRAILER_BYTES] {
+    let mut bytes = [0; TRAILER_BYTES];
+    bytes[..4].copy_from_slice(&0x184D_2A5C_u32.to_le_bytes());
+    bytes[4..8].copy_from_slice(&32_u32.to_le_bytes());
+    bytes[8..].copy_from_slice(&stored.finalize());
+    bytes
+}
+
+/// Hashes what passes through.
+struct Hashed<T> {
+    inner: T,
+    hash: Sha256,
+}
+
+impl<T: Read> Read for Hashed<T> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = self.inner.read(buffer)?;
+        self.hash.update(&buffer[..read]);
+        Ok(read)
+    }
+}
+
+impl<T: io::Write> io::Write for Hashed<T> {
+    fn write(&mut self, buffer: &[u8]) -> io::Result<usize> {
+        let written = self.inner.write(buffer)?;
+        self.hash.update(&buffer[..written]);
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.inner.flush()
+    }
+}
+
 fn compress(reader: &mut dyn Read, file: &mut File) -> io::Result<(Digest, u64)> {
-    let mut encoder = zstd::Encoder::new(file, ZSTD_LEVEL)?;
-    encoder.include_checksum(true)?;
+    let stored = Hashed { inner: file, hash: Sha256::new() };
+    let mut encoder = zstd::Encoder::new(stored, ZSTD_LEVEL)?;
     let mut hash = Sha256::new();
     let mut buffer = vec![0; 64 << 10];
     let mut size = 0_u64;
@@ -258,6 +271,7 @@ fn compress(reader: &mut dyn Read, file: &mut File) -> io::Result<(Digest, u64)>
         encoder.write_all(&buffer[..read])?;
         size += read as u64;
     }
-    encoder.finish()?;
+    let Hashed { inner: file, hash: stored } = encoder.finish()?;
+    file.write_all(&trailer(stored))?;
     Ok((Digest::from_bytes(hash.finalize().into()), size))
 }

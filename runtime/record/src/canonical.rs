@@ -36,12 +36,8 @@ pub fn to_vec<T: Serialize + ?Sized>(value: &T) -> Result<Vec<u8>, CanonicalErro
 /// # Errors
 /// [`CanonicalError`].
 pub fn append<T: Serialize + ?Sized>(out: &mut Vec<u8>, value: &T) -> Result<(), CanonicalError> {
-    let formatter = Canonical {
-        out,
-        objects: Vec::new(),
-        members: Vec::new(),
-        scratch: Vec::new(),
-    };
+    let formatter =
+        Canonical { out, objects: Vec::new(), members: Vec::new(), scratch: Vec::new() };
     let mut serializer = Serializer::with_formatter(io::sink(), formatter);
     value.serialize(&mut serializer)?;
     Ok(())
@@ -134,8 +130,7 @@ impl Canonical<'_> {
                 }
                 self.scratch.push(b',');
             }
-            self.scratch
-                .extend_from_slice(&out[member.start..member.end]);
+            self.scratch.extend_from_slice(&out[member.start..member.end]);
         }
         self.out.truncate(start);
         self.out.extend_from_slice(&self.scratch);
@@ -160,10 +155,7 @@ macro_rules! signed {
 }
 
 fn no_float<T>() -> io::Result<T> {
-    Err(io::Error::new(
-        io::ErrorKind::InvalidInput,
-        "floating point has no place in a record",
-    ))
+    Err(io::Error::new(io::ErrorKind::InvalidInput, "floating point has no place in a record"))
 }
 
 impl Formatter for Canonical<'_> {
@@ -176,8 +168,7 @@ impl Formatter for Canonical<'_> {
     }
 
     fn write_bool<W: ?Sized + Write>(&mut self, _: &mut W, value: bool) -> io::Result<()> {
-        self.out
-            .extend_from_slice(if value { b"true" } else { b"false" });
+        self.out.extend_from_slice(if value { b"true" } else { b"false" });
         Ok(())
     }
 
@@ -271,11 +262,7 @@ impl Formatter for Canonical<'_> {
             self.out.push(b',');
         }
         let start = self.out.len();
-        self.members.push(Member {
-            start,
-            key_end: start,
-            end: start,
-        });
+        self.members.push(Member { start, key_end: start, end: start });
         Ok(())
     }
 
@@ -299,9 +286,6 @@ impl Formatter for Canonical<'_> {
     }
 
     fn write_raw_fragment<W: ?Sized + Write>(&mut self, _: &mut W, _: &str) -> io::Result<()> {
-        Err(io::Error::new(
-            io::ErrorKind::InvalidInput,
-            "raw JSON has no canonical form",
-        ))
+        Err(io::Error::new(io::ErrorKind::InvalidInput, "raw JSON has no canonical form"))
     }
 }

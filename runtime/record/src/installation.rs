@@ -91,14 +91,8 @@ impl InstallationLog {
     /// # Errors
     /// [`LogError::Io`].
     pub fn open(dir: &Path, keys: &Keys) -> Result<Self, LogError> {
-        durable::make_dir(dir).map_err(|source| LogError::Io {
-            path: dir.to_owned(),
-            source,
-        })?;
-        Ok(Self {
-            dir: dir.to_owned(),
-            keys: keys.clone(),
-        })
+        durable::make_dir(dir).map_err(|source| LogError::Io { path: dir.to_owned(), source })?;
+        Ok(Self { dir: dir.to_owned(), keys: keys.clone() })
     }
 
     /// Appends a session's head, durably, and signs the log's new head. To be called at a session's start, at most
@@ -107,10 +101,7 @@ impl InstallationLog {
     /// # Errors
     /// [`LogError`]; nothing was appended then that a later append would not replace.
     pub fn append(&self, head: &SessionHead) -> Result<LogPosition, LogError> {
-        let io = |source| LogError::Io {
-            path: self.dir.clone(),
-            source,
-        };
+        let io = |source| LogError::Io { path: self.dir.clone(), source };
         let lock = File::create(self.dir.join(".lock")).map_err(io)?;
         // SAFETY: flock takes any open descriptor, and this one is open; closing it releases the lock.
         if unsafe { libc::flock(lock.as_raw_fd(), libc::LOCK_EX) } != 0 {
@@ -136,11 +127,7 @@ impl InstallationLog {
             size: index + 1,
             root: tiles.frontier().root(),
         };
-        let checkpoint = Checkpoint {
-            origin,
-            size: position.size,
-            root: position.root,
-        };
+        let checkpoint = Checkpoint { origin, size: position.size, root: position.root };
         durable::replace(&path, &checkpoint.sign(&self.keys)).map_err(io)?;
         remove_outdated(&self.dir, index, position.size);
         Ok(position)
@@ -164,10 +151,7 @@ impl InstallationLeaves {
     /// # Errors
     /// [`LogError`].
     pub fn read(dir: &Path, verifier: &Verifier, wanted: &[u64]) -> Result<Self, LogError> {
-        let io = |source| LogError::Io {
-            path: dir.to_owned(),
-            source,
-        };
+        let io = |source| LogError::Io { path: dir.to_owned(), source };
         // A keeper may append meanwhile and remove partial tiles of the head that was read: then read again.
         let mut tries = 0;
         loop {
@@ -190,10 +174,8 @@ impl InstallationLeaves {
         let mut roots = Vec::new();
         for (index, width) in widths(0, checkpoint.size) {
             let path = entry_path(index, width);
-            let bundle = fs::read(dir.join(&path)).map_err(|source| LogError::Io {
-                path: dir.to_owned(),
-                source,
-            })?;
+            let bundle = fs::read(dir.join(&path))
+                .map_err(|source| LogError::Io { path: dir.to_owned(), source })?;
             let (entries, whole) = entries_of(&bundle, width);
             whole.map_err(|_| LogError::Bundle(path))?;
             for (_, entry) in entries {
@@ -212,19 +194,12 @@ impl InstallationLeaves {
         if frontier.root() != checkpoint.root {
             return Err(LogError::Root);
         }
-        Ok(Self {
-            checkpoint,
-            leaves,
-            roots,
-        })
+        Ok(Self { checkpoint, leaves, roots })
     }
 
     /// The root when the log had `size` leaves, if that size was wanted and reached.
     #[must_use]
     pub fn root_at(&self, size: u64) -> Option<Digest> {
-        self.roots
-            .iter()
-            .find(|(at, _)| *at == size)
-            .map(|(_, root)| *root)
+        self.roots.iter().find(|(at, _)| *at == size).map(|(_, root)| *root)
     }
 }

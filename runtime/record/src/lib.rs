@@ -12,6 +12,7 @@ pub mod reader;
 pub mod seal;
 pub mod sink;
 pub mod tlog;
+pub mod verify;
 
 pub use blob::{BlobError, Blobs};
 pub use event::{Body, Draft, Event, EventError, EventType};
@@ -23,3 +24,6 @@ pub use reader::{ReadError, Reader};
 pub use seal::{SealError, Sealed};
 pub use sink::{Recorded, Sink, SinkError};
 pub use tlog::{KeyError, Keys, Verifier};
+pub use verify::{
+    Code, Completeness, Finding, Integrity, KeyChoice, KeySource, Report, VerifyOptions, verify,
+};

@@ -92,10 +92,7 @@ impl Reader {
             })?;
             Source::Tiles(Checkpoint::parse(Note::parse(&bytes)?.text())?.size)
         };
-        Ok(Self {
-            dir: dir.to_owned(),
-            source,
-        })
+        Ok(Self { dir: dir.to_owned(), source })
     }
 
     /// Whether the record is closed and in its final form.
@@ -130,10 +127,7 @@ impl Reader {
                     return Self::open(&self.dir)?.entries();
                 }
                 Err(source) => {
-                    return Err(ReadError::Io {
-                        path: path.clone(),
-                        source,
-                    });
+                    return Err(ReadError::Io { path: path.clone(), source });
                 }
             },
             Source::Tiles(size) => Inner::Tiles {
@@ -192,27 +186,16 @@ impl Reader {
 fn read_bundle(dir: &Path, index: u64, size: u64) -> Result<Vec<Vec<u8>>, ReadError> {
     let width = (size - index * ENTRIES_PER_BUNDLE).min(ENTRIES_PER_BUNDLE);
     let path = dir.join(entry_path(index, width));
-    let bytes = fs::read(&path).map_err(|source| ReadError::Io {
-        path: path.clone(),
-        source,
-    })?;
+    let bytes = fs::read(&path).map_err(|source| ReadError::Io { path: path.clone(), source })?;
     let (entries, whole) = entries_of(&bytes, width);
     whole.map_err(|source| ReadError::Bundle { path, source })?;
-    Ok(entries
-        .into_iter()
-        .map(|(_, entry)| entry.to_vec())
-        .collect())
+    Ok(entries.into_iter().map(|(_, entry)| entry.to_vec()).collect())
 }
 
 #[derive(Debug)]
 enum Inner {
     Journal(Box<FrameReader<BufReader<File>>>),
-    Tiles {
-        dir: PathBuf,
-        size: u64,
-        index: u64,
-        ready: std::vec::IntoIter<Vec<u8>>,
-    },
+    Tiles { dir: PathBuf, size: u64, index: u64, ready: std::vec::IntoIter<Vec<u8>> },
 }
 
 /// The canonical bytes of the events of a record, in order.
@@ -231,12 +214,7 @@ impl Entries {
                 Err(FrameError::Cut { .. }) => Ok(None),
                 Err(error @ (FrameError::Damaged { .. } | FrameError::Io(_))) => Err(error.into()),
             },
-            Some(Inner::Tiles {
-                dir,
-                size,
-                index,
-                ready,
-            }) => {
+            Some(Inner::Tiles { dir, size, index, ready }) => {
                 if let Some(entry) = ready.next() {
                     return Ok(Some(entry));
                 }

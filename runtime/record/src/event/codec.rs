@@ -151,11 +151,7 @@ pub(crate) struct Encoder {
 impl Encoder {
     pub(crate) fn new(session: SessionId, policy: Digest, on_behalf_of: Option<&UserName>) -> Self {
         let on_behalf_of = canonical::to_vec(&on_behalf_of).unwrap_or_else(|_| b"null".to_vec());
-        Self {
-            on_behalf_of,
-            policy: policy.to_string(),
-            session: session.to_string(),
-        }
+        Self { on_behalf_of, policy: policy.to_string(), session: session.to_string() }
     }
 
     /// Appends both parts of an event to `out` and returns where the gap for `prev` and `seq` is.
@@ -171,11 +167,7 @@ impl Encoder {
             .append_parts(out, id, draft)
             .map_err(|source| EventError::NotEncodable { kind, source })?;
         let size = out.len() - start + GAP_BYTES;
-        if size > MAX_EVENT_BYTES {
-            Err(EventError::TooLong { kind, size })
-        } else {
-            Ok(gap)
-        }
+        if size > MAX_EVENT_BYTES { Err(EventError::TooLong { kind, size }) } else { Ok(gap) }
     }
 
     fn append_parts(
@@ -239,14 +231,9 @@ impl Event {
         }
         let kind = self.body.type_name();
         let start = out.len();
-        self.append_parts(out)
-            .map_err(|source| EventError::NotEncodable { kind, source })?;
+        self.append_parts(out).map_err(|source| EventError::NotEncodable { kind, source })?;
         let size = out.len() - start;
-        if size > MAX_EVENT_BYTES {
-            Err(EventError::TooLong { kind, size })
-        } else {
-            Ok(())
-        }
+        if size > MAX_EVENT_BYTES { Err(EventError::TooLong { kind, size }) } else { Ok(()) }
     }
 
     fn append_parts(&self, out: &mut Vec<u8>) -> Result<(), CanonicalError> {
@@ -301,11 +288,7 @@ impl Event {
         if scratch == bytes {
             return Ok(event);
         }
-        let same = scratch
-            .iter()
-            .zip(bytes)
-            .take_while(|(a, b)| a == b)
-            .count();
+        let same = scratch.iter().zip(bytes).take_while(|(a, b)| a == b).count();
         Err(EventError::NotCanonical { offset: same })
     }
 }

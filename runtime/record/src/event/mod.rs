@@ -84,13 +84,7 @@ impl Draft {
     /// A draft without cause and blobs.
     #[must_use]
     pub fn new(time: Timestamp, actor: Actor, body: Body) -> Self {
-        Self {
-            time,
-            actor,
-            cause: None,
-            body,
-            blobs: Vec::new(),
-        }
+        Self { time, actor, cause: None, body, blobs: Vec::new() }
     }
 }
 
@@ -111,10 +105,7 @@ pub struct BlobRef {
 /// What happened. Closed: a reader of version 1 knows every type.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "type", content = "data")]
-#[expect(
-    missing_docs,
-    reason = "each variant is documented at the type that it carries"
-)]
+#[expect(missing_docs, reason = "each variant is documented at the type that it carries")]
 pub enum Body {
     #[serde(rename = "session.authorized")]
     SessionAuthorized(SessionAuthorized),

@@ -70,11 +70,7 @@ impl<R: Read> FrameReader<R> {
                 reason: "it does not begin as a journal of version 1",
             });
         }
-        Ok(Self {
-            input,
-            offset: MAGIC.len() as u64,
-            payload: Vec::new(),
-        })
+        Ok(Self { input, offset: MAGIC.len() as u64, payload: Vec::new() })
     }
 
     /// Where the next frame begins.
@@ -94,20 +90,14 @@ impl<R: Read> FrameReader<R> {
         let [a, b, c, d, crc @ ..] = header;
         let length = u32::from_le_bytes([a, b, c, d]) as usize;
         if length == 0 || length > MAX_EVENT_BYTES {
-            return Err(FrameError::Damaged {
-                offset,
-                reason: "its length can't be",
-            });
+            return Err(FrameError::Damaged { offset, reason: "its length can't be" });
         }
         self.payload.resize(length, 0);
         if fill(&mut self.input, &mut self.payload)? < length {
             return Err(FrameError::Cut { offset });
         }
         if crc32fast::hash(&self.payload) != u32::from_le_bytes(crc) {
-            return Err(FrameError::Damaged {
-                offset,
-                reason: "its checksum is another",
-            });
+            return Err(FrameError::Damaged { offset, reason: "its checksum is another" });
         }
         self.offset += (FRAME_HEADER + length) as u64;
         Ok(Some(&self.payload))

@@ -214,10 +214,7 @@ fn lock(file: &File, dir: &Path) -> Result<(), JournalError> {
     let source = io::Error::last_os_error();
     Err(match source.kind() {
         io::ErrorKind::WouldBlock => JournalError::InUse(dir.to_owned()),
-        _ => JournalError::Io {
-            path: dir.to_owned(),
-            source,
-        },
+        _ => JournalError::Io { path: dir.to_owned(), source },
     })
 }
 
@@ -231,10 +228,7 @@ impl Journal {
         header: JournalHeader,
         options: JournalOptions,
     ) -> Result<Self, JournalError> {
-        let io = |source| JournalError::Io {
-            path: dir.to_owned(),
-            source,
-        };
+        let io = |source| JournalError::Io { path: dir.to_owned(), source };
         durable::make_dir(dir).map_err(io)?;
         if dir.join("checkpoint").exists() || dir.join(seal::SEAL_FILE).exists() {
             return Err(JournalError::Exists(dir.to_owned()));
@@ -265,10 +259,7 @@ impl Journal {
         file: File,
         resume: Resume,
     ) -> Result<Self, JournalError> {
-        let io = |source| JournalError::Io {
-            path: dir.to_owned(),
-            source,
-        };
+        let io = |source| JournalError::Io { path: dir.to_owned(), source };
         let size = resume.frontier.size();
         let state = State {
             appended: size,
@@ -279,10 +270,7 @@ impl Journal {
             frontier: resume.frontier.clone(),
             ..State::default()
         };
-        let shared = Arc::new(Shared {
-            state: Mutex::new(state),
-            ..Shared::default()
-        });
+        let shared = Arc::new(Shared { state: Mutex::new(state), ..Shared::default() });
         let writer = writer::Writer::new(
             file.try_clone().map_err(io)?,
             Arc::clone(&shared),
@@ -328,11 +316,7 @@ impl Journal {
     #[must_use]
     pub fn counts(&self) -> BTreeMap<String, u64> {
         let state = self.shared.lock();
-        state
-            .counts
-            .iter()
-            .map(|(kind, count)| (kind.as_str().to_owned(), *count))
-            .collect()
+        state.counts.iter().map(|(kind, count)| (kind.as_str().to_owned(), *count)).collect()
     }
 
     /// Size and root of everything appended so far, once it is written to the kernel.
@@ -342,10 +326,7 @@ impl Journal {
     pub fn head(&self) -> Result<Head, SinkError> {
         self.flush()?;
         let state = self.shared.lock();
-        Ok(Head {
-            size: state.frontier.size(),
-            root: state.frontier.root(),
-        })
+        Ok(Head { size: state.frontier.size(), root: state.frontier.root() })
     }
 
     /// Seals the record: tiles, the leaf in the installation log, the attestation, the checkpoint. The last event
@@ -376,11 +357,7 @@ impl Journal {
                 return Ok(());
             }
             self.shared.work.notify_one();
-            state = self
-                .shared
-                .done
-                .wait(state)
-                .unwrap_or_else(PoisonError::into_inner);
+            state = self.shared.done.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
     }
 }
@@ -407,11 +384,7 @@ impl Sink for Journal {
                     break;
                 }
                 self.shared.work.notify_one();
-                state = self
-                    .shared
-                    .done
-                    .wait(state)
-                    .unwrap_or_else(PoisonError::into_inner);
+                state = self.shared.done.wait(state).unwrap_or_else(PoisonError::into_inner);
             }
             let start = state.queue.bytes.len();
             state.queue.bytes.extend_from_slice(scratch);
@@ -462,11 +435,7 @@ impl Drop for Journal {
     fn drop(&mut self) {
         self.shared.lock().stop = true;
         self.shared.work.notify_one();
-        let writer = self
-            .writer
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take();
+        let writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(writer) = writer {
             // A panic of the writer was reported by the panic hook; there is nothing left to do with it here.
             drop(writer.join());

@@ -42,22 +42,17 @@ pub struct Recovered {
 /// [`JournalError::InUse`] if the writer lives, [`JournalError::Sealed`] if nothing is left to do,
 /// [`JournalError::Empty`] if nothing was recorded, and those of the file.
 pub fn recover(dir: &Path, options: JournalOptions) -> Result<Recovered, JournalError> {
-    let io = |source| JournalError::Io {
-        path: dir.to_owned(),
-        source,
-    };
-    let file = OpenOptions::new()
-        .read(true)
-        .append(true)
-        .open(dir.join(JOURNAL_FILE))
-        .map_err(|source| {
+    let io = |source| JournalError::Io { path: dir.to_owned(), source };
+    let file = OpenOptions::new().read(true).append(true).open(dir.join(JOURNAL_FILE)).map_err(
+        |source| {
             let sealed = dir.join("checkpoint").exists();
             match source.kind() {
                 io::ErrorKind::NotFound if sealed => JournalError::Sealed(dir.to_owned()),
                 io::ErrorKind::NotFound => JournalError::Empty(dir.to_owned()),
                 _ => io(source),
             }
-        })?;
+        },
+    )?;
     lock(&file, dir)?;
     // Between the open and the lock the living writer may have sealed the record.
     if !dir.join(JOURNAL_FILE).exists() {
@@ -106,29 +101,16 @@ pub fn recover(dir: &Path, options: JournalOptions) -> Result<Recovered, Journal
     };
     let closed = resume.last == Some(EventType::SessionClosed);
     let journal = Journal::start(dir, header, options, file, resume)?;
-    Ok(Recovered {
-        journal,
-        cut,
-        last,
-        closed,
-    })
+    Ok(Recovered { journal, cut, last, closed })
 }
 
 fn cut_off(dir: &Path, mut file: &File, offset: u64, reason: String) -> Result<Cut, JournalError> {
-    let io = |source| JournalError::Io {
-        path: dir.to_owned(),
-        source,
-    };
+    let io = |source| JournalError::Io { path: dir.to_owned(), source };
     let bytes = file.metadata().map_err(io)?.len().saturating_sub(offset);
     file.seek(SeekFrom::Start(offset)).map_err(io)?;
     let blob =
         Blobs::open(dir).put_reader("cut", "application/octet-stream", &mut file.take(bytes))?;
     file.set_len(offset).map_err(io)?;
     file.sync_all().map_err(io)?;
-    Ok(Cut {
-        offset,
-        bytes,
-        reason,
-        blob,
-    })
+    Ok(Cut { offset, bytes, reason, blob })
 }

@@ -63,15 +63,7 @@ impl Writer {
         prev: Option<Digest>,
         frontier: Frontier,
     ) -> Self {
-        Self {
-            file,
-            shared,
-            options,
-            prev,
-            frontier,
-            out: Vec::new(),
-            synced: Instant::now(),
-        }
+        Self { file, shared, options, prev, frontier, out: Vec::new(), synced: Instant::now() }
     }
 
     pub(super) fn run(mut self) {
@@ -139,11 +131,8 @@ impl Writer {
                 let since = *waiting_since.get_or_insert_with(Instant::now);
                 self.options.linger.saturating_sub(since.elapsed())
             });
-            let commit = (state.durable < state.written).then(|| {
-                self.options
-                    .commit_interval
-                    .saturating_sub(self.synced.elapsed())
-            });
+            let commit = (state.durable < state.written)
+                .then(|| self.options.commit_interval.saturating_sub(self.synced.elapsed()));
             let timeout = match (linger, commit) {
                 (Some(linger), Some(commit)) => Some(linger.min(commit)),
                 (one, other) => one.or(other),
@@ -157,11 +146,7 @@ impl Writer {
                         .unwrap_or_else(PoisonError::into_inner)
                         .0
                 }
-                None => self
-                    .shared
-                    .work
-                    .wait(state)
-                    .unwrap_or_else(PoisonError::into_inner),
+                None => self.shared.work.wait(state).unwrap_or_else(PoisonError::into_inner),
             };
         }
     }

@@ -68,12 +68,8 @@ pub struct Envelope {
 
 /// The pre-authentication encoding: what is signed.
 fn pae(payload_type: &str, payload: &[u8]) -> Vec<u8> {
-    let mut out = format!(
-        "DSSEv1 {} {payload_type} {} ",
-        payload_type.len(),
-        payload.len()
-    )
-    .into_bytes();
+    let mut out =
+        format!("DSSEv1 {} {payload_type} {} ", payload_type.len(), payload.len()).into_bytes();
     out.extend_from_slice(payload);
     out
 }
@@ -86,10 +82,7 @@ impl Envelope {
         Self {
             payload_type: PAYLOAD_TYPE.to_owned(),
             payload: STANDARD.encode(payload),
-            signatures: vec![DsseSignature {
-                keyid: keys.verifier().id(),
-                sig,
-            }],
+            signatures: vec![DsseSignature { keyid: keys.verifier().id(), sig }],
         }
     }
 
@@ -102,11 +95,7 @@ impl Envelope {
             return Err(DsseError::TooLong);
         }
         let envelope: Self = serde_json::from_slice(bytes).map_err(DsseError::Shape)?;
-        if envelope.to_bytes()? == bytes {
-            Ok(envelope)
-        } else {
-            Err(DsseError::NotCanonical)
-        }
+        if envelope.to_bytes()? == bytes { Ok(envelope) } else { Err(DsseError::NotCanonical) }
     }
 
     /// The canonical bytes, with a newline at the end.
@@ -137,11 +126,7 @@ impl Envelope {
             }
         }
         let id = verifier.id();
-        Err(if named {
-            DsseError::BadSignature(id)
-        } else {
-            DsseError::UnknownKey(id)
-        })
+        Err(if named { DsseError::BadSignature(id) } else { DsseError::UnknownKey(id) })
     }
 }
 

@@ -91,10 +91,7 @@ pub(crate) fn seal(
     keys: &Keys,
     log: &InstallationLog,
 ) -> Result<Sealed, SealError> {
-    let io = |source| SealError::Io {
-        path: dir.to_owned(),
-        source,
-    };
+    let io = |source| SealError::Io { path: dir.to_owned(), source };
     let summary = write_tiles(dir, header, head)?;
     let closed = summary.closed_at().ok_or(SealError::NotClosed)?;
 
@@ -109,17 +106,9 @@ pub(crate) fn seal(
 
     let verifier = keys.verifier();
     let origin = verifier.session_origin(header.session);
-    let checkpoint = Checkpoint {
-        origin: origin.clone(),
-        size: head.size,
-        root: head.root,
-    }
-    .sign(keys);
-    let reference = LogReference {
-        origin,
-        size: head.size,
-        root: head.root,
-    };
+    let checkpoint =
+        Checkpoint { origin: origin.clone(), size: head.size, root: head.root }.sign(keys);
+    let reference = LogReference { origin, size: head.size, root: head.root };
     let statement = summary
         .statement(reference, Some(position.clone()), &checkpoint)
         .ok_or(SealError::NotClosed)?;
@@ -135,10 +124,7 @@ pub(crate) fn seal(
 
 /// Turns the journal into tiles and gathers what the attestation says.
 fn write_tiles(dir: &Path, header: &JournalHeader, head: Head) -> Result<Summary, SealError> {
-    let io = |source| SealError::Io {
-        path: dir.to_owned(),
-        source,
-    };
+    let io = |source| SealError::Io { path: dir.to_owned(), source };
     match fs::remove_dir_all(dir.join("tile")) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(io(error)),
         Ok(()) | Err(_) => {}

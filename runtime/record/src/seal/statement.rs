@@ -132,21 +132,12 @@ pub struct Summary {
 }
 
 /// The types of the events that a summary takes.
-const TAKEN: [EventType; 3] = [
-    EventType::SessionAuthorized,
-    EventType::CommitCreated,
-    EventType::SessionClosed,
-];
+const TAKEN: [EventType; 3] =
+    [EventType::SessionAuthorized, EventType::CommitCreated, EventType::SessionClosed];
 
 impl Summary {
     pub(crate) fn new(session: SessionId, policy: Digest) -> Self {
-        Self {
-            session,
-            policy,
-            authorized: None,
-            commits: Vec::new(),
-            closing: None,
-        }
+        Self { session, policy, authorized: None, commits: Vec::new(), closing: None }
     }
 
     /// Whether canonical bytes are of an event that a summary takes: the type stands near their end.
@@ -160,17 +151,10 @@ impl Summary {
     pub(crate) fn take(&mut self, event: &Event) {
         match &event.body {
             Body::SessionAuthorized(authorized) => {
-                self.authorized
-                    .get_or_insert_with(|| (event.time, authorized.clone()));
+                self.authorized.get_or_insert_with(|| (event.time, authorized.clone()));
             }
-            Body::CommitCreated(CommitCreated {
-                commit,
-                tree,
-                branch,
-                ..
-            }) => {
-                self.commits
-                    .push((commit.clone(), tree.clone(), branch.clone()));
+            Body::CommitCreated(CommitCreated { commit, tree, branch, .. }) => {
+                self.commits.push((commit.clone(), tree.clone(), branch.clone()));
             }
             Body::SessionClosed(closed) => {
                 self.closing = Some(Closing {
@@ -238,9 +222,7 @@ impl Summary {
         let predicate = AgentSession {
             session: self.session,
             requester: authorized.map(|(_, a)| a.requester.clone()),
-            approvers: authorized
-                .map(|(_, a)| a.approvers.clone())
-                .unwrap_or_default(),
+            approvers: authorized.map(|(_, a)| a.approvers.clone()).unwrap_or_default(),
             policy: self.policy,
             policy_name: authorized.map(|(_, a)| a.policy_name.clone()),
             rule: authorized.map(|(_, a)| a.rule.clone()),

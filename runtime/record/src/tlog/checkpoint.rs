@@ -44,12 +44,7 @@ impl Checkpoint {
     /// The note's text.
     #[must_use]
     pub fn text(&self) -> String {
-        format!(
-            "{}\n{}\n{}\n",
-            self.origin,
-            self.size,
-            STANDARD.encode(self.root.as_bytes())
-        )
+        format!("{}\n{}\n{}\n", self.origin, self.size, STANDARD.encode(self.root.as_bytes()))
     }
 
     /// The signed note.
@@ -63,32 +58,21 @@ impl Checkpoint {
     /// # Errors
     /// [`CheckpointError::Malformed`].
     pub fn parse(text: &str) -> Result<Self, CheckpointError> {
-        let mut lines = text
-            .strip_suffix('\n')
-            .ok_or(CheckpointError::Malformed("no newline"))?
-            .split('\n');
-        let mut line = |what| {
-            lines
-                .next()
-                .filter(|l| !l.is_empty())
-                .ok_or(CheckpointError::Malformed(what))
-        };
+        let mut lines =
+            text.strip_suffix('\n').ok_or(CheckpointError::Malformed("no newline"))?.split('\n');
+        let mut line =
+            |what| lines.next().filter(|l| !l.is_empty()).ok_or(CheckpointError::Malformed(what));
         let origin = line("no origin")?.to_owned();
         let digits = line("no size")?;
         let root = line("no root")?;
         if lines.any(str::is_empty) {
             return Err(CheckpointError::Malformed("an empty extension line"));
         }
-        let size: u64 = digits
-            .parse()
-            .map_err(|_| CheckpointError::Malformed("the size"))?;
+        let size: u64 = digits.parse().map_err(|_| CheckpointError::Malformed("the size"))?;
         if size.to_string() != digits {
             return Err(CheckpointError::Malformed("the size"));
         }
-        let root = STANDARD
-            .decode(root)
-            .ok()
-            .and_then(|bytes| <[u8; 32]>::try_from(bytes).ok());
+        let root = STANDARD.decode(root).ok().and_then(|bytes| <[u8; 32]>::try_from(bytes).ok());
         let root = Digest::from_bytes(root.ok_or(CheckpointError::Malformed("the root"))?);
         Ok(Self { origin, size, root })
     }

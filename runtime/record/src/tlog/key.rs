@@ -86,10 +86,7 @@ impl Verifier {
     /// The same key under another name, as that of a log.
     #[must_use]
     pub fn named(&self, name: &str) -> Self {
-        Self {
-            name: name.to_owned(),
-            public: self.public,
-        }
+        Self { name: name.to_owned(), public: self.public }
     }
 
     /// The four bytes that a signature line names the key with.
@@ -128,15 +125,10 @@ impl Verifier {
     /// # Errors
     /// [`KeyError::Io`], [`KeyError::Verifier`].
     pub fn read(path: &Path) -> Result<Self, KeyError> {
-        let text = fs::read_to_string(path).map_err(|source| KeyError::Io {
-            path: path.to_owned(),
-            source,
-        })?;
+        let text = fs::read_to_string(path)
+            .map_err(|source| KeyError::Io { path: path.to_owned(), source })?;
         let text = text.strip_suffix('\n').unwrap_or(&text);
-        text.parse().map_err(|source| KeyError::Verifier {
-            path: path.to_owned(),
-            source,
-        })
+        text.parse().map_err(|source| KeyError::Verifier { path: path.to_owned(), source })
     }
 }
 
@@ -166,10 +158,7 @@ impl FromStr for Verifier {
                 return None;
             };
             let public = VerifyingKey::from_bytes(public.try_into().ok()?).ok()?;
-            let verifier = Self {
-                name: name.to_owned(),
-                public,
-            };
+            let verifier = Self { name: name.to_owned(), public };
             // One text per key: it also checks the hash.
             (valid_name(name) && verifier.to_string() == text).then_some(verifier)
         };
@@ -198,15 +187,8 @@ impl Keys {
     /// [`KeyError`].
     pub fn open(dir: &Path) -> Result<Self, KeyError> {
         let path = dir.join("installation.key");
-        let io = |source| KeyError::Io {
-            path: path.clone(),
-            source,
-        };
-        DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(dir)
-            .map_err(io)?;
+        let io = |source| KeyError::Io { path: path.clone(), source };
+        DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(io)?;
         let keys = match fs::read_to_string(&path) {
             Ok(text) => {
                 Self::parse(text.trim_end()).ok_or_else(|| KeyError::Malformed(path.clone()))?
@@ -222,10 +204,7 @@ impl Keys {
     }
 
     fn make(dir: &Path, path: &Path) -> Result<Self, KeyError> {
-        let io = |source| KeyError::Io {
-            path: path.to_owned(),
-            source,
-        };
+        let io = |source| KeyError::Io { path: path.to_owned(), source };
         let mut random = [0; 40];
         getrandom::fill(&mut random).map_err(KeyError::Random)?;
         let (seed, id) = random.split_at(32);
@@ -240,8 +219,7 @@ impl Keys {
             .mode(0o600)
             .open(&temporary)
             .map_err(io)?;
-        file.write_all(format!("{}\n", keys.private_text()).as_bytes())
-            .map_err(io)?;
+        file.write_all(format!("{}\n", keys.private_text()).as_bytes()).map_err(io)?;
         file.sync_all().map_err(io)?;
         // A link never replaces: of two processes that start at once, one key wins.
         let linked = fs::hard_link(&temporary, path);
@@ -263,24 +241,14 @@ impl Keys {
     /// If the name is not one of signed notes: empty, or with white space or `+`.
     #[must_use]
     pub fn from_seed(name: &str, seed: [u8; 32]) -> Self {
-        assert!(
-            valid_name(name),
-            "{name:?} can't name a key of signed notes"
-        );
-        Self {
-            name: name.to_owned(),
-            signing: SigningKey::from_bytes(&seed),
-        }
+        assert!(valid_name(name), "{name:?} can't name a key of signed notes");
+        Self { name: name.to_owned(), signing: SigningKey::from_bytes(&seed) }
     }
 
     fn private_text(&self) -> String {
         let mut raw = vec![ED25519];
         raw.extend_from_slice(self.signing.as_bytes());
-        format!(
-            "PRIVATE+KEY+{}+{}",
-            self.verifier().id(),
-            STANDARD.encode(raw)
-        )
+        format!("PRIVATE+KEY+{}+{}", self.verifier().id(), STANDARD.encode(raw))
     }
 
     fn parse(text: &str) -> Option<Self> {
@@ -309,10 +277,7 @@ impl Keys {
     /// The public half.
     #[must_use]
     pub fn verifier(&self) -> Verifier {
-        Verifier {
-            name: self.name.clone(),
-            public: self.signing.verifying_key(),
-        }
+        Verifier { name: self.name.clone(), public: self.signing.verifying_key() }
     }
 
     pub(crate) fn sign(&self, message: &[u8]) -> [u8; 64] {

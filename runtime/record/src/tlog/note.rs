@@ -57,10 +57,7 @@ impl Note {
             hash: verifier.hash(),
             signature: keys.sign(text.as_bytes()).to_vec(),
         };
-        Self {
-            text: text.to_owned(),
-            signatures: vec![signature],
-        }
+        Self { text: text.to_owned(), signatures: vec![signature] }
     }
 
     /// Parses a note.
@@ -75,12 +72,9 @@ impl Note {
         if all.bytes().any(|b| b < 0x20 && b != b'\n') {
             return Err(NoteError::Malformed("a control character"));
         }
-        let (text, lines) = all
-            .rsplit_once("\n\n")
-            .ok_or(NoteError::Malformed("no empty line"))?;
-        let lines = lines
-            .strip_suffix('\n')
-            .ok_or(NoteError::Malformed("no newline at the end"))?;
+        let (text, lines) = all.rsplit_once("\n\n").ok_or(NoteError::Malformed("no empty line"))?;
+        let lines =
+            lines.strip_suffix('\n').ok_or(NoteError::Malformed("no newline at the end"))?;
         let mut signatures = Vec::new();
         for line in lines.split('\n') {
             if signatures.len() == MAX_SIGNATURES {
@@ -88,10 +82,7 @@ impl Note {
             }
             signatures.push(parse_line(line).ok_or(NoteError::Malformed("a signature line"))?);
         }
-        Ok(Self {
-            text: format!("{text}\n"),
-            signatures,
-        })
+        Ok(Self { text: format!("{text}\n"), signatures })
     }
 
     /// The text, with its last newline.
@@ -121,11 +112,7 @@ impl Note {
             }
         }
         let key = verifier.id();
-        Err(if known {
-            NoteError::BadSignature(key)
-        } else {
-            NoteError::UnknownKey(key)
-        })
+        Err(if known { NoteError::BadSignature(key) } else { NoteError::UnknownKey(key) })
     }
 
     /// The bytes.
@@ -135,11 +122,7 @@ impl Note {
         for line in &self.signatures {
             let mut raw = line.hash.to_vec();
             raw.extend_from_slice(&line.signature);
-            out.push_str(&format!(
-                "\u{2014} {} {}\n",
-                line.name,
-                STANDARD.encode(raw)
-            ));
+            out.push_str(&format!("\u{2014} {} {}\n", line.name, STANDARD.encode(raw)));
         }
         out.into_bytes()
     }
@@ -156,9 +139,5 @@ fn parse_line(line: &str) -> Option<NoteSignature> {
     {
         return None;
     }
-    Some(NoteSignature {
-        name: name.to_owned(),
-        hash: *hash,
-        signature: signature.to_vec(),
-    })
+    Some(NoteSignature { name: name.to_owned(), hash: *hash, signature: signature.to_vec() })
 }

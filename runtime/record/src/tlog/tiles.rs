@@ -45,11 +45,7 @@ fn number(n: u64) -> String {
 }
 
 fn with_width(base: String, width: u64) -> String {
-    if width == ENTRIES_PER_BUNDLE {
-        base
-    } else {
-        format!("{base}.p/{width}")
-    }
+    if width == ENTRIES_PER_BUNDLE { base } else { format!("{base}.p/{width}") }
 }
 
 /// Path of an entry bundle, below the log's directory.
@@ -94,14 +90,8 @@ pub(crate) fn entries_of(
     }
     let wanted = usize::try_from(width).unwrap_or(usize::MAX);
     let count = entries.len();
-    let result = if count == wanted {
-        Ok(())
-    } else {
-        Err(BundleError::Count {
-            found: count,
-            wanted,
-        })
-    };
+    let result =
+        if count == wanted { Ok(()) } else { Err(BundleError::Count { found: count, wanted }) };
     (entries, result)
 }
 
@@ -226,11 +216,7 @@ impl TileWriter {
                 self.write_hashes(level, size >> (8 * (level + 1)), hashes)?;
             }
         }
-        if self.sync_each {
-            Ok(())
-        } else {
-            sync_file_system(&self.dir)
-        }
+        if self.sync_each { Ok(()) } else { sync_file_system(&self.dir) }
     }
 }
 

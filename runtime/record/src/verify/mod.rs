@@ -1,0 +1,498 @@
+//! Verification of a record: offline, without network, database or the installation that made it.
+//!
+//! Two verdicts that do not mix: *integrity* (what is there is what was recorded) and *completeness* (everything is
+//! there), with the findings that led to them.
+
+mod report;
+mod scan;
+mod sealed;
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io::BufReader;
+use std::path::{Path, PathBuf};
+
+use custody_model::{Digest, SessionId};
+
+use crate::blob::{BlobError, Blobs};
+use crate::event::{Body, EventType};
+use crate::installation::{InstallationLeaves, LogPosition};
+use crate::journal::frame::FrameReader;
+use crate::journal::{FrameError, JOURNAL_FILE, JournalHeader};
+use crate::seal::{KEY_FILE, SEAL_FILE, Summary};
+use crate::tlog::{ENTRIES_PER_BUNDLE, Verifier, entry_path, hash_path, widths};
+pub use report::{Code, Completeness, Concern, Finding, Integrity, KeySource, Report};
+use scan::{Chunk, Scan};
+
+/// Most findings that a report lists.
+pub const MAX_FINDINGS: usize = 1000;
+
+/// Largest blob that is decompressed, in bytes: 16 GiB.
+pub const DEFAULT_BLOB_LIMIT: u64 = 16 << 30;
+
+/// The key to check with.
+#[derive(Clone, Debug)]
+pub enum KeyChoice {
+    /// One that whoever asks brought along.
+    Given(Verifier),
+    /// That of this installation.
+    Installation(Verifier),
+    /// The one that the record names: shows that the record is consistent, not whose it is.
+    Record,
+}
+
+/// What to check with.
+#[derive(Clone, Debug)]
+pub struct VerifyOptions {
+    /// The key.
+    pub key: KeyChoice,
+    /// Directory of the installation log, or of a copy of it.
+    pub installation_log: Option<PathBuf>,
+    /// [`DEFAULT_BLOB_LIMIT`].
+    pub blob_limit: u64,
+}
+
+impl VerifyOptions {
+    /// Checks with this key, and without an installation log.
+    #[must_use]
+    pub fn new(key: KeyChoice) -> Self {
+        Self { key, installation_log: None, blob_limit: DEFAULT_BLOB_LIMIT }
+    }
+
+    /// And with this installation log.
+    #[must_use]
+    pub fn with_installation_log(self, dir: &Path) -> Self {
+        Self { installation_log: Some(dir.to_owned()), ..self }
+    }
+}
+
+/// Checks the record in `dir`.
+#[must_use]
+pub fn verify(dir: &Path, options: &VerifyOptions) -> Report {
+    let mut check = Check {
+        dir,
+        options,
+        findings: Vec::new(),
+        verifier: None,
+        key_source: KeySource::Absent,
+        scan: Scan::default(),
+        summary: None,
+        blobs: 0,
+        position: None,
+    };
+    check.run()
+}
+
+struct Check<'a> {
+    dir: &'a Path,
+    options: &'a VerifyOptions,
+    findings: Vec<Finding>,
+    verifier: Option<Verifier>,
+    key_source: KeySource,
+    scan: Scan,
+    summary: Option<Summary>,
+    blobs: u64,
+    /// Where the seal says that the head is in the installation log.
+    position: Option<LogPosition>,
+}
+
+impl Check<'_> {
+    fn add(&mut self, code: Code, what: impl Into<String>) {
+        self.findings.push(Finding::new(code, what));
+    }
+
+    fn run(&mut self) -> Report {
+        let live = self.dir.join(JOURNAL_FILE).exists();
+        let empty =
+            !live && !self.dir.join("checkpoint").exists() && !self.dir.join("tile").exists();
+        let mut session = None;
+        if empty {
+            self.add(Code::NoRecord, "the directory holds no record");
+        } else {
+            self.choose_key(live);
+            let head = if live {
+                session = self.read_journal();
+                None
+            } else {
+                self.read_sealed()
+            };
+            self.scan.check_neighbours();
+            self.check_events(live);
+            session = session.or(self.scan.shared().map(|s| s.session));
+            self.check_blobs();
+            if let Some(head) = &head {
+                self.check_head(head);
+            }
+            self.check_installation_log(session, live);
+            self.check_files(live, head.as_ref().map_or(0, |h| h.size));
+        }
+        let mut findings = std::mem::take(&mut self.scan.findings);
+        findings.append(&mut self.findings);
+        let has = |concern| findings.iter().any(|f| f.concern == concern);
+        let integrity = if has(Concern::Integrity) { Integrity::Broken } else { Integrity::Intact };
+        let completeness = if has(Concern::Completeness) {
+            Completeness::Incomplete
+        } else if has(Concern::Open) {
+            Completeness::Open
+        } else if empty {
+            Completeness::Incomplete
+        } else {
+            Completeness::Complete
+        };
+        let omitted = findings.len().saturating_sub(MAX_FINDINGS);
+        findings.truncate(MAX_FINDINGS);
+        Report {
+            session,
+            integrity,
+            completeness,
+            key_source: self.key_source,
+            key: self.verifier.as_ref().map(Verifier::id),
+            events: self.scan.entries(),
+            root: self.scan.root(),
+            blobs: self.blobs,
+            sealed: !live && !empty,
+            installation_log: self.options.installation_log.is_some(),
+            findings,
+            findings_omitted: omitted as u64,
+        }
+    }
+
+    fn choose_key(&mut self, live: bool) {
+        let path = self.dir.join(KEY_FILE);
+        let named = Verifier::read(&path);
+        // An unsealed record has no key file yet, and nothing that is signed.
+        if let Err(error) = &named
+            && !live
+        {
+            self.findings
+                .push(Finding::new(Code::KeyFileDamaged, error.to_string()).file(KEY_FILE));
+        }
+        let named = named.ok();
+        let (verifier, source) = match &self.options.key {
+            KeyChoice::Given(verifier) => (Some(verifier.clone()), KeySource::Given),
+            KeyChoice::Installation(verifier) => (Some(verifier.clone()), KeySource::Installation),
+            KeyChoice::Record if named.is_some() => {
+                self.add(
+                    Code::KeyFromRecord,
+                    "the key was taken from the record itself: whose it is was not checked",
+                );
+                (named.clone(), KeySource::Record)
+            }
+            KeyChoice::Record => (None, KeySource::Absent),
+        };
+        match (&verifier, &named) {
+            (Some(verifier), Some(named)) if verifier != named => {
+                let what = format!("the record names the key {}", named.id());
+                self.findings.push(Finding::new(Code::KeyDiffers, what).file(KEY_FILE));
+            }
+            (None, _) if !live => {
+                self.add(Code::KeyMissing, "there is no key to check signatures with")
+            }
+            _ => {}
+        }
+        self.verifier = verifier;
+        self.key_source = source;
+    }
+
+    fn read_journal(&mut self) -> Option<SessionId> {
+        let file = match File::open(self.dir.join(JOURNAL_FILE)) {
+            Ok(file) => BufReader::with_capacity(1 << 20, file),
+            Err(error) => {
+                self.findings
+                    .push(Finding::new(Code::Unreadable, error.to_string()).file(JOURNAL_FILE));
+                return None;
+            }
+        };
+        let mut header = None;
+        let result = FrameReader::new(file).and_then(|mut frames| {
+            header = frames.next()?.and_then(JournalHeader::parse);
+            loop {
+                let start = self.scan.entries();
+                let mut payloads = Vec::new();
+                let mut torn = None;
+                while (payloads.len() as u64) < ENTRIES_PER_BUNDLE {
+                    let offset = frames.offset();
+                    match frames.next() {
+                        Ok(Some(payload)) => payloads.push((offset, payload.to_vec())),
+                        Ok(None) => break,
+                        Err(error) => {
+                            torn = Some(error);
+                            break;
+                        }
+                    }
+                }
+                let entries: Vec<(u64, &[u8])> =
+                    payloads.iter().map(|(at, p)| (*at, p.as_slice())).collect();
+                let mut chunk = Chunk::read(start, JOURNAL_FILE, &entries, None);
+                self.scan.findings.append(&mut chunk.findings);
+                let last = (entries.len() as u64) < ENTRIES_PER_BUNDLE;
+                self.scan.chunks.push(chunk);
+                match torn {
+                    Some(error) => return Err(error),
+                    None if last => return Ok(()),
+                    None => {}
+                }
+            }
+        });
+        match result {
+            Ok(()) => {}
+            Err(error @ FrameError::Cut { offset }) => {
+                let seq = self.scan.entries();
+                let finding = Finding::new(Code::JournalTorn, error.to_string()).file(JOURNAL_FILE);
+                self.findings.push(finding.offset(offset).seq(seq));
+            }
+            Err(error @ FrameError::Damaged { offset, .. }) => {
+                let seq = self.scan.entries();
+                let finding =
+                    Finding::new(Code::JournalDamaged, error.to_string()).file(JOURNAL_FILE);
+                self.findings.push(finding.offset(offset).seq(seq));
+            }
+            Err(FrameError::Io(error)) => {
+                self.findings
+                    .push(Finding::new(Code::Unreadable, error.to_string()).file(JOURNAL_FILE));
+            }
+        }
+        match (&header, self.scan.shared()) {
+            (None, _) => {
+                let finding = Finding::new(Code::JournalDamaged, "the journal has no header")
+                    .file(JOURNAL_FILE);
+                self.findings.push(finding);
+            }
+            (Some(header), Some(shared))
+                if header.session != shared.session
+                    || header.policy != shared.policy
+                    || header.on_behalf_of != shared.on_behalf_of =>
+            {
+                let what = "the journal's header is of another session, policy or requester than its events";
+                self.findings
+                    .push(Finding::new(Code::EventForeign, what).file(JOURNAL_FILE).seq(0));
+            }
+            (Some(_), _) => {}
+        }
+        header.map(|h| h.session)
+    }
+
+    /// Checks what single events say about the whole.
+    fn check_events(&mut self, live: bool) {
+        let mut counts: BTreeMap<EventType, u64> = BTreeMap::new();
+        for chunk in &self.scan.chunks {
+            for (kind, count) in &chunk.counts {
+                *counts.entry(*kind).or_insert(0) += count;
+            }
+        }
+        let total = self.scan.entries();
+        let mut summary = self.scan.shared().map(|s| Summary::new(s.session, s.policy));
+        let mut closed_at = None;
+        let mut findings = Vec::new();
+        for event in self.scan.chunks.iter().flat_map(|c| &c.notable) {
+            if let Some(summary) = &mut summary {
+                summary.take(event);
+            }
+            if let Body::RecorderGap(gap) = &event.body {
+                findings.push(Finding::new(Code::Gap, gap.reason.clone()).seq(event.seq));
+            }
+            if let Body::SessionClosed(closed) = &event.body {
+                closed_at = Some(event.seq);
+                let said: BTreeMap<&str, u64> =
+                    closed.counts.iter().map(|(k, v)| (k.as_str(), *v)).collect();
+                let found: BTreeMap<&str, u64> =
+                    counts.iter().map(|(k, v)| (k.as_str(), *v)).collect();
+                if said != found {
+                    let what = "it counts other events than are there";
+                    findings.push(Finding::new(Code::ClosingCounts, what).seq(event.seq));
+                }
+            }
+        }
+        match closed_at {
+            Some(seq) if seq + 1 < total => {
+                let what = format!("{} events stand after the closing event", total - seq - 1);
+                findings.push(Finding::new(Code::EventAfterClosing, what).seq(seq + 1));
+            }
+            Some(_) if live => {
+                findings.push(Finding::new(
+                    Code::SealMissing,
+                    "the record is closed and was not sealed",
+                ));
+            }
+            Some(_) => {}
+            None if live => {
+                let what =
+                    "the record has no closing event yet: the session lives, or its keeper died";
+                findings.push(Finding::new(Code::NotClosed, what));
+            }
+            None => {
+                findings.push(Finding::new(Code::ClosingMissing, "the record has no closing event"))
+            }
+        }
+        self.findings.append(&mut findings);
+        self.summary = summary;
+    }
+
+    fn check_blobs(&mut self) {
+        let blobs = Blobs::open(self.dir);
+        let mut sizes: BTreeMap<Digest, Result<u64, (Code, String)>> = BTreeMap::new();
+        let mut findings = Vec::new();
+        for named in self.scan.chunks.iter().flat_map(|c| &c.blobs) {
+            let size = sizes.entry(named.digest).or_insert_with(|| {
+                blobs.check(&named.digest, self.options.blob_limit).map_err(|error| {
+                    let code = match &error {
+                        BlobError::Missing(_) => Code::BlobMissing,
+                        BlobError::Swapped(..) => Code::BlobSwapped,
+                        BlobError::Damaged { .. } | BlobError::TooLarge { .. } => Code::BlobDamaged,
+                        BlobError::Io { .. } => Code::Unreadable,
+                    };
+                    (code, error.to_string())
+                })
+            });
+            let (code, what) = match size {
+                Ok(size) if *size == named.size => continue,
+                Ok(size) => (
+                    Code::BlobSize,
+                    format!("the blob has {size} bytes, and the event says {}", named.size),
+                ),
+                Err((code, what)) => (*code, what.clone()),
+            };
+            let path = blobs.path(&named.digest);
+            let path = path.strip_prefix(self.dir).unwrap_or(&path).display().to_string();
+            findings.push(Finding::new(code, what).file(path).seq(named.seq));
+        }
+        self.blobs = sizes.len() as u64;
+        match blobs.list() {
+            Ok(list) => {
+                for entry in list {
+                    let relative =
+                        |p: &Path| p.strip_prefix(self.dir).unwrap_or(p).display().to_string();
+                    match entry {
+                        Ok(digest) if sizes.contains_key(&digest) => {}
+                        Ok(digest) => {
+                            let what = format!("no event names the blob {digest}");
+                            let path = relative(&blobs.path(&digest));
+                            findings.push(Finding::new(Code::BlobUnreferenced, what).file(path));
+                        }
+                        Err(path) => {
+                            let what = "the file is no part of a record";
+                            findings.push(
+                                Finding::new(Code::UnexpectedFile, what).file(relative(&path)),
+                            );
+                        }
+                    }
+                }
+            }
+            Err(error) => {
+                findings.push(Finding::new(Code::Unreadable, error.to_string()).file("blobs"))
+            }
+        }
+        self.findings.append(&mut findings);
+    }
+
+    fn check_installation_log(&mut self, session: Option<SessionId>, live: bool) {
+        let Some(dir) = &self.options.installation_log else {
+            self.add(
+                Code::InstallationLogNotGiven,
+                "the record was not compared with an installation log",
+            );
+            return;
+        };
+        let (Some(verifier), Some(session)) = (&self.verifier, session) else {
+            self.add(
+                Code::InstallationLogBroken,
+                "without key and session the installation log says nothing",
+            );
+            return;
+        };
+        let wanted: Vec<u64> = self.position.iter().map(|p| p.size).collect();
+        let log = match InstallationLeaves::read(dir, verifier, &wanted) {
+            Ok(log) => log,
+            Err(error) => {
+                let mut text = error.to_string();
+                if let Some(cause) = std::error::Error::source(&error) {
+                    text = format!("{text}: {cause}");
+                }
+                self.add(Code::InstallationLogBroken, text);
+                return;
+            }
+        };
+        let total = self.scan.entries();
+        let mut findings = Vec::new();
+        let mut known = false;
+        let mut sealed = false;
+        for leaf in log.leaves.iter().filter(|leaf| leaf.session == session) {
+            known = true;
+            if leaf.size > total {
+                let what = format!(
+                    "the installation log knows {} events, and {total} are there",
+                    leaf.size
+                );
+                findings.push(Finding::new(Code::OlderThanInstallationLog, what).seq(total));
+            } else if self.scan.root_at(leaf.size) != Some(leaf.root) {
+                let what = format!(
+                    "the installation log has another root for the first {} events",
+                    leaf.size
+                );
+                findings.push(Finding::new(Code::InstallationLogDiffers, what));
+            } else {
+                sealed |= leaf.sealed && leaf.size == total;
+            }
+        }
+        if !known {
+            findings.push(Finding::new(
+                Code::NotInInstallationLog,
+                "the installation log does not know the session",
+            ));
+        } else if !live {
+            let placed = self.position.as_ref().is_none_or(|p| {
+                let leaf = usize::try_from(p.index).ok().and_then(|i| log.leaves.get(i));
+                log.root_at(p.size) == Some(p.root)
+                    && p.size == p.index + 1
+                    && leaf.is_some_and(|l| l.session == session && l.sealed && l.size == total)
+            });
+            if !sealed || !placed {
+                let what =
+                    "the sealed head is not in the installation log, or not where the seal says";
+                findings.push(Finding::new(Code::SealNotInInstallationLog, what));
+            }
+        }
+        self.findings.append(&mut findings);
+    }
+
+    /// Names files that are no part of a record.
+    fn check_files(&mut self, live: bool, size: u64) {
+        let mut known = vec![
+            JOURNAL_FILE.to_owned(),
+            "checkpoint".to_owned(),
+            SEAL_FILE.to_owned(),
+            KEY_FILE.to_owned(),
+        ];
+        for (index, width) in widths(0, size) {
+            known.push(entry_path(index, width));
+        }
+        for level in 0..8 {
+            known.extend(widths(level, size).map(|(index, width)| hash_path(level, index, width)));
+        }
+        let known: std::collections::HashSet<PathBuf> =
+            known.into_iter().map(PathBuf::from).collect();
+        let mut stack = vec![PathBuf::new()];
+        let mut found = Vec::new();
+        while let Some(relative) = stack.pop() {
+            let Ok(entries) = fs::read_dir(self.dir.join(&relative)) else { continue };
+            for entry in entries.flatten() {
+                let path = relative.join(entry.file_name());
+                let top = path.components().count() == 1;
+                if top && (path == Path::new("blobs") || (live && path == Path::new("tile"))) {
+                    continue;
+                }
+                if entry.file_type().is_ok_and(|t| t.is_dir()) {
+                    stack.push(path);
+                } else if !known.contains(&path) {
+                    found.push(path.display().to_string());
+                }
+            }
+        }
+        found.sort();
+        for path in found {
+            self.findings.push(
+                Finding::new(Code::UnexpectedFile, "the file is no part of a record").file(path),
+            );
+        }
+    }
+}

@@ -1,0 +1,313 @@
+//! What verification found, for programs and for people.
+
+use std::fmt;
+
+use custody_model::{Digest, SessionId};
+use serde::Serialize;
+
+/// Whether what is there is what was recorded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Integrity {
+    /// Nothing was found that was changed, removed, added or moved.
+    Intact,
+    /// Something was: the findings name it.
+    Broken,
+}
+
+/// Whether everything that happened is there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Completeness {
+    /// The record is closed and sealed, and tells of no gap.
+    Complete,
+    /// Something is known to be missing: the findings name it.
+    Incomplete,
+    /// The session is not closed yet, or its keeper died and nobody closed its record.
+    Open,
+}
+
+/// Where the key that the record was checked with came from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum KeySource {
+    /// Whoever asked gave it.
+    Given,
+    /// It is the key of this installation.
+    Installation,
+    /// The record itself named it: this shows that the record is consistent, not whose it is.
+    Record,
+    /// There was none.
+    Absent,
+}
+
+/// What a finding says something about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Concern {
+    /// The integrity is broken.
+    Integrity,
+    /// The record is incomplete.
+    Completeness,
+    /// The record is open.
+    Open,
+    /// Neither verdict changes.
+    Note,
+}
+
+macro_rules! codes {
+    ($($(#[$doc:meta])* $code:ident => $concern:ident,)*) => {
+        /// Stable names of what can be found.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+        #[serde(rename_all = "snake_case")]
+        pub enum Code {
+            $($(#[$doc])* $code,)*
+        }
+
+        impl Code {
+            /// Which verdict it changes.
+            #[must_use]
+            pub const fn concern(self) -> Concern {
+                match self { $(Self::$code => Concern::$concern,)* }
+            }
+        }
+    };
+}
+
+codes! {
+    /// There is no record in the directory.
+    NoRecord => Integrity,
+    /// An event's bytes are not the canonical form of an event.
+    EventMalformed => Integrity,
+    /// An event's bytes are not those that were hashed when it was recorded.
+    EventAltered => Integrity,
+    /// An event is not where its number says that one is.
+    EventMissing => Integrity,
+    /// An event is there twice.
+    EventDuplicated => Integrity,
+    /// An event stands after one with a higher number.
+    EventOutOfOrder => Integrity,
+    /// An event stands after the closing event.
+    EventAfterClosing => Integrity,
+    /// An event is of another session, or under another policy or requester than the first.
+    EventForeign => Integrity,
+    /// An event does not name the hash of the one before it.
+    ChainBroken => Integrity,
+    /// The log ends before the size that its checkpoint says.
+    LogTruncated => Integrity,
+    /// A bundle has other entries than its name says.
+    BundleDamaged => Integrity,
+    /// A tile is missing.
+    TileMissing => Integrity,
+    /// A tile holds other hashes than the events give.
+    TileAltered => Integrity,
+    /// The events do not give the root of the checkpoint.
+    RootMismatch => Integrity,
+    /// A frame of the journal is damaged before the journal's end.
+    JournalDamaged => Integrity,
+    /// The journal ends inside of a frame.
+    JournalTorn => Completeness,
+    /// There are tiles and no checkpoint.
+    CheckpointMissing => Integrity,
+    /// The checkpoint is not well formed, or one of another log.
+    CheckpointMalformed => Integrity,
+    /// The checkpoint's signature does not fit.
+    CheckpointSignature => Integrity,
+    /// The checkpoint is not signed with the key that the record was checked with.
+    CheckpointKeyUnknown => Integrity,
+    /// The record's own key file is missing, or no verifier key.
+    KeyFileDamaged => Integrity,
+    /// The record names another key than the one that it was checked with.
+    KeyDiffers => Integrity,
+    /// No key was there to check signatures with.
+    KeyMissing => Integrity,
+    /// The key was taken from the record itself.
+    KeyFromRecord => Note,
+    /// A blob that an event names is missing.
+    BlobMissing => Integrity,
+    /// A blob holds other content.
+    BlobSwapped => Integrity,
+    /// A blob can't be read.
+    BlobDamaged => Integrity,
+    /// A blob's size is not the one that the event says.
+    BlobSize => Integrity,
+    /// A blob that no event names.
+    BlobUnreferenced => Note,
+    /// A file that is no part of a record.
+    UnexpectedFile => Note,
+    /// A file can't be read.
+    Unreadable => Integrity,
+    /// The record is closed and has no seal.
+    SealMissing => Completeness,
+    /// The seal is not well formed.
+    SealMalformed => Integrity,
+    /// The seal's signature does not fit.
+    SealSignature => Integrity,
+    /// The seal is not signed with the key that the record was checked with.
+    SealKeyUnknown => Integrity,
+    /// The seal names another size or root than the events give.
+    SealNamesAnotherRoot => Integrity,
+    /// The seal says something else than the events.
+    SealDiffers => Integrity,
+    /// The record is sealed without a closing event.
+    ClosingMissing => Completeness,
+    /// The closing event counts other events than are there.
+    ClosingCounts => Integrity,
+    /// An event says that something could not be recorded.
+    Gap => Completeness,
+    /// The session's record is not closed.
+    NotClosed => Open,
+    /// No installation log was given to compare with.
+    InstallationLogNotGiven => Note,
+    /// The installation log can't be read or believed.
+    InstallationLogBroken => Integrity,
+    /// The installation log has no head of this session.
+    NotInInstallationLog => Completeness,
+    /// The installation log has a head of this session that is longer than the record.
+    OlderThanInstallationLog => Completeness,
+    /// The installation log has a head of this session with another root.
+    InstallationLogDiffers => Integrity,
+    /// The sealed head is not in the installation log, or not where the seal says.
+    SealNotInInstallationLog => Completeness,
+}
+
+impl fmt::Display for Code {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.serialize(f)
+    }
+}
+
+/// One thing that was found.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Finding {
+    /// Its stable name.
+    pub code: Code,
+    /// What it says something about.
+    pub concern: Concern,
+    /// In words.
+    pub what: String,
+    /// In which file, below the record's directory.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub file: Option<String>,
+    /// At which event.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub seq: Option<u64>,
+    /// At which byte of the file.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub offset: Option<u64>,
+}
+
+impl Finding {
+    pub(super) fn new(code: Code, what: impl Into<String>) -> Self {
+        Self {
+            code,
+            concern: code.concern(),
+            what: what.into(),
+            file: None,
+            seq: None,
+            offset: None,
+        }
+    }
+
+    pub(super) fn file(mut self, file: impl Into<String>) -> Self {
+        self.file = Some(file.into());
+        self
+    }
+
+    pub(super) fn seq(mut self, seq: u64) -> Self {
+        self.seq = Some(seq);
+        self
+    }
+
+    pub(super) fn offset(mut self, offset: u64) -> Self {
+        self.offset = Some(offset);
+        self
+    }
+}
+
+/// The verdict on a record.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Report {
+    /// The session that the record says it is of.
+    pub session: Option<SessionId>,
+    /// Is what is there what was recorded?
+    pub integrity: Integrity,
+    /// Is everything there?
+    pub completeness: Completeness,
+    /// Where the key came from.
+    pub key_source: KeySource,
+    /// Name and hash of the key.
+    pub key: Option<String>,
+    /// Number of events that were read.
+    pub events: u64,
+    /// RFC 6962 root over them.
+    pub root: Digest,
+    /// Number of blobs that were checked.
+    pub blobs: u64,
+    /// The record is in its final form.
+    pub sealed: bool,
+    /// It was compared with the installation log.
+    pub installation_log: bool,
+    /// Everything that was found, at most [`MAX_FINDINGS`](super::MAX_FINDINGS).
+    pub findings: Vec<Finding>,
+    /// How many more there were.
+    pub findings_omitted: u64,
+}
+
+impl Report {
+    /// Intact and complete.
+    #[must_use]
+    pub fn is_good(&self) -> bool {
+        self.integrity == Integrity::Intact && self.completeness == Completeness::Complete
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.session {
+            Some(session) => writeln!(f, "session       {session}")?,
+            None => writeln!(f, "session       unknown")?,
+        }
+        let integrity = match self.integrity {
+            Integrity::Intact => "intact: nothing was changed, removed, added or moved",
+            Integrity::Broken => "BROKEN: this is not what was recorded",
+        };
+        let completeness = match self.completeness {
+            Completeness::Complete => "complete: closed, sealed, and without a gap",
+            Completeness::Incomplete => "INCOMPLETE: something is known to be missing",
+            Completeness::Open => "open: the session is not closed",
+        };
+        let key = match self.key_source {
+            KeySource::Given => "given by you",
+            KeySource::Installation => "of this installation",
+            KeySource::Record => "taken from the record itself: it shows consistency, not origin",
+            KeySource::Absent => "none",
+        };
+        writeln!(f, "integrity     {integrity}")?;
+        writeln!(f, "completeness  {completeness}")?;
+        writeln!(f, "events        {}, root {}", self.events, self.root)?;
+        writeln!(f, "blobs         {}", self.blobs)?;
+        match &self.key {
+            Some(id) => writeln!(f, "key           {id}, {key}")?,
+            None => writeln!(f, "key           {key}")?,
+        }
+        for finding in &self.findings {
+            write!(f, "- {}: {}", finding.code, finding.what)?;
+            if let Some(seq) = finding.seq {
+                write!(f, " [event {seq}]")?;
+            }
+            if let Some(file) = &finding.file {
+                write!(f, " [{file}")?;
+                if let Some(offset) = finding.offset {
+                    write!(f, " at byte {offset}")?;
+                }
+                write!(f, "]")?;
+            }
+            writeln!(f)?;
+        }
+        if self.findings_omitted > 0 {
+            writeln!(f, "- and {} more", self.findings_omitted)?;
+        }
+        Ok(())
+    }
+}
