@@ -21,6 +21,8 @@ pub struct Processes {
     images: HashMap<u32, Image>,
     /// Living processes of each image.
     population: HashMap<ImageId, usize>,
+    /// Threads that were met, and their processes.
+    threads: HashMap<u32, u32>,
     next: u64,
 }
 
@@ -47,9 +49,22 @@ impl Processes {
         gone
     }
 
+    /// `thread` is one of `process`.
+    pub fn thread(&mut self, thread: u32, process: u32) {
+        self.threads.insert(thread, process);
+    }
+
+    /// The process that `pid` is or is a thread of; `None` if neither is known.
+    #[must_use]
+    pub fn process(&self, pid: u32) -> Option<u32> {
+        let process = self.threads.get(&pid).copied().unwrap_or(pid);
+        self.images.contains_key(&process).then_some(process)
+    }
+
     /// `pid` ended. Returns what it ran, and again the image's number if no other process runs it.
     pub fn exited(&mut self, pid: u32) -> Option<(Image, Option<ImageId>)> {
         let image = self.images.remove(&pid)?;
+        self.threads.retain(|_, process| *process != pid);
         let left = self.population.get_mut(&image.id).map_or(0, |n| {
             *n -= 1;
             *n

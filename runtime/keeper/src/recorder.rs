@@ -1,9 +1,11 @@
 //! Where the mediators' notices become events: processes joined, repeats counted, causes named.
 
+mod lineage;
+mod notices;
 mod repeats;
 
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use custody_model::{Actor, Clock, EventId, ImageId, ProcessRef, Timestamp};
 use custody_record::event::{
@@ -24,6 +26,10 @@ pub struct Recorder {
     active: AtomicI64,
     /// Gaps that were recorded: no channel's coverage is complete then.
     gaps: [AtomicU64; 5],
+    /// Hears everything that the kernel has queued about forks and exits.
+    hear: OnceLock<Box<dyn Fn() + Send + Sync>>,
+    /// Told once when the record can't be written.
+    broken: OnceLock<Box<dyn Fn(SinkError) + Send + Sync>>,
 }
 
 #[derive(Default)]
@@ -32,10 +38,20 @@ struct State {
     repeats: Repeats,
     /// The event that led to the first process.
     start: Option<EventId>,
+    /// Processes that ended; their last accesses may still be on the way.
+    ended: Vec<Ended>,
+}
+
+struct Ended {
+    pid: u32,
+    status: Option<ExitStatus>,
+    time: Timestamp,
 }
 
 /// An exec, as the seccomp notice and /proc tell it.
 pub struct Exec {
+    /// When it was asked for.
+    pub time: Timestamp,
     /// The calling process.
     pub pid: u32,
     /// Its parent, if it still lives.
@@ -63,7 +79,21 @@ impl Recorder {
             state: Mutex::default(),
             active: AtomicI64::new(now),
             gaps: Default::default(),
+            hear: OnceLock::new(),
+            broken: OnceLock::new(),
         }
+    }
+
+    /// `hear` delivers everything that the kernel has queued about forks and exits: it is called when a process is
+    /// met that nobody told of. Only the first call counts.
+    pub fn listen_with(&self, hear: impl Fn() + Send + Sync + 'static) {
+        // Given once, when the sandbox is provisioned.
+        let _twice = self.hear.set(Box::new(hear));
+    }
+
+    /// `broken` is called when a notice that nobody answers for could not be recorded. Only the first call counts.
+    pub fn alarm_with(&self, broken: impl Fn(SinkError) + Send + Sync + 'static) {
+        let _twice = self.broken.set(Box::new(broken));
     }
 
     /// The event that everything in the sandbox follows from.
@@ -92,8 +122,8 @@ impl Recorder {
     ///
     /// # Errors
     /// The record can't be written: the exec must not happen.
-    pub fn executed(&self, exec: Exec) -> Result<(), SinkError> {
-        let now = self.clock.now();
+    pub fn record_exec(&self, exec: Exec) -> Result<(), SinkError> {
+        let now = exec.time;
         self.touch(now);
         let mut state = self.lock();
         if let Some(parent) = exec.parent {
@@ -137,37 +167,39 @@ impl Recorder {
         Ok(())
     }
 
-    /// `child` was forked by `parent`.
-    pub fn forked(&self, parent: u32, child: u32) {
-        self.lock().processes.forked(parent, child);
+    /// A process ended. It stays known until [`Recorder::bury`]: its last accesses may still be in a queue.
+    pub fn exited(&self, pid: u32, status: Option<ExitStatus>) {
+        let time = self.clock.now();
+        self.lock().ended.push(Ended { pid, status, time });
     }
 
-    /// A process ended.
+    /// Records the exits that were heard of. `drain` has to bring everything that these processes did before: it is
+    /// called after it is settled which exits are meant.
     ///
     /// # Errors
-    /// The record can't be written.
-    pub fn exited(&self, pid: u32, status: Option<ExitStatus>) -> Result<(), SinkError> {
-        let now = self.clock.now();
-        let mut state = self.lock();
-        let reference = state.processes.reference(pid);
-        let Some((image, gone)) = state.processes.exited(pid) else {
+    /// Those of `drain`, and the record can't be written.
+    pub fn bury(&self, drain: impl FnOnce() -> Result<(), SinkError>) -> Result<(), SinkError> {
+        let ended = std::mem::take(&mut self.lock().ended);
+        if ended.is_empty() {
             return Ok(());
-        };
-        if let Some(gone) = gone {
-            self.flush_repeats(&mut state, Owner::Image(gone), now)?;
         }
-        let body = Body::ProcessExited(ProcessExited {
-            pid,
-            image: Some(image.id),
-            status,
-        });
-        self.sink.observe(Draft {
-            time: now,
-            actor: Actor::Process(reference),
-            cause: Some(image.event),
-            body,
-            blobs: Vec::new(),
-        })?;
+        drain()?;
+        for Ended { pid, status, time } in ended {
+            let mut state = self.lock();
+            let reference = state.processes.reference(pid);
+            let Some((image, gone)) = state.processes.exited(pid) else { continue };
+            if let Some(gone) = gone {
+                self.flush_repeats(&mut state, Owner::Image(gone), time)?;
+            }
+            let body = Body::ProcessExited(ProcessExited { pid, image: Some(image.id), status });
+            self.sink.observe(Draft {
+                time,
+                actor: Actor::Process(reference),
+                cause: Some(image.event),
+                body,
+                blobs: Vec::new(),
+            })?;
+        }
         Ok(())
     }
 
@@ -175,22 +207,22 @@ impl Recorder {
     ///
     /// # Errors
     /// The record can't be written: the attempt is refused all the same.
-    pub fn egress_denied(&self, pid: Option<u32>, denied: EgressDenied) -> Result<(), SinkError> {
-        let now = self.clock.now();
-        self.touch(now);
-        let state = self.lock();
+    pub fn egress_denied(
+        &self,
+        time: Timestamp,
+        pid: Option<u32>,
+        denied: EgressDenied,
+    ) -> Result<(), SinkError> {
+        self.touch(time);
         let (actor, cause) = match pid {
-            Some(pid) => self.actor(&state, pid),
-            None => (Actor::Keeper, state.start),
+            Some(pid) => {
+                let (state, pid) = self.identified(pid);
+                self.actor(&state, pid)
+            }
+            None => (Actor::Keeper, self.lock().start),
         };
         let body = Body::EgressDenied(denied);
-        self.sink.observe(Draft {
-            time: now,
-            actor,
-            cause,
-            body,
-            blobs: Vec::new(),
-        })?;
+        self.sink.observe(Draft { time, actor, cause, body, blobs: Vec::new() })?;
         Ok(())
     }
 
@@ -270,6 +302,33 @@ impl Recorder {
         )
     }
 
+    /// The state, and the process that `pid` is or is a thread of. An unknown one is looked for: its fork may still be
+    /// in the kernel's queue, or it lives and /proc tells.
+    fn identified(&self, pid: u32) -> (MutexGuard<'_, State>, u32) {
+        let state = self.lock();
+        if let Some(process) = state.processes.process(pid) {
+            return (state, process);
+        }
+        // The sink of what is heard takes this lock.
+        drop(state);
+        if let Some(hear) = self.hear.get() {
+            hear();
+        }
+        let mut state = self.lock();
+        let process = match state.processes.process(pid) {
+            Some(process) => process,
+            None => lineage::find(&mut state.processes, pid),
+        };
+        (state, process)
+    }
+
+    fn tell_broken(&self, error: SinkError) {
+        tracing::error!(%error, "a notice could not be recorded");
+        if let Some(broken) = self.broken.get() {
+            broken(error);
+        }
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -278,10 +337,7 @@ impl Recorder {
 impl AccessSink for Recorder {
     fn access(&self, time: Timestamp, pid: u32, body: Body) -> Result<(), SinkError> {
         self.touch(time);
-        let mut state = self.lock();
-        if state.processes.image(pid).is_none() {
-            identify(&mut state.processes, pid);
-        }
+        let (mut state, pid) = self.identified(pid);
         let (actor, cause) = self.actor(&state, pid);
         let Body::FileOpened(opened) = body else {
             self.sink.observe(Draft {
@@ -320,39 +376,6 @@ impl AccessSink for Recorder {
         let first = self.sink.observe(draft)?;
         state.repeats.first(process, opened, first);
         Ok(())
-    }
-}
-
-/// Finds out who an unknown pid is: a thread (its group is known), or a child of somebody known. Its fork was told
-/// late or not at all.
-fn identify(processes: &mut Processes, pid: u32) {
-    /// Generations that are looked back.
-    const MAX_GENERATIONS: usize = 16;
-    let mut line = vec![pid];
-    for _ in 0..MAX_GENERATIONS {
-        let Some(&youngest) = line.last() else { return };
-        if processes.image(youngest).is_some() {
-            break;
-        }
-        let Ok(status) = std::fs::read_to_string(format!("/proc/{youngest}/status")) else {
-            return;
-        };
-        let field = |name: &str| -> Option<u32> {
-            status
-                .lines()
-                .find_map(|l| l.strip_prefix(name))?
-                .trim()
-                .parse()
-                .ok()
-        };
-        match (field("Tgid:"), field("PPid:")) {
-            (Some(group), _) if group != youngest => line.push(group),
-            (_, Some(parent)) if parent > 1 => line.push(parent),
-            _ => return,
-        }
-    }
-    for pair in line.windows(2).rev() {
-        processes.forked(pair[1], pair[0]);
     }
 }
 

@@ -4,6 +4,7 @@ use custody_model::WorkspacePath;
 use custody_record::event::{Access, FileKind, FileOpened, FileRead};
 
 use super::*;
+use crate::inside::LifeSink;
 
 struct Fixed;
 
@@ -37,6 +38,7 @@ impl Sink for Kept {
 
 fn exec(pid: u32, parent: Option<u32>, exe: &str) -> Exec {
     Exec {
+        time: Timestamp::from_micros(7),
         pid,
         parent,
         exe: exe.into(),
@@ -100,7 +102,7 @@ fn every_access_names_the_exec_that_led_to_it() {
     recorder
         .executed(exec(90_000_001, None, "/bin/sh"))
         .unwrap();
-    recorder.forked(90_000_001, 90_000_002);
+    LifeSink::forked(&recorder, 90_000_001, 90_000_002);
     recorder
         .access(Timestamp::from_micros(7), 90_000_002, opened("a", 1))
         .unwrap();
@@ -124,7 +126,7 @@ fn a_failed_exec_leaves_the_image_as_it_was() {
         .unwrap();
     let mut missing = exec(90_000_001, None, "/usr/local/bin/rg");
     missing.failed = Some("ENOENT".into());
-    recorder.executed(missing).unwrap();
+    recorder.record_exec(missing).unwrap();
     recorder
         .executed(exec(90_000_001, None, "/usr/bin/rg"))
         .unwrap();

@@ -1,0 +1,133 @@
+//! The recorder as those see it who serve the sandbox: exec and network notices, forks and exits, the observer's alarms.
+
+use std::fs::File;
+use std::os::fd::AsFd;
+
+use custody_model::Timestamp;
+use custody_record::SinkError;
+use custody_record::event::{EgressDenied, ExitStatus, GapSource};
+use nix::errno::Errno;
+use nix::fcntl::{OFlag, OpenHow, ResolveFlag, openat2};
+use nix::sys::stat::{SFlag, fstat};
+
+use super::{Exec, Recorder};
+use crate::inside::{ExecNotice, LifeSink, NoticeSink};
+
+/// Bytes of arguments that stand in the event itself: it has to stay below 65,535 bytes, and JSON may write a byte as six.
+const MAX_INLINE_ARGV_BYTES: usize = 8 << 10;
+
+impl NoticeSink for Recorder {
+    fn executed(&self, notice: ExecNotice) -> Result<(), SinkError> {
+        let failed = fails(notice.pid, &notice.path).map(|errno| format!("{errno:?}"));
+        let (argv, argv_cut) = short(notice.argv, notice.argv_cut);
+        self.record_exec(Exec {
+            time: notice.time,
+            pid: notice.pid,
+            parent: notice.parent,
+            exe: notice.path,
+            argv,
+            argv_cut,
+            cwd: notice.cwd,
+            failed,
+        })
+    }
+
+    fn refused(
+        &self,
+        time: Timestamp,
+        pid: Option<u32>,
+        denied: EgressDenied,
+    ) -> Result<(), SinkError> {
+        self.egress_denied(time, pid, denied)
+    }
+
+    fn gap(&self, reason: String) {
+        if let Err(error) = Self::gap(self, GapSource::Processes, reason) {
+            self.tell_broken(error);
+        }
+    }
+}
+
+impl LifeSink for Recorder {
+    fn forked(&self, parent: u32, child: u32) {
+        self.lock().processes.forked(parent, child);
+    }
+
+    fn exited(&self, pid: u32, status: Option<ExitStatus>) {
+        Self::exited(self, pid, status);
+    }
+
+    fn gap(&self, reason: String) {
+        if let Err(error) = Self::gap(self, GapSource::Processes, reason) {
+            self.tell_broken(error);
+        }
+    }
+}
+
+/// The arguments that fit into the event.
+fn short(argv: Vec<String>, already_cut: bool) -> (Vec<String>, bool) {
+    let mut kept = Vec::new();
+    let mut room = MAX_INLINE_ARGV_BYTES;
+    let mut cut = already_cut;
+    for mut argument in argv {
+        if argument.len() > room {
+            let mut end = room;
+            while !argument.is_char_boundary(end) {
+                end -= 1;
+            }
+            argument.truncate(end);
+            cut = true;
+        }
+        room -= argument.len();
+        kept.push(argument);
+        if room == 0 {
+            cut = true;
+            break;
+        }
+    }
+    (kept, cut)
+}
+
+/// Whether an exec of `path` by `pid` is about to fail because there is nothing that can be executed: a shell tries
+/// each directory of its search path. Seen as the process sees it, while it waits.
+fn fails(pid: u32, path: &str) -> Option<Errno> {
+    let (start, resolve) = if path.starts_with('/') {
+        ("root", ResolveFlag::RESOLVE_IN_ROOT | ResolveFlag::RESOLVE_NO_MAGICLINKS)
+    } else {
+        ("cwd", ResolveFlag::RESOLVE_NO_MAGICLINKS)
+    };
+    // What can't be looked at is not known to fail.
+    let start = File::open(format!("/proc/{pid}/{start}")).ok()?;
+    let how = OpenHow::new().flags(OFlag::O_PATH | OFlag::O_CLOEXEC).resolve(resolve);
+    match openat2(start.as_fd(), path, how) {
+        Ok(found) => {
+            let found = fstat(&found).ok()?;
+            let regular = SFlag::from_bits_truncate(found.st_mode) & SFlag::S_IFMT == SFlag::S_IFREG;
+            (!regular || found.st_mode & 0o111 == 0).then_some(Errno::EACCES)
+        }
+        Err(errno @ (Errno::ENOENT | Errno::ENOTDIR | Errno::ENAMETOOLONG | Errno::EACCES)) => Some(errno),
+        Err(_) => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_exec_of_nothing_is_known_to_fail() {
+        let own = std::process::id();
+        assert_eq!(fails(own, "/usr/bin/no-such-program"), Some(Errno::ENOENT));
+        assert_eq!(fails(own, "/etc/passwd"), Some(Errno::EACCES));
+        assert_eq!(fails(own, "/usr/bin"), Some(Errno::EACCES));
+        assert_eq!(fails(own, "/usr/bin/env"), None);
+    }
+
+    #[test]
+    fn long_arguments_are_cut_at_a_character() {
+        let (argv, cut) = short(vec!["é".repeat(MAX_INLINE_ARGV_BYTES), "b".into()], false);
+        assert!(cut);
+        assert_eq!(argv, ["é".repeat(MAX_INLINE_ARGV_BYTES / 2)]);
+        assert_eq!(short(vec!["a".into()], false), (vec!["a".into()], false));
+    }
+}

@@ -1,0 +1,79 @@
+//! The disk limit: what a session has written to its workspace, measured now and then.
+
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use super::Message;
+
+/// How often the upper layer is measured.
+const PERIOD: Duration = Duration::from_secs(2);
+
+/// Measures until it is dropped.
+pub(super) struct DiskWatch {
+    stop: Option<Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl DiskWatch {
+    /// Tells once when more than `limit` bytes are on disk below `upper`.
+    pub(super) fn start(upper: PathBuf, limit: u64, messages: Sender<Message>) -> std::io::Result<Self> {
+        let (stop, stopped): (Sender<()>, Receiver<()>) = channel();
+        let thread = std::thread::Builder::new().name("disk".into()).spawn(move || {
+            while let Err(RecvTimeoutError::Timeout) = stopped.recv_timeout(PERIOD) {
+                let used = used_below(&upper);
+                if used > limit {
+                    // The session is ending if nobody listens any more.
+                    let _ended = messages.send(Message::DiskFull(used));
+                    return;
+                }
+            }
+        })?;
+        Ok(Self { stop: Some(stop), thread: Some(thread) })
+    }
+}
+
+impl Drop for DiskWatch {
+    fn drop(&mut self) {
+        self.stop = None;
+        if let Some(thread) = self.thread.take() {
+            let _panicked = thread.join();
+        }
+    }
+}
+
+/// Bytes on disk of all files below `dir`. The agent changes it meanwhile: what is gone counts nothing, and no link
+/// is followed.
+fn used_below(dir: &Path) -> u64 {
+    let mut total = 0;
+    let mut open = vec![dir.to_owned()];
+    while let Some(dir) = open.pop() {
+        let Ok(entries) = std::fs::read_dir(&dir) else { continue };
+        for entry in entries.flatten() {
+            let Ok(meta) = entry.path().symlink_metadata() else { continue };
+            if meta.is_dir() {
+                open.push(entry.path());
+            }
+            // st_blocks counts 512 bytes, whatever the file system's own block is.
+            total += meta.blocks() * 512;
+        }
+    }
+    total
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_on_disk_is_counted_and_links_are_not_followed() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::create_dir(dir.path().join("a")).unwrap();
+        std::fs::write(dir.path().join("a/b"), vec![1; 100_000]).unwrap();
+        std::os::unix::fs::symlink("/usr", dir.path().join("c")).unwrap();
+        let used = used_below(dir.path());
+        assert!((100_000..400_000).contains(&used), "{used}");
+    }
+}

@@ -1,0 +1,256 @@
+//! Finish: compare, put the outputs out, close and seal the record, clean up.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::os::fd::AsFd;
+use std::path::PathBuf;
+
+use custody_model::Clock;
+use custody_policy::Refusal;
+use custody_record::event::{
+    BlobRef, Body, ChangedFile, Coverage, Decision, GapSource, Outcome, TerminalRecorded,
+    WorkspaceCompared,
+};
+use custody_record::{
+    InstallationLog, Journal, JournalHeader, JournalOptions, Keys, Sink, SinkError,
+};
+use custody_sandbox::Authorization;
+use custody_workspace::compare::compare;
+use custody_workspace::outputs::{self, OutputLimits, OutputRequest, Outputs};
+
+use super::prepare::Prepared;
+use super::serve::Served;
+use super::{KeeperError, Session, closing, refusal};
+use crate::asciicast::{Counts, MEDIA_TYPE};
+use crate::frame::Ended;
+use crate::layout::{SessionDir, StateDir};
+use crate::recorder::Recorder;
+use crate::spec::SessionSpec;
+
+/// Longest first line of the message of Custody's commit, in characters.
+const SUBJECT_CHARS: usize = 72;
+
+/// Where the terminal is recorded while the session runs.
+pub(super) fn cast_path(dir: &SessionDir) -> PathBuf {
+    dir.run().join("terminal.cast")
+}
+
+/// Ends the session's record with everything that its end brings.
+pub(super) fn finish(
+    session: &Session<'_>,
+    authorization: &Authorization,
+    prepared: Prepared,
+    served: Served,
+) -> Result<Ended, KeeperError> {
+    session.progress("closing the record", None, None);
+    let mut ended = Ended { outcome: served.outcome, reason: served.reason, exit: served.exit };
+    let mut compared = None;
+    if served.ran {
+        compared = Some(compare_workspace(session, &prepared)?);
+        if let Some(counts) = served.terminal {
+            record_terminal(session, counts)?;
+        }
+        if let Err(error) = publish(session, authorization, &prepared) {
+            // The record says so, and what the session wrote is still told by its events.
+            tracing::error!(error = %error.chain(), "the outputs could not be published");
+            ended.reason = format!("{}; its outputs could not be published: {}", ended.reason, error.chain());
+            ended.outcome = Outcome::Failed;
+        }
+    }
+    let coverage = match served.ran {
+        true => covered(&session.recorder, compared.as_ref(), served.terminal),
+        false => nothing_covered(),
+    };
+    let Prepared { workspace, guard, watch, .. } = prepared;
+    drop(watch);
+    if let Err(error) = workspace.detach() {
+        tracing::warn!(%error, "the workspace could not be unmounted; it goes with this process");
+    }
+    drop(workspace);
+    if let Some(guard) = guard
+        && let Err(error) = guard.unmount()
+    {
+        tracing::warn!(%error, "the guard could not be unmounted; it goes with this process");
+    }
+    close(session, &ended, coverage)?;
+    Ok(ended)
+}
+
+fn compare_workspace(
+    session: &Session<'_>,
+    prepared: &Prepared,
+) -> Result<WorkspaceCompared, KeeperError> {
+    let upper = File::open(prepared.workspace.upper())
+        .map_err(KeeperError::file("opening the upper layer"))?;
+    let compared = compare(upper.as_fd(), &prepared.contents)
+        .map_err(KeeperError::step("comparing the workspace with the record"))?;
+    session.recorder.keeper(Body::WorkspaceCompared(compared.clone()), Vec::new())?;
+    Ok(compared)
+}
+
+fn record_terminal(session: &Session<'_>, counts: Counts) -> Result<(), KeeperError> {
+    let path = cast_path(&session.dir);
+    let mut cast = File::open(&path)
+        .map_err(KeeperError::file(format!("opening {}", path.display())))?;
+    let blob = session
+        .journal
+        .blobs()
+        .put_reader("terminal", MEDIA_TYPE, &mut cast)
+        .map_err(KeeperError::step("storing the terminal's recording"))?;
+    let body = Body::TerminalRecorded(TerminalRecorded {
+        output_bytes: counts.output,
+        input_bytes: counts.input,
+        cut_bytes: counts.cut,
+    });
+    session.recorder.keeper(body, vec![blob])?;
+    Ok(())
+}
+
+/// Makes the commits, records them, and only then gives the branch its name in the mirror.
+fn publish(
+    session: &Session<'_>,
+    authorization: &Authorization,
+    prepared: &Prepared,
+) -> Result<(), KeeperError> {
+    let head = session.journal.head()?;
+    let scratch = session.dir.run();
+    let subject = subject(&session.spec.command);
+    let request = OutputRequest {
+        mirror: &prepared.mirror,
+        base: &prepared.base,
+        rules: authorization.intent().path_rules(),
+        session: session.spec.id,
+        record_root: &head.root.to_string(),
+        clean: prepared.workspace.clean(),
+        clean_path: prepared.workspace.clean_path(),
+        scratch: &scratch,
+        subject: &subject,
+        author: &outputs::Identity::agent(),
+        time: session.setup.clock.now(),
+        limits: OutputLimits::default(),
+    };
+    outputs::publish(&request, &mut |outputs| record_outputs(session, outputs))
+        .map_err(KeeperError::step("publishing the outputs"))?;
+    Ok(())
+}
+
+fn record_outputs(session: &Session<'_>, outputs: &Outputs) -> Result<(), SinkError> {
+    for violation in &outputs.violations {
+        session.recorder.keeper(Body::PolicyViolated(violation.clone()), Vec::new())?;
+    }
+    let stored = |role: &str, media_type: &str, bytes: &[u8]| -> Result<BlobRef, SinkError> {
+        session
+            .journal
+            .blobs()
+            .put_bytes(role, media_type, bytes)
+            .map_err(|e| SinkError::Unwritable(e.to_string()))
+    };
+    let last = outputs.commits.len().saturating_sub(1);
+    for (index, commit) in outputs.commits.iter().enumerate() {
+        let mut blobs = Vec::new();
+        if let Some(files) = &commit.all_files {
+            let files: &Vec<ChangedFile> = files;
+            let json = serde_json::to_vec(files).map_err(|e| SinkError::Malformed(e.to_string()))?;
+            blobs.push(stored("files", "application/json", &json)?);
+        }
+        if index == last {
+            blobs.push(stored("diff", "text/x-diff", &outputs.diff)?);
+        }
+        session.recorder.keeper(Body::CommitCreated(commit.event.clone()), blobs)?;
+    }
+    session.journal.barrier()
+}
+
+fn subject(command: &[String]) -> String {
+    let mut text = format!("Custody: {}", command.join(" "));
+    if text.chars().count() > SUBJECT_CHARS {
+        text = text.chars().take(SUBJECT_CHARS - 1).collect();
+        text.push('…');
+    }
+    text
+}
+
+/// Coverage of a session of which nothing ran.
+pub(super) fn nothing_covered() -> BTreeMap<String, Coverage> {
+    ["files", "processes", "network", "terminal", "models"]
+        .map(|channel| (channel.to_owned(), Coverage::Absent))
+        .into()
+}
+
+fn covered(
+    recorder: &Recorder,
+    compared: Option<&WorkspaceCompared>,
+    terminal: Option<Counts>,
+) -> BTreeMap<String, Coverage> {
+    let by = |complete: bool| if complete { Coverage::Complete } else { Coverage::Gaps };
+    let same = compared.is_some_and(|c| c.difference_count == 0);
+    let whole = |source| !recorder.has_gap(source);
+    [
+        ("files", by(same && whole(GapSource::Files))),
+        ("processes", by(whole(GapSource::Processes))),
+        ("network", by(whole(GapSource::Network))),
+        ("terminal", by(terminal.is_some_and(|t| t.cut == 0) && whole(GapSource::Terminal))),
+        // Model calls pass no gateway yet: nothing is known of them.
+        ("models", Coverage::Absent),
+    ]
+    .map(|(channel, coverage)| (channel.to_owned(), coverage))
+    .into()
+}
+
+/// Appends the closing event and seals the record.
+pub(super) fn close(
+    session: &Session<'_>,
+    ended: &Ended,
+    coverage: BTreeMap<String, Coverage>,
+) -> Result<(), KeeperError> {
+    let body = closing(&session.journal, ended, coverage);
+    session.recorder.keeper(body, Vec::new())?;
+    session
+        .journal
+        .seal(&session.keys, &session.log)
+        .map_err(KeeperError::step("sealing the record"))?;
+    Ok(())
+}
+
+/// Makes the whole record of a session that was refused before a keeper was started.
+///
+/// # Errors
+/// [`KeeperError`].
+pub fn close_refused(
+    state: &StateDir,
+    spec: &SessionSpec,
+    decision: Decision,
+    refused: &Refusal,
+    clock: std::sync::Arc<dyn Clock>,
+) -> Result<(), KeeperError> {
+    let dir = state.session(spec.id);
+    let keys = Keys::open(&state.keys()).map_err(KeeperError::step("opening the keys"))?;
+    let log = InstallationLog::open(&state.log(), &keys)
+        .map_err(KeeperError::step("opening the installation log"))?;
+    let header = JournalHeader {
+        session: spec.id,
+        policy: refused.policy,
+        on_behalf_of: Some(spec.requester.clone()),
+    };
+    let journal = Journal::create(&dir.record(), header, JournalOptions::default())
+        .map_err(KeeperError::step("opening the journal"))?;
+    let journal = std::sync::Arc::new(journal);
+    let recorder = Recorder::new(journal.clone(), clock);
+    let (rule, reason) = (refused.rule.text.clone(), refused.reason.clone());
+    recorder.keeper(refusal(rule, reason.clone(), decision), Vec::new())?;
+    let ended = Ended { outcome: Outcome::Refused, reason, exit: None };
+    recorder.keeper(closing(&journal, &ended, nothing_covered()), Vec::new())?;
+    journal.seal(&keys, &log).map_err(KeeperError::step("sealing the record"))?;
+    Ok(())
+}
+
+/// Removes what only a living session needs. What can't be removed is told: it takes up room and does no harm.
+pub(super) fn clean_up(dir: &SessionDir) {
+    for path in [dir.workspace(), dir.run()] {
+        if let Err(error) = std::fs::remove_dir_all(&path)
+            && error.kind() != std::io::ErrorKind::NotFound
+        {
+            tracing::warn!(%error, path = %path.display(), "it could not be removed");
+        }
+    }
+}

@@ -1,0 +1,323 @@
+//! The course of one session, from the request on disk to the sealed record.
+//!
+//! authorise → prepare the workspace → provision the sandbox → serve → finish. Whatever fails after the record was
+//! opened is told in the record, which is then closed and sealed like any other.
+
+mod authorize;
+mod disk;
+mod environment;
+mod finish;
+mod prepare;
+mod provision;
+mod serve;
+mod signals;
+
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender, channel};
+
+use custody_model::{Clock, ErrorCode, SessionId};
+use custody_policy::PolicyVersion;
+use custody_record::event::{Body, Outcome, PolicyDecided, SessionClosed};
+use custody_record::{
+    InstallationLog, Journal, JournalHeader, JournalOptions, Keys, SinkError,
+};
+use custody_sandbox::Driver;
+
+use crate::clients::Clients;
+use crate::frame::{Ended, Frame, Progress};
+use crate::inside;
+use crate::layout::{SessionDir, StateDir};
+use crate::recorder::Recorder;
+use crate::spec::SessionSpec;
+
+pub use authorize::requested;
+pub use finish::close_refused;
+
+/// What a keeper is made of.
+pub struct Setup<'a> {
+    /// The installation.
+    pub state: StateDir,
+    /// The session to keep; its directory holds the request.
+    pub session: SessionId,
+    /// What makes the sandbox.
+    pub driver: &'a dyn Driver,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+}
+
+/// Why a session could not be kept.
+#[derive(Debug, thiserror::Error)]
+pub enum KeeperError {
+    /// A file of the session's directory.
+    #[error("{doing}")]
+    File {
+        /// What was being done.
+        doing: String,
+        /// Why it failed.
+        #[source]
+        source: io::Error,
+    },
+    /// The request or its policy is not valid.
+    #[error("the session's {what} is not valid")]
+    Request {
+        /// Which file.
+        what: &'static str,
+        /// Why.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// The policy does not allow it.
+    #[error("refused by the policy: {reason} (rule {rule})")]
+    Refused {
+        /// Which rule.
+        rule: String,
+        /// Why, in words.
+        reason: String,
+    },
+    /// A step of the preparation failed.
+    #[error("{step} failed")]
+    Step {
+        /// Which step.
+        step: &'static str,
+        /// Why.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// The record can't be written.
+    #[error(transparent)]
+    Record(#[from] SinkError),
+}
+
+impl KeeperError {
+    /// For `map_err`: a step of the preparation.
+    fn step<E: Into<Box<dyn std::error::Error + Send + Sync>>>(step: &'static str) -> impl FnOnce(E) -> Self {
+        move |source| Self::Step { step, source: source.into() }
+    }
+
+    fn file(doing: impl Into<String>) -> impl FnOnce(io::Error) -> Self {
+        let doing = doing.into();
+        move |source| Self::File { doing, source }
+    }
+
+    /// The stable code.
+    #[must_use]
+    pub fn code(&self) -> ErrorCode {
+        match self {
+            Self::File { .. } => ErrorCode::Io,
+            Self::Request { .. } => ErrorCode::Invalid,
+            Self::Refused { .. } => ErrorCode::PolicyRefused,
+            Self::Step { .. } => ErrorCode::EnvironmentLacks,
+            Self::Record(_) => ErrorCode::RecordUnwritable,
+        }
+    }
+
+    /// The whole chain of causes in one line, for the record and the client.
+    #[must_use]
+    pub fn chain(&self) -> String {
+        let mut text = self.to_string();
+        let mut next = std::error::Error::source(self);
+        while let Some(cause) = next {
+            let cause_text = cause.to_string();
+            if !text.ends_with(&cause_text) {
+                text.push_str(": ");
+                text.push_str(&cause_text);
+            }
+            next = cause.source();
+        }
+        text
+    }
+}
+
+/// What the main loop is told, by all other threads.
+pub(crate) enum Message {
+    /// A client sent something.
+    Client(Frame),
+    /// Init said something.
+    Inside(inside::Event),
+    /// The connection to init broke.
+    InsideLost(String),
+    /// The record can't be written.
+    Broken(SinkError),
+    /// The observer's backlog is too long, or short again.
+    Backlog(bool),
+    /// The session wrote more than it may.
+    DiskFull(u64),
+    /// This process got a signal that asks it to end.
+    Terminated(i32),
+}
+
+/// What all steps of one session share.
+pub(crate) struct Session<'a> {
+    pub(crate) setup: Setup<'a>,
+    pub(crate) dir: SessionDir,
+    pub(crate) spec: SessionSpec,
+    pub(crate) policy: PolicyVersion,
+    pub(crate) keys: Keys,
+    pub(crate) log: InstallationLog,
+    pub(crate) journal: Arc<Journal>,
+    pub(crate) recorder: Arc<Recorder>,
+    pub(crate) clients: Clients,
+    pub(crate) sender: Sender<Message>,
+    pub(crate) messages: Receiver<Message>,
+}
+
+impl Session<'_> {
+    pub(crate) fn progress(&self, step: &str, done: Option<u64>, total: Option<u64>) {
+        self.clients.send(&Frame::Progress(Progress { step: step.to_owned(), done, total }));
+    }
+}
+
+/// Keeps one session from its request to its seal. Call it from a process of its own, before it has any other thread:
+/// the mount namespace is made private here. Writes a line `ready` to standard output once clients can attach.
+///
+/// # Errors
+/// [`KeeperError`] if there is no record in which the failure could be told.
+pub fn run(setup: Setup<'_>) -> Result<Ended, KeeperError> {
+    prepare::private_mounts().map_err(KeeperError::step("making the mounts private"))?;
+    let dir = setup.state.session(setup.session);
+    let _lock = take_lock(&dir)?;
+    let spec = read_spec(&dir)?;
+    let policy = read_policy(&dir, &spec)?;
+    let keys = Keys::open(&setup.state.keys()).map_err(KeeperError::step("opening the keys"))?;
+    let log = InstallationLog::open(&setup.state.log(), &keys)
+        .map_err(KeeperError::step("opening the installation log"))?;
+    let header = JournalHeader {
+        session: spec.id,
+        policy: policy.digest(),
+        on_behalf_of: Some(spec.requester.clone()),
+    };
+    let journal = Journal::create(&dir.record(), header, JournalOptions::default())
+        .map_err(KeeperError::step("opening the journal"))?;
+    let journal = Arc::new(journal);
+    let (sender, messages) = channel();
+    signals::forward(sender.clone()).map_err(KeeperError::file("catching signals"))?;
+    let clients = attach(&dir, &sender)?;
+    let recorder = Arc::new(Recorder::new(journal.clone(), setup.clock.clone()));
+    let session = Session {
+        setup,
+        dir,
+        spec,
+        policy,
+        keys,
+        log,
+        journal,
+        recorder,
+        clients,
+        sender,
+        messages,
+    };
+    let ended = course(&session);
+    session.clients.end(Frame::Ended(ended.clone()));
+    finish::clean_up(&session.dir);
+    Ok(ended)
+}
+
+/// Everything that can still be told in the record.
+fn course(session: &Session<'_>) -> Ended {
+    let result = authorize::authorize(session).and_then(|authorization| {
+        let workspace = prepare::prepare(session, &authorization)?;
+        let running = provision::provision(session, &authorization, &workspace);
+        let served = match running {
+            Ok(running) => serve::serve(session, running),
+            Err(error) => serve::Served::failed(error.chain()),
+        };
+        finish::finish(session, &authorization, workspace, served)
+    });
+    result.unwrap_or_else(|error| {
+        let chain = error.chain();
+        tracing::error!(error = %chain, "the session failed");
+        let outcome = match &error {
+            KeeperError::Refused { .. } => Outcome::Refused,
+            KeeperError::File { .. }
+            | KeeperError::Request { .. }
+            | KeeperError::Step { .. }
+            | KeeperError::Record(_) => Outcome::Failed,
+        };
+        let ended = Ended { outcome, reason: chain, exit: None };
+        if let Err(error) = finish::close(session, &ended, finish::nothing_covered()) {
+            tracing::error!(error = %error.chain(), "the record could not be closed");
+        }
+        ended
+    })
+}
+
+fn attach(dir: &SessionDir, sender: &Sender<Message>) -> Result<Clients, KeeperError> {
+    let (requests, incoming) = channel();
+    let clients = Clients::listen(&dir.attach_socket(), requests)
+        .map_err(KeeperError::file("listening for clients"))?;
+    let sender = sender.clone();
+    std::thread::Builder::new()
+        .name("requests".into())
+        .spawn(move || {
+            for frame in incoming {
+                if sender.send(Message::Client(frame)).is_err() {
+                    return;
+                }
+            }
+        })
+        .map_err(KeeperError::file("starting a thread"))?;
+    let mut out = io::stdout();
+    // Nobody may listen: the session goes on all the same.
+    let _closed = writeln!(out, "{READY}").and_then(|()| out.flush());
+    Ok(clients)
+}
+
+/// What the keeper writes to its standard output once clients can attach.
+pub const READY: &str = "ready";
+
+fn take_lock(dir: &SessionDir) -> Result<std::fs::File, KeeperError> {
+    let path = dir.lock();
+    let failed = || KeeperError::file(format!("locking {}", path.display()));
+    std::fs::create_dir_all(dir.run()).map_err(failed())?;
+    let file = std::fs::File::create(&path).map_err(failed())?;
+    file.try_lock().map_err(|e| failed()(e.into()))?;
+    Ok(file)
+}
+
+/// Reads the request of a session.
+///
+/// # Errors
+/// [`KeeperError::File`], [`KeeperError::Request`].
+pub fn read_spec(dir: &SessionDir) -> Result<SessionSpec, KeeperError> {
+    let path: PathBuf = dir.spec();
+    let bytes = std::fs::read(&path).map_err(KeeperError::file(format!("reading {}", path.display())))?;
+    serde_json::from_slice(&bytes)
+        .map_err(|e| KeeperError::Request { what: "spec.json", source: e.into() })
+}
+
+fn read_policy(dir: &SessionDir, spec: &SessionSpec) -> Result<PolicyVersion, KeeperError> {
+    let path = dir.policy();
+    let text = std::fs::read_to_string(&path)
+        .map_err(KeeperError::file(format!("reading {}", path.display())))?;
+    let policy = PolicyVersion::parse(&text)
+        .map_err(|e| KeeperError::Request { what: "policy.yaml", source: e.into() })?;
+    if policy.digest() != spec.policy {
+        let reason = format!("it is version {}, and {} was evaluated", policy.digest(), spec.policy);
+        return Err(KeeperError::Request { what: "policy.yaml", source: reason.into() });
+    }
+    Ok(policy)
+}
+
+/// The closing event of a session, with the counts that the journal has.
+pub(crate) fn closing(
+    journal: &Journal,
+    ended: &Ended,
+    coverage: std::collections::BTreeMap<String, custody_record::event::Coverage>,
+) -> Body {
+    let mut counts = journal.counts();
+    *counts.entry("session.closed".to_owned()).or_default() += 1;
+    Body::SessionClosed(SessionClosed {
+        outcome: ended.outcome,
+        reason: ended.reason.clone(),
+        exit: ended.exit,
+        counts,
+        coverage,
+    })
+}
+
+/// The event that tells a refusal.
+pub(crate) fn refusal(rule: String, reason: String, decision: custody_record::event::Decision) -> Body {
+    Body::PolicyDecided(PolicyDecided { action: "session.request".to_owned(), decision, rule, reason })
+}

@@ -1,0 +1,241 @@
+//! Prepare: the base checkout, the overlay on it, and the mediators of the workspace.
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use custody_record::SinkError;
+use custody_record::event::GapSource;
+use custody_sandbox::{Authorization, Identity};
+use custody_workspace::base::{Base, BaseRequest, EntryKind, Progress};
+use custody_workspace::content::{BaseEntry, Contents, GitHash, HashLimits};
+use custody_workspace::guard::{Guard, GuardConfig, GuardLimits, GuardMode};
+use custody_workspace::mirror::{Mirror, Mirrors};
+use custody_workspace::observe::{Alarms, BacklogLimits, Observer, ObserverConfig};
+use custody_workspace::outputs;
+use custody_workspace::overlay::Owner;
+use custody_workspace::view::{MAX_GUARDED_PATHS, Mediation, Workspace, WorkspaceConfig};
+use nix::mount::{MsFlags, mount};
+use nix::sched::{CloneFlags, unshare};
+
+use super::{KeeperError, Message, Session};
+use crate::recorder::Recorder;
+
+/// Threads that serve the guard.
+const GUARD_THREADS: usize = 2;
+
+/// The workspace of a session with everything that mediates it.
+pub(crate) struct Prepared {
+    pub(super) mirror: Mirror,
+    pub(super) base: Base,
+    pub(super) workspace: Workspace,
+    pub(super) contents: Arc<Contents>,
+    pub(super) guard: Option<Guard>,
+    /// Absent with a guard at the root, which sees everything itself.
+    pub(super) watch: Watch,
+}
+
+/// The observer, shared with those who have to drain it.
+#[derive(Clone, Default)]
+pub(crate) struct Watch(Arc<Mutex<Option<Observer>>>);
+
+impl Watch {
+    /// Everything that happened before the call is in the recorder after it.
+    pub(super) fn drain(&self) -> Result<(), SinkError> {
+        match self.0.lock().unwrap_or_else(PoisonError::into_inner).as_ref() {
+            Some(observer) => {
+                observer.drain().map_err(|e| SinkError::Unwritable(format!("the workspace: {e}")))
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// The end of the watch.
+    pub(super) fn finish(&self) -> Result<(), SinkError> {
+        match self.0.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            Some(observer) => observer
+                .finish()
+                .map(drop)
+                .map_err(|e| SinkError::Unwritable(format!("the workspace: {e}"))),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Moves this process into a mount namespace of its own, from which nothing gets out.
+pub(super) fn private_mounts() -> nix::Result<()> {
+    unshare(CloneFlags::CLONE_NEWNS)?;
+    // Mounts of the host still come in; ours do not get out.
+    mount(None::<&str>, "/", None::<&str>, MsFlags::MS_REC | MsFlags::MS_SLAVE, None::<&str>)
+}
+
+pub(super) fn prepare(
+    session: &Session<'_>,
+    authorization: &Authorization,
+) -> Result<Prepared, KeeperError> {
+    let permit = authorization.intent();
+    let rules = permit.path_rules();
+    let identity = Identity::default();
+    let owner = Owner { uid: identity.host_uid(), gid: identity.host_gid() };
+    let state = session.setup.state.path();
+    let name = session
+        .spec
+        .repository
+        .parse()
+        .map_err(KeeperError::step("reading the repository's name"))?;
+    let mirror =
+        Mirrors::of(state).get(&name).map_err(KeeperError::step("opening the repository's mirror"))?;
+    let author = outputs::Identity::agent();
+    let request = BaseRequest {
+        mirror: &mirror,
+        commit: &session.spec.base_commit,
+        rules,
+        owner,
+        owner_inside: Owner { uid: identity.uid, gid: identity.gid },
+        identity: &author,
+        now: session.setup.clock.now(),
+    };
+    let base = Base::prepare(state, &request, &mut |step| tell(session, step))
+        .map_err(KeeperError::step("preparing the base checkout"))?;
+    let directory = session.dir.workspace();
+    std::fs::create_dir_all(&directory)
+        .map_err(KeeperError::file(format!("making {}", directory.display())))?;
+    let workspace = Workspace::prepare(&WorkspaceConfig {
+        base: &base,
+        rules,
+        strict: permit.strict(),
+        directory: &directory,
+        owner,
+        max_guarded_paths: MAX_GUARDED_PATHS,
+    })
+    .map_err(KeeperError::step("mounting the workspace"))?;
+    let contents = Arc::new(contents(&base, &workspace)?);
+    let guard = match workspace.needs_guard() {
+        true => Some(mount_guard(session, authorization, &workspace, &contents)?),
+        false => None,
+    };
+    let watch = match workspace.mediation() {
+        Mediation::Observed { .. } => observe(session, authorization, &workspace, &contents)?,
+        Mediation::Strict { .. } => Watch::default(),
+    };
+    workspace.attach().map_err(KeeperError::step("attaching the workspace"))?;
+    Ok(Prepared { mirror, base, workspace, contents, guard, watch })
+}
+
+fn mount_guard(
+    session: &Session<'_>,
+    authorization: &Authorization,
+    workspace: &Workspace,
+    contents: &Arc<Contents>,
+) -> Result<Guard, KeeperError> {
+    let mode = match workspace.mediation() {
+        Mediation::Observed { .. } => GuardMode::Paths,
+        Mediation::Strict { .. } => GuardMode::Strict,
+    };
+    let config = GuardConfig {
+        backing: duplicate(workspace.clean())?,
+        rules: authorization.intent().path_rules().clone(),
+        mode,
+        contents: contents.clone(),
+        sink: session.recorder.clone(),
+        clock: session.setup.clock.clone(),
+        passthrough: true,
+        threads: GUARD_THREADS,
+        scan_links: false,
+        limits: GuardLimits::default(),
+    };
+    Guard::mount(config, workspace.guard_point()).map_err(KeeperError::step("mounting the guard"))
+}
+
+fn observe(
+    session: &Session<'_>,
+    authorization: &Authorization,
+    workspace: &Workspace,
+    contents: &Arc<Contents>,
+) -> Result<Watch, KeeperError> {
+    let alarms = Bells { recorder: session.recorder.clone(), messages: session.sender.clone() };
+    let observer = Observer::start(ObserverConfig {
+        mount: workspace.clean(),
+        contents: contents.clone(),
+        sink: session.recorder.clone(),
+        alarms: Arc::new(alarms),
+        clock: session.setup.clock.clone(),
+        rules: authorization.intent().path_rules().clone(),
+        own_pid: std::process::id(),
+        backlog: BacklogLimits::default(),
+    })
+    .map_err(KeeperError::step("watching the workspace"))?;
+    Ok(Watch(Arc::new(Mutex::new(Some(observer)))))
+}
+
+/// What version each path has at the start: that of the base commit.
+fn contents(base: &Base, workspace: &Workspace) -> Result<Contents, KeeperError> {
+    let root = readable(workspace.clean())
+        .map_err(KeeperError::file("opening the root of the workspace"))?;
+    let format = match base.commit().as_str().len() {
+        40 => GitHash::Sha1,
+        _ => GitHash::Sha256,
+    };
+    let entries = base.manifest().entries().iter().filter(|entry| !entry.withheld).map(|entry| {
+        let mode = match entry.kind {
+            EntryKind::File => 0o100_644,
+            EntryKind::Executable => 0o100_755,
+            EntryKind::Symlink => 0o120_000,
+            EntryKind::Submodule => 0o160_000,
+        };
+        let known = BaseEntry { git_blob: entry.blob.clone(), mode, size: entry.size };
+        (entry.path.clone(), known)
+    });
+    Ok(Contents::new(root, format, entries, HashLimits::default()))
+}
+
+fn duplicate(fd: BorrowedFd<'_>) -> Result<OwnedFd, KeeperError> {
+    fd.try_clone_to_owned().map_err(KeeperError::file("duplicating a descriptor"))
+}
+
+/// The same directory, opened for reading.
+pub(super) fn readable(directory: BorrowedFd<'_>) -> std::io::Result<OwnedFd> {
+    use nix::fcntl::{OFlag, openat};
+    use nix::sys::stat::Mode;
+    let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+    Ok(openat(directory.as_fd(), ".", flags, Mode::empty())?)
+}
+
+fn tell(session: &Session<'_>, step: Progress) {
+    match step {
+        Progress::Waiting => {}
+        Progress::Examining => {
+            session.progress("looking through the history for what the policy denies", None, None);
+        }
+        Progress::Packing => session.progress("packing what the session may see", None, None),
+        Progress::CheckingOut { files } => {
+            session.progress("checking out", None, Some(files as u64));
+        }
+        Progress::Ready { reused } => {
+            let text = if reused { "base checkout found" } else { "base checkout made" };
+            session.progress(text, None, None);
+        }
+    }
+}
+
+/// The observer's alarms, on their way to the record and the main loop.
+struct Bells {
+    recorder: Arc<Recorder>,
+    messages: std::sync::mpsc::Sender<Message>,
+}
+
+impl Alarms for Bells {
+    fn gap(&self, reason: String) {
+        if let Err(error) = self.recorder.gap(GapSource::Files, reason) {
+            self.failed(&error);
+        }
+    }
+
+    fn backlog(&self, high: bool) {
+        // Nobody listens once the session is ending.
+        let _ended = self.messages.send(Message::Backlog(high));
+    }
+
+    fn failed(&self, error: &SinkError) {
+        let _ended = self.messages.send(Message::Broken(error.clone()));
+    }
+}

@@ -1,0 +1,276 @@
+//! Provision: the sandbox, init in it, and the threads that answer it. The command waits for `go`.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use custody_record::Sink;
+use custody_record::event::{Body, SessionProvisioned, SessionStarted};
+use custody_sandbox::spec::{HOME_INSIDE, WORKSPACE_INSIDE};
+use custody_sandbox::{Authorization, Identity, Root, Sandbox, SandboxSpec};
+use custody_workspace::view::{Mediation, StrictReason};
+
+use super::disk::DiskWatch;
+use super::prepare::Prepared;
+use super::{KeeperError, Message, Session, authorize, environment};
+use crate::inside::protocol::{Landlock, Resource, Rlimit, Start, Window};
+use crate::inside::{
+    self, Event, Inside, Lifetimes, NoticeLimits, Notices, Peer, PortOwners, Ready, Relay,
+    RelayLimits, Streams,
+};
+use crate::spec;
+use crate::terminal::{Route, Stream, Terminal};
+
+/// How long init may take for each of its answers.
+const INIT_PATIENCE: Duration = Duration::from_secs(20);
+
+/// Open files of the command, soft and hard.
+const OPEN_FILES: (u64, u64) = (4096, 65_536);
+
+/// A sandbox whose command runs.
+pub(super) struct Running {
+    pub(super) sandbox: Box<dyn Sandbox>,
+    pub(super) inside: Arc<Inside>,
+    pub(super) notices: Notices,
+    pub(super) relay: Relay,
+    pub(super) lifetimes: Arc<Lifetimes>,
+    pub(super) terminal: Terminal,
+    pub(super) watch: super::prepare::Watch,
+    pub(super) disk: Option<DiskWatch>,
+    pub(super) limits: custody_model::Limits,
+}
+
+pub(super) fn provision(
+    session: &Session<'_>,
+    authorization: &Authorization,
+    prepared: &Prepared,
+) -> Result<Running, KeeperError> {
+    session.progress("starting the sandbox", None, None);
+    let permit = authorization.intent();
+    let control = session.dir.run().join("control");
+    std::fs::create_dir_all(&control).map_err(KeeperError::file("making the control directory"))?;
+    let init = inside::write_init(&control).map_err(KeeperError::file("writing init"))?;
+    let listener =
+        inside::listen(&control).map_err(KeeperError::step("listening for the sandbox"))?;
+    let identity = Identity::default();
+    let spec = SandboxSpec {
+        session: session.spec.id,
+        root: root(session)?,
+        workspace: prepared.workspace.view().to_owned(),
+        objects: Some(prepared.base.objects().to_owned()),
+        init,
+        control,
+        limits: permit.limits().clone(),
+        hostname: "custody".to_owned(),
+        identity,
+        extra_read_only: Vec::new(),
+    };
+    let mut sandbox = session
+        .setup
+        .driver
+        .provision(authorization, &spec)
+        .map_err(KeeperError::step("provisioning the sandbox"))?;
+    sandbox.start().map_err(KeeperError::step("starting the sandbox"))?;
+    let inside = listener
+        .accept(Peer { uid: identity.host_uid(), pid: None }, INIT_PATIENCE)
+        .map_err(KeeperError::step("waiting for init"))?;
+    let inside = Arc::new(inside);
+    let ready = inside
+        .start(start_message(session, authorization), INIT_PATIENCE)
+        .map_err(KeeperError::step("preparing the command"))?;
+    let mut protections = sandbox.protections().clone();
+    protections.extend(ready.protections.clone());
+    record(session, prepared, protections)?;
+    serve_it(session, prepared, permit.limits().clone(), sandbox, inside, ready)
+}
+
+/// Tells that the sandbox exists and that the command is about to run.
+fn record(
+    session: &Session<'_>,
+    prepared: &Prepared,
+    protections: BTreeMap<String, String>,
+) -> Result<(), KeeperError> {
+    let (mediation, guards) = match prepared.workspace.mediation() {
+        Mediation::Observed { guarded } => ("observed".to_owned(), guarded.len() as u64),
+        Mediation::Strict { reason: StrictReason::Asked } => ("strict".to_owned(), 1),
+        Mediation::Strict { reason: StrictReason::TooManyGuardedPaths { found, limit } } => {
+            (format!("strict, because {found} guarded paths are more than {limit}"), 1)
+        }
+    };
+    let uname = nix::sys::utsname::uname().map_err(KeeperError::step("asking for the kernel's name"))?;
+    session.recorder.keeper(
+        Body::SessionProvisioned(SessionProvisioned {
+            driver: session.setup.driver.name().to_owned(),
+            mediation,
+            guards,
+            kernel: uname.release().to_string_lossy().into_owned(),
+            init: inside::init_digest(),
+            protections,
+        }),
+        Vec::new(),
+    )?;
+    let started = session.recorder.keeper(
+        Body::SessionStarted(SessionStarted {
+            command: session.spec.command.clone(),
+            cwd: WORKSPACE_INSIDE.to_owned(),
+            terminal: session.spec.terminal.is_some(),
+        }),
+        Vec::new(),
+    )?;
+    session.recorder.started_by(started);
+    session.journal.barrier()?;
+    Ok(())
+}
+
+/// Starts the threads that answer the sandbox, and then the command.
+fn serve_it(
+    session: &Session<'_>,
+    prepared: &Prepared,
+    limits: custody_model::Limits,
+    sandbox: Box<dyn Sandbox>,
+    inside: Arc<Inside>,
+    ready: Ready,
+) -> Result<Running, KeeperError> {
+    let thread = || KeeperError::file("starting the threads of the session");
+    let recorder = &session.recorder;
+    let clock = &session.setup.clock;
+    let lifetimes =
+        Arc::new(Lifetimes::start(inside.pid(), recorder.clone()).map_err(thread())?);
+    let heard = Arc::downgrade(&lifetimes);
+    recorder.listen_with(move || {
+        if let Some(lifetimes) = heard.upgrade() {
+            lifetimes.drain();
+        }
+    });
+    let messages = session.sender.clone();
+    recorder.alarm_with(move |error| {
+        let _ended = messages.send(Message::Broken(error));
+    });
+    let owners = Arc::new(PortOwners::default());
+    let notices = Notices::serve(
+        ready.notices,
+        recorder.clone(),
+        clock.clone(),
+        owners.clone(),
+        NoticeLimits::default(),
+    )
+    .map_err(thread())?;
+    let relay = Relay::start(
+        ready.proxy,
+        ready.names_udp,
+        ready.names_tcp,
+        recorder.clone(),
+        clock.clone(),
+        owners,
+        RelayLimits::default(),
+    )
+    .map_err(thread())?;
+    let terminal = streams(session, prepared, ready.streams)?;
+    let disk = match limits.disk_bytes {
+        Some(limit) => {
+            let upper = prepared.workspace.upper().to_owned();
+            Some(DiskWatch::start(upper, limit, session.sender.clone()).map_err(thread())?)
+        }
+        None => None,
+    };
+    listen(session, &inside).map_err(thread())?;
+    session.progress("running", None, None);
+    inside.go().map_err(KeeperError::step("starting the command"))?;
+    let watch = prepared.watch.clone();
+    Ok(Running { sandbox, inside, notices, relay, lifetimes, terminal, watch, disk, limits })
+}
+
+fn streams(
+    session: &Session<'_>,
+    prepared: &Prepared,
+    streams: Streams,
+) -> Result<Terminal, KeeperError> {
+    let (outputs, input) = match streams {
+        Streams::Terminal(master) => {
+            let input = master.try_clone().map_err(KeeperError::file("duplicating the terminal"))?;
+            (vec![(master, Stream::Output)], Some(input))
+        }
+        Streams::Pipes { stdin, stdout, stderr } => {
+            (vec![(stdout, Stream::Output), (stderr, Stream::Error)], stdin)
+        }
+    };
+    let (watch, journal) = (prepared.watch.clone(), session.journal.clone());
+    let (recorder, clock) = (session.recorder.clone(), session.setup.clock.clone());
+    let messages = session.sender.clone();
+    let route = Route {
+        before: Arc::new(move || {
+            watch.drain()?;
+            journal.flush()
+        }),
+        clients: session.clients.clone(),
+        broken: Arc::new(move |error| {
+            let _ended = messages.send(Message::Broken(error));
+        }),
+        alive: Arc::new(move || recorder.touch(clock.now())),
+        clock: session.setup.clock.clone(),
+    };
+    let window = session.spec.terminal.unwrap_or(spec::Window { rows: 24, columns: 80 });
+    let path = super::finish::cast_path(&session.dir);
+    Terminal::start(&path, window, &session.spec.command, outputs, input, route)
+        .map_err(KeeperError::file("recording the terminal"))
+}
+
+/// Passes on what init says.
+fn listen(session: &Session<'_>, inside: &Arc<Inside>) -> std::io::Result<()> {
+    let (inside, messages) = (inside.clone(), session.sender.clone());
+    std::thread::Builder::new().name("inside".into()).spawn(move || {
+        loop {
+            let message = match inside.next_event(None) {
+                Ok(Some(event)) => Message::Inside(event),
+                Ok(None) => continue,
+                Err(error) => Message::InsideLost(error.to_string()),
+            };
+            let last = matches!(message, Message::Inside(Event::HungUp) | Message::InsideLost(_));
+            if messages.send(message).is_err() || last {
+                return;
+            }
+        }
+    })?;
+    Ok(())
+}
+
+fn root(session: &Session<'_>) -> Result<Root, KeeperError> {
+    let image = &session.spec.image;
+    if image == "host" {
+        return Ok(Root::Host);
+    }
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    let path = session.setup.state.images().join(image);
+    if image.starts_with('.') || !image.chars().all(plain) || !path.is_dir() {
+        let reason = format!("there is no image {image:?} in {}", session.setup.state.images().display());
+        return Err(KeeperError::Step { step: "finding the image", source: reason.into() });
+    }
+    Ok(Root::Directory(path))
+}
+
+fn start_message(session: &Session<'_>, authorization: &Authorization) -> Start {
+    let permit = authorization.intent();
+    let spec = &session.spec;
+    let granted = authorize::granted(spec, permit);
+    let terminal = spec.terminal.map(|w| Window { rows: w.rows, cols: w.columns });
+    let (soft, hard) = OPEN_FILES;
+    Start {
+        argv: spec.command.clone(),
+        env: environment::compose(HOME_INSIDE, &spec.id.to_string(), terminal.is_some(), &granted),
+        cwd: WORKSPACE_INSIDE.to_owned(),
+        terminal,
+        stdin: spec.input,
+        rlimits: vec![
+            Rlimit { resource: Resource::Core, soft: 0, hard: 0 },
+            Rlimit { resource: Resource::OpenFiles, soft, hard },
+        ],
+        landlock: Landlock {
+            read_only: vec!["/".to_owned()],
+            read_write: ["/workspace", "/tmp", "/var/tmp", "/home", "/run", "/dev", "/proc"]
+                .map(str::to_owned)
+                .into(),
+        },
+        proxy_port: Some(environment::PROXY_PORT),
+        name_server: true,
+    }
+}

@@ -1,0 +1,325 @@
+//! Serve: the main loop of a running session, until nothing of it runs any more.
+
+use std::sync::mpsc::RecvTimeoutError;
+use std::time::{Duration, Instant};
+
+use custody_record::event::{Body, ExitStatus, Outcome, SessionPaused, SessionResumed};
+use custody_record::{SessionHead, SinkError};
+
+use super::provision::Running;
+use super::{Message, Session};
+use crate::frame::Frame;
+use crate::inside::Event;
+use crate::inside::protocol::Window;
+
+/// How often limits, exits and the installation log are looked after.
+const TICK: Duration = Duration::from_millis(200);
+
+/// Least time between two heads in the installation log.
+const HEAD_PERIOD: Duration = Duration::from_secs(1);
+
+/// Time between SIGTERM and SIGKILL when a session is stopped.
+const GRACE: Duration = Duration::from_secs(5);
+
+/// How long the end of all processes is waited for after init is gone.
+const END_PATIENCE: Duration = Duration::from_secs(10);
+
+/// How it went.
+pub(super) struct Served {
+    pub(super) outcome: Outcome,
+    pub(super) reason: String,
+    pub(super) exit: Option<ExitStatus>,
+    /// What the terminal carried; absent if nothing ran.
+    pub(super) terminal: Option<crate::asciicast::Counts>,
+    /// The command ran: there may be outputs.
+    pub(super) ran: bool,
+}
+
+impl Served {
+    /// Nothing ran.
+    pub(super) fn failed(reason: String) -> Self {
+        Self { outcome: Outcome::Failed, reason, exit: None, terminal: None, ran: false }
+    }
+}
+
+/// What the loop keeps in mind.
+struct Course {
+    exit: Option<ExitStatus>,
+    failed: Option<String>,
+    /// Why it is being stopped.
+    stopping: Option<String>,
+    killed: Option<Instant>,
+    paused: Option<Instant>,
+    started: Instant,
+    head_at: Instant,
+    head_size: u64,
+    broken: Option<SinkError>,
+}
+
+pub(super) fn serve(session: &Session<'_>, mut running: Running) -> Served {
+    let now = Instant::now();
+    let mut course = Course {
+        exit: None,
+        failed: None,
+        stopping: None,
+        killed: None,
+        paused: None,
+        started: now,
+        head_at: now,
+        head_size: 0,
+        broken: None,
+    };
+    let mut ticked = now;
+    loop {
+        match session.messages.recv_timeout(TICK) {
+            Ok(message) => {
+                if course.take(session, &mut running, message) {
+                    break;
+                }
+            }
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => break,
+        }
+        if ticked.elapsed() >= TICK {
+            ticked = Instant::now();
+            course.tick(session, &mut running);
+        }
+    }
+    course.finish(session, running)
+}
+
+impl Course {
+    /// Takes one message; says whether nothing runs any more.
+    fn take(&mut self, session: &Session<'_>, running: &mut Running, message: Message) -> bool {
+        match message {
+            Message::Client(frame) => self.client(session, running, frame),
+            Message::Inside(Event::Exited(status)) => self.exit = Some(status_of(status)),
+            Message::Inside(Event::Failed(failed)) => {
+                self.failed = Some(format!("the command could not be run: {}", failed.message));
+            }
+            Message::Inside(Event::HungUp) => return true,
+            Message::InsideLost(reason) => {
+                self.failed = Some(format!("the connection to init broke: {reason}"));
+                self.kill(running);
+                return true;
+            }
+            Message::Broken(error) => {
+                // Fail closed: nothing may happen that can't be recorded.
+                tracing::error!(%error, "the record can't be written: the session is killed");
+                self.broken.get_or_insert(error);
+                self.kill(running);
+            }
+            Message::Backlog(high) => self.backlog(session, running, high),
+            Message::DiskFull(used) => {
+                self.stop(running, format!("its workspace holds {used} bytes, more than its limit"));
+            }
+            Message::Terminated(signal) => {
+                self.stop(running, format!("the keeper was told to end by signal {signal}"));
+            }
+        }
+        false
+    }
+
+    fn client(&mut self, session: &Session<'_>, running: &mut Running, frame: Frame) {
+        match frame {
+            Frame::Input(bytes) => {
+                if !running.terminal.input(bytes) {
+                    tracing::debug!("the command does not take its input");
+                }
+            }
+            Frame::Resize(window) => {
+                if session.spec.terminal.is_none() {
+                    return;
+                }
+                let size = Window { rows: window.rows, cols: window.columns };
+                if let Err(error) = running.inside.resize(size) {
+                    tracing::warn!(%error, "the terminal could not be resized");
+                }
+                if let Err(error) = running.terminal.resized(window) {
+                    tracing::warn!(%error, "the new size could not be recorded");
+                }
+            }
+            Frame::Signal(request) => {
+                if let Err(error) = running.inside.signal(request.signal) {
+                    tracing::warn!(%error, "the signal could not be passed on");
+                }
+            }
+            Frame::Stop(request) => self.stop(running, request.reason),
+            Frame::Progress(_) | Frame::Output(_) | Frame::ErrorOutput(_) | Frame::Ended(_) => {
+                tracing::debug!("a client sent what only a keeper sends");
+            }
+        }
+    }
+
+    fn tick(&mut self, session: &Session<'_>, running: &mut Running) {
+        if let Err(error) = session.recorder.bury(|| running.watch.drain()) {
+            self.broken.get_or_insert(error);
+            self.kill(running);
+        }
+        if let Some(limit) = running.limits.wall_seconds
+            && self.started.elapsed() > Duration::from_secs(limit)
+        {
+            self.stop(running, format!("it ran for {limit} s, its limit of wall time"));
+        }
+        if let Some(limit) = running.limits.idle_seconds {
+            let idle = session.setup.clock.now().micros_since(session.recorder.last_active());
+            if idle > limit.saturating_mul(1_000_000) && self.paused.is_none() {
+                self.stop(running, format!("nothing happened for {limit} s, its limit of idle time"));
+            }
+        }
+        // init gives what is left SIGKILL after the grace; this is for the case that it can't.
+        if let Some(at) = self.killed
+            && Instant::now() > at
+        {
+            self.kill(running);
+        }
+        if self.head_at.elapsed() >= HEAD_PERIOD {
+            self.head_at = Instant::now();
+            if let Err(error) = self.tell_head(session) {
+                tracing::error!(error, "the installation log could not be written");
+            }
+        }
+    }
+
+    /// Puts the head of the session's log into the installation log, if it is a new one.
+    fn tell_head(&mut self, session: &Session<'_>) -> Result<(), String> {
+        let head = session.journal.head().map_err(|e| e.to_string())?;
+        if head.size == self.head_size {
+            return Ok(());
+        }
+        self.head_size = head.size;
+        let leaf = SessionHead {
+            session: session.spec.id,
+            size: head.size,
+            root: head.root,
+            time: session.setup.clock.now(),
+            sealed: false,
+        };
+        session.log.append(&leaf).map(drop).map_err(|e| e.to_string())
+    }
+
+    fn stop(&mut self, running: &mut Running, reason: String) {
+        if self.stopping.is_some() {
+            return;
+        }
+        tracing::info!(reason, "the session is being stopped");
+        self.stopping = Some(reason);
+        self.killed = Some(Instant::now() + GRACE * 2);
+        if self.paused.is_some()
+            && let Err(error) = running.sandbox.thaw()
+        {
+            tracing::warn!(%error, "the sandbox could not be thawed");
+        }
+        if let Err(error) = running.inside.stop(GRACE) {
+            tracing::warn!(%error, "init can't be asked to stop");
+            self.kill(running);
+        }
+    }
+
+    fn kill(&mut self, running: &mut Running) {
+        if let Err(error) = running.sandbox.kill() {
+            tracing::error!(%error, "the sandbox could not be killed");
+        }
+    }
+
+    /// A backlog freezes the sandbox: the observer catches up, and nothing is dropped.
+    fn backlog(&mut self, session: &Session<'_>, running: &mut Running, high: bool) {
+        let done = match (high, self.paused) {
+            (true, None) => running.sandbox.freeze().map(|()| {
+                self.paused = Some(Instant::now());
+                let reason = "the recorder has a backlog".to_owned();
+                Some(Body::SessionPaused(SessionPaused { reason }))
+            }),
+            (false, Some(since)) => running.sandbox.thaw().map(|()| {
+                self.paused = None;
+                let paused_micros = u64::try_from(since.elapsed().as_micros()).unwrap_or(u64::MAX);
+                Some(Body::SessionResumed(SessionResumed { paused_micros }))
+            }),
+            (true, Some(_)) | (false, None) => Ok(None),
+        };
+        match done {
+            Ok(Some(body)) => {
+                if let Err(error) = session.recorder.keeper(body, Vec::new()) {
+                    self.broken.get_or_insert(error);
+                }
+            }
+            Ok(None) => {}
+            Err(error) => tracing::error!(%error, "the sandbox could not be frozen or thawed"),
+        }
+    }
+
+    /// Nothing runs any more (or must be made so): collects what every mediator still has.
+    fn finish(mut self, session: &Session<'_>, running: Running) -> Served {
+        let Running { mut sandbox, notices, relay, lifetimes, terminal, watch, disk, inside, .. } =
+            running;
+        match sandbox.wait(END_PATIENCE) {
+            Ok(Some(_)) => {}
+            Ok(None) | Err(_) => {
+                if let Err(error) = sandbox.kill() {
+                    tracing::error!(%error, "the sandbox could not be killed");
+                }
+                if let Err(error) = sandbox.wait(END_PATIENCE) {
+                    tracing::error!(%error, "the sandbox does not end");
+                }
+            }
+        }
+        let usage = sandbox.usage();
+        drop(disk);
+        notices.finish();
+        relay.finish();
+        drop(inside);
+        lifetimes.drain();
+        let counts = match terminal.finish(self.exit) {
+            Ok(counts) => Some(counts),
+            Err(error) => {
+                self.failed.get_or_insert(format!("the terminal's recording: {error}"));
+                None
+            }
+        };
+        let settled = watch
+            .finish()
+            .and_then(|()| session.recorder.bury(|| Ok(())))
+            .and_then(|()| session.recorder.finish());
+        if let Err(error) = settled {
+            self.broken.get_or_insert(error);
+        }
+        if let Err(error) = sandbox.destroy() {
+            tracing::error!(%error, "something of the sandbox is left");
+        }
+        let memory_kills = usage.ok().and_then(|u| u.memory_kills).unwrap_or(0);
+        let (outcome, reason) = self.verdict(memory_kills);
+        Served { outcome, reason, exit: self.exit, terminal: counts, ran: true }
+    }
+
+    fn verdict(&self, memory_kills: u64) -> (Outcome, String) {
+        if let Some(error) = &self.broken {
+            return (Outcome::Failed, error.to_string());
+        }
+        if let Some(reason) = &self.stopping {
+            return (Outcome::Stopped, reason.clone());
+        }
+        if let Some(reason) = &self.failed {
+            return (Outcome::Failed, reason.clone());
+        }
+        let memory = match memory_kills {
+            0 => String::new(),
+            n => format!("; {n} processes were killed at the memory limit"),
+        };
+        match self.exit {
+            Some(ExitStatus::Code(code)) => {
+                (Outcome::Completed, format!("the command ended with code {code}{memory}"))
+            }
+            Some(ExitStatus::Signal(signal)) => {
+                (Outcome::Completed, format!("signal {signal} ended the command{memory}"))
+            }
+            None => (Outcome::Failed, format!("the sandbox ended before its command{memory}")),
+        }
+    }
+}
+
+fn status_of(status: crate::inside::protocol::ExitStatus) -> ExitStatus {
+    match status {
+        crate::inside::protocol::ExitStatus::Code(code) => ExitStatus::Code(code),
+        crate::inside::protocol::ExitStatus::Signal(signal) => ExitStatus::Signal(signal),
+    }
+}

@@ -1,0 +1,192 @@
+//! The streams of the session's command: its output to the recording and to the clients, the clients' input to it.
+
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::os::fd::OwnedFd;
+use std::path::Path;
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::{self, JoinHandle};
+
+use custody_model::Clock;
+use custody_record::SinkError;
+use custody_record::event::ExitStatus;
+
+use crate::asciicast::{Counts, MAX_RECORDED_BYTES, Recording};
+use crate::clients::Clients;
+use crate::frame::Frame;
+use crate::spec::Window;
+
+/// Bytes that are read from the command at once.
+const CHUNK_BYTES: usize = 32 << 10;
+
+/// Chunks of input that wait for the command to read them; what comes on top is refused.
+const INPUT_CHUNKS: usize = 256;
+
+/// Which stream of the command.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stream {
+    /// Standard output, or the terminal.
+    Output,
+    /// Standard error.
+    Error,
+}
+
+/// What must be true before output leaves: everything that was seen before it is in the journal.
+pub type BeforeOutput = Arc<dyn Fn() -> Result<(), SinkError> + Send + Sync>;
+
+/// The running streams.
+pub struct Terminal {
+    recording: Arc<Mutex<Recording<File>>>,
+    clock: Arc<dyn Clock>,
+    readers: Vec<JoinHandle<()>>,
+    input: Option<SyncSender<Vec<u8>>>,
+}
+
+/// Where the streams go.
+pub struct Route {
+    /// Called before each chunk is passed on.
+    pub before: BeforeOutput,
+    /// Who gets it.
+    pub clients: Clients,
+    /// Called once if the record can't be written; no output is passed on any more.
+    pub broken: Arc<dyn Fn(SinkError) + Send + Sync>,
+    /// Called for each chunk: a sign of life.
+    pub alive: Arc<dyn Fn() + Send + Sync>,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+}
+
+impl Terminal {
+    /// Starts to pass the streams on, and to record them at `path`.
+    ///
+    /// # Errors
+    /// If the recording can't be made or a thread not be started.
+    pub fn start(
+        path: &Path,
+        window: Window,
+        command: &[String],
+        outputs: Vec<(OwnedFd, Stream)>,
+        input: Option<OwnedFd>,
+        route: Route,
+    ) -> io::Result<Self> {
+        let file = File::options().write(true).create_new(true).open(path)?;
+        let recording = Recording::start(file, route.clock.now(), window, command, MAX_RECORDED_BYTES)?;
+        let recording = Arc::new(Mutex::new(recording));
+        let route = Arc::new(route);
+        let mut readers = Vec::new();
+        for (fd, stream) in outputs {
+            let (recording, route) = (recording.clone(), route.clone());
+            let reader = move || pass_on(File::from(fd), stream, &recording, &route);
+            readers.push(thread::Builder::new().name("output".into()).spawn(reader)?);
+        }
+        let input = match input {
+            Some(fd) => {
+                let (sender, chunks) = sync_channel(INPUT_CHUNKS);
+                // Not joined: it may wait in write(2) for a command that reads nothing.
+                thread::Builder::new().name("input".into()).spawn(move || type_in(fd, &chunks))?;
+                Some(sender)
+            }
+            None => None,
+        };
+        Ok(Self { recording, clock: route.clock.clone(), readers, input })
+    }
+
+    /// Input for the command; empty is its end. Says whether it was taken: a command that reads nothing fills the
+    /// queue, and the rest is refused rather than kept for ever.
+    pub fn input(&mut self, bytes: Vec<u8>) -> bool {
+        let length = bytes.len();
+        if length == 0 {
+            self.input = None;
+            return true;
+        }
+        let taken = match &self.input {
+            Some(queue) => match queue.try_send(bytes) {
+                Ok(()) => true,
+                Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => false,
+            },
+            None => false,
+        };
+        if taken {
+            self.lock().input(length);
+        }
+        taken
+    }
+
+    /// Notes a new size.
+    ///
+    /// # Errors
+    /// If the recording can't be written.
+    pub fn resized(&self, window: Window) -> io::Result<()> {
+        let now = self.clock.now();
+        self.lock().resize(now, window)
+    }
+
+    /// Waits until the streams have ended, closes the recording and says what went by. Call it after the sandbox's
+    /// last process has ended.
+    ///
+    /// # Errors
+    /// If the recording can't be written.
+    pub fn finish(mut self, exit: Option<ExitStatus>) -> io::Result<Counts> {
+        self.input = None;
+        for reader in std::mem::take(&mut self.readers) {
+            let _panicked = reader.join();
+        }
+        let now = self.clock.now();
+        let recording = Arc::try_unwrap(self.recording)
+            .map_err(|_| io::Error::other("a reader of the terminal did not end"))?
+            .into_inner()
+            .unwrap_or_else(PoisonError::into_inner);
+        let (file, counts) = recording.finish(now, exit)?;
+        file.sync_all()?;
+        Ok(counts)
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Recording<File>> {
+        self.recording.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn pass_on(mut from: File, stream: Stream, recording: &Mutex<Recording<File>>, route: &Route) {
+    let mut chunk = vec![0; CHUNK_BYTES];
+    loop {
+        let length = match from.read(&mut chunk) {
+            Ok(0) => return,
+            Ok(length) => length,
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
+            // A terminal whose last process has closed it says EIO.
+            Err(e) if e.raw_os_error() == Some(libc::EIO) => return,
+            Err(error) => {
+                tracing::warn!(%error, "the command's output can't be read any more");
+                return;
+            }
+        };
+        (route.alive)();
+        let recorded = (route.before)().and_then(|()| {
+            let mut recording = recording.lock().unwrap_or_else(PoisonError::into_inner);
+            recording
+                .output(route.clock.now(), &chunk[..length])
+                .map_err(|e| SinkError::Unwritable(format!("the terminal's recording: {e}")))
+        });
+        if let Err(error) = recorded {
+            (route.broken)(error);
+            return;
+        }
+        let bytes = chunk[..length].to_vec();
+        route.clients.send(&match stream {
+            Stream::Output => Frame::Output(bytes),
+            Stream::Error => Frame::ErrorOutput(bytes),
+        });
+    }
+}
+
+fn type_in(to: OwnedFd, chunks: &Receiver<Vec<u8>>) {
+    let mut to = File::from(to);
+    for chunk in chunks {
+        if let Err(error) = to.write_all(&chunk) {
+            tracing::debug!(%error, "the command takes no more input");
+            return;
+        }
+    }
+    // Dropping the pipe's end is the end of file. A terminal's is its end-of-file character, which the client sends.
+}
