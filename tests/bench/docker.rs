@@ -1,4 +1,4 @@
-//! A Docker engine of the benchmarks' own: its own socket and data, an image with nothing but busybox, ended with the
+//! A Docker engine of the benchmarks' own: its own socket and data, an image with nothing but the agent, ended with the
 //! benchmark.
 
 use std::error::Error;
@@ -9,7 +9,7 @@ use std::process::{Child, Command, Stdio};
 use custody_tests::deadline::until;
 
 use crate::fixture::run;
-use crate::start::AGENT;
+use crate::runc::AGENT;
 
 /// Name of the image.
 const IMAGE: &str = "custody-bench";
@@ -44,14 +44,8 @@ impl Docker {
             .stdout(log.try_clone()?)
             .stderr(log)
             .spawn()?;
-        let docker = Self {
-            engine,
-            socket,
-            data: run_directory,
-        };
-        until("the Docker engine's socket", || {
-            UnixStream::connect(&docker.socket).ok()
-        });
+        let docker = Self { engine, socket, data: run_directory };
+        until("the Docker engine's socket", || UnixStream::connect(&docker.socket).ok());
         let tar = work.join("image.tar");
         run(Command::new("tar")
             .arg("-C")
@@ -65,9 +59,7 @@ impl Docker {
 
     fn client(&self) -> Command {
         let mut command = Command::new("docker");
-        command
-            .arg("--host")
-            .arg(format!("unix://{}", self.socket.display()));
+        command.arg("--host").arg(format!("unix://{}", self.socket.display()));
         command
     }
 
@@ -84,8 +76,8 @@ impl Docker {
             "--pids-limit",
             "512",
             IMAGE,
+            AGENT,
         ]);
-        command.args(AGENT);
         command
     }
 }

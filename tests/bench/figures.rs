@@ -3,15 +3,15 @@
 use std::fmt::Write;
 use std::time::Duration;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// One figure of `bench.json`.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Figure {
     /// Stable and dotted, as in `mount.find.vs_native`.
-    name: String,
+    pub(crate) name: String,
     /// Of `value` and `baseline`: `ms`, `ratio` or `events/s`.
-    unit: &'static str,
+    unit: String,
     /// What was measured.
     value: f64,
     /// The same of what it is compared with.
@@ -26,7 +26,7 @@ impl Figure {
         let (value, baseline) = (milliseconds(value), milliseconds(baseline));
         Self {
             name,
-            unit: "ms",
+            unit: "ms".to_owned(),
             value,
             baseline: Some(baseline),
             ratio: Some(value / baseline),
@@ -37,25 +37,7 @@ impl Figure {
     pub(crate) fn geometric_mean(name: String, of: &[Self]) -> Self {
         let ratios: Vec<f64> = of.iter().filter_map(|figure| figure.ratio).collect();
         let mean = (ratios.iter().map(|ratio| ratio.ln()).sum::<f64>() / count(&ratios)).exp();
-        Self {
-            name,
-            unit: "ratio",
-            value: mean,
-            baseline: Some(1.0),
-            ratio: Some(mean),
-        }
-    }
-
-    /// A rate that stands for itself.
-    pub(crate) fn rate(name: &str, events_per_second: f64) -> Self {
-        let name = name.to_owned();
-        Self {
-            name,
-            unit: "events/s",
-            value: events_per_second,
-            baseline: None,
-            ratio: None,
-        }
+        Self { name, unit: "ratio".to_owned(), value: mean, baseline: Some(1.0), ratio: Some(mean) }
     }
 }
 
@@ -81,15 +63,8 @@ pub(crate) fn median(mut times: Vec<Duration>) -> Duration {
 pub(crate) fn table(figures: &[Figure], machine: &str) -> String {
     let mut table = format!("Measured on {machine}\n\n");
     table.push_str("| figure | value | compared with | ratio |\n|---|---:|---:|---:|\n");
-    for Figure {
-        name,
-        unit,
-        value,
-        baseline,
-        ratio,
-    } in figures
-    {
-        let number = |value: f64| match *unit {
+    for Figure { name, unit, value, baseline, ratio } in figures {
+        let number = |value: f64| match unit.as_str() {
             "ratio" => format!("{value:.2}"),
             "ms" => format!("{value:.1} ms"),
             unit => format!("{value:.0} {unit}"),
@@ -97,11 +72,7 @@ pub(crate) fn table(figures: &[Figure], machine: &str) -> String {
         let baseline = baseline.map(number).unwrap_or_default();
         let ratio = ratio.map(|ratio| format!("{ratio:.2}")).unwrap_or_default();
         // Writing to a string cannot fail.
-        let _ = writeln!(
-            table,
-            "| `{name}` | {} | {baseline} | {ratio} |",
-            number(*value)
-        );
+        let _ = writeln!(table, "| `{name}` | {} | {baseline} | {ratio} |", number(*value));
     }
     table
 }
@@ -110,10 +81,7 @@ pub(crate) fn table(figures: &[Figure], machine: &str) -> String {
 pub(crate) fn machine() -> String {
     let field = |file: &str, key: &str| {
         let text = std::fs::read_to_string(file).unwrap_or_default();
-        let line = text
-            .lines()
-            .find(|line| line.starts_with(key))
-            .unwrap_or_default();
+        let line = text.lines().find(|line| line.starts_with(key)).unwrap_or_default();
         line.split_once([':', '='])
             .map_or("", |(_, value)| value)
             .trim()
@@ -121,12 +89,8 @@ pub(crate) fn machine() -> String {
             .to_owned()
     };
     let memory = field("/proc/meminfo", "MemTotal");
-    let gibibytes = memory
-        .split(' ')
-        .next()
-        .and_then(|kib| kib.parse::<u64>().ok())
-        .unwrap_or(0)
-        >> 20;
+    let gibibytes =
+        memory.split(' ').next().and_then(|kib| kib.parse::<u64>().ok()).unwrap_or(0) >> 20;
     let kernel = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
     format!(
         "{} processors ({}), {gibibytes} GiB of memory, {}, Linux {}",

@@ -24,11 +24,9 @@ pub(crate) fn make(places: &Places) -> Result<PathBuf, Box<dyn Error>> {
     let package = places.work.join("package");
     // The demo's downloads are shared.
     let downloads = places.target.join("demo/downloads");
-    run(
-        Command::new(places.checkout.join("tests/e2e/demo/repository"))
-            .arg(downloads)
-            .arg(&package),
-    )?;
+    run(Command::new(places.checkout.join("tests/e2e/demo/repository"))
+        .arg(downloads)
+        .arg(&package))?;
     std::fs::remove_dir_all(package.join(".git"))?;
     for number in 1..=COPIES {
         let copy = repository.join(format!("copy-{number}"));
@@ -54,10 +52,15 @@ pub(crate) fn make(places: &Places) -> Result<PathBuf, Box<dyn Error>> {
 }
 
 fn rust(places: &Places, into: &Path) -> Result<(), Box<dyn Error>> {
+    // One platform only: crates of others are not downloaded.
+    let target = format!("{}-unknown-linux-gnu", std::env::consts::ARCH);
     let metadata = Command::new("cargo")
         .current_dir(&places.checkout)
-        .args(["metadata", "--format-version=1", "--locked", "--offline"])
+        .args(["metadata", "--format-version=1", "--filter-platform", &target])
         .output()?;
+    if !metadata.status.success() {
+        return Err(String::from_utf8_lossy(&metadata.stderr).into());
+    }
     let metadata: serde_json::Value = serde_json::from_slice(&metadata.stdout)?;
     let manifest = metadata["packages"]
         .as_array()
@@ -65,10 +68,7 @@ fn rust(places: &Places, into: &Path) -> Result<(), Box<dyn Error>> {
         .and_then(|package| package["manifest_path"].as_str())
         .ok_or(format!("{CRATE} is not among the dependencies"))?;
     std::fs::create_dir_all(into)?;
-    let source = Path::new(manifest)
-        .parent()
-        .ok_or("no directory")?
-        .join("src");
+    let source = Path::new(manifest).parent().ok_or("no directory")?.join("src");
     run(Command::new("cp").arg("-r").arg(source).arg(into))?;
     let manifest = "[workspace]\n[package]\nname = \"checked\"\nversion = \"0.0.0\"\nedition = \"2021\"\n\
         [features]\ndefault = [\"std\", \"unicode\"]\nstd = []\nunicode = [\"unicode-age\", \"unicode-bool\", \
@@ -76,9 +76,7 @@ fn rust(places: &Places, into: &Path) -> Result<(), Box<dyn Error>> {
         unicode-age = []\nunicode-bool = []\nunicode-case = []\nunicode-gencat = []\nunicode-perl = []\n\
         unicode-script = []\nunicode-segment = []\narbitrary = []\n";
     std::fs::write(into.join("Cargo.toml"), manifest)?;
-    run(Command::new("cargo")
-        .current_dir(into)
-        .args(["generate-lockfile", "--offline", "--quiet"]))
+    run(Command::new("cargo").current_dir(into).args(["generate-lockfile", "--offline", "--quiet"]))
 }
 
 fn node(into: &Path) -> Result<(), Box<dyn Error>> {
@@ -98,11 +96,7 @@ fn node(into: &Path) -> Result<(), Box<dyn Error>> {
             std::fs::write(package.join(format!("lib/{file}.js")), line.repeat(50))?;
         }
         let tarball = tarballs.join(format!("{name}.tgz"));
-        run(Command::new("tar")
-            .current_dir(into)
-            .arg("-czf")
-            .arg(&tarball)
-            .arg("package"))?;
+        run(Command::new("tar").current_dir(into).arg("-czf").arg(&tarball).arg("package"))?;
         std::fs::remove_dir_all(&package)?;
         dependencies.push(format!(r#""{name}":"file:tarballs/{name}.tgz""#));
     }
@@ -111,20 +105,10 @@ fn node(into: &Path) -> Result<(), Box<dyn Error>> {
         dependencies.join(",")
     );
     std::fs::write(into.join("package.json"), manifest)?;
-    let npm = [
-        "install",
-        "--package-lock-only",
-        "--offline",
-        "--no-audit",
-        "--no-fund",
-        "--silent",
-    ];
+    let npm =
+        ["install", "--package-lock-only", "--offline", "--no-audit", "--no-fund", "--silent"];
     let cache = into.join(".npm-cache");
-    run(Command::new("npm")
-        .current_dir(into)
-        .args(npm)
-        .arg("--cache")
-        .arg(&cache))?;
+    run(Command::new("npm").current_dir(into).args(npm).arg("--cache").arg(&cache))?;
     std::fs::remove_dir_all(cache)?;
     Ok(())
 }

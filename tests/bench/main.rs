@@ -67,28 +67,15 @@ struct Places {
 impl Places {
     fn find() -> Result<Self, Box<dyn Error>> {
         let program = std::env::current_exe()?;
-        let release = program
-            .ancestors()
-            .nth(2)
-            .ok_or("no <target>/release above the program")?;
-        let target = release
-            .parent()
-            .ok_or("no <target> above the program")?
-            .to_path_buf();
-        let checkout = Path::new(env!("CARGO_MANIFEST_DIR"))
-            .parent()
-            .ok_or("no checkout")?
-            .to_path_buf();
+        let release = program.ancestors().nth(2).ok_or("no <target>/release above the program")?;
+        let target = release.parent().ok_or("no <target> above the program")?.to_path_buf();
+        let checkout =
+            Path::new(env!("CARGO_MANIFEST_DIR")).parent().ok_or("no checkout")?.to_path_buf();
         let work = target.join("bench");
         if work.exists() {
             std::fs::remove_dir_all(&work)?;
         }
         std::fs::create_dir_all(&work)?;
-        Ok(Self {
-            custody: release.join("custody"),
-            target,
-            work,
-            checkout,
-        })
+        Ok(Self { custody: release.join("custody"), target, work, checkout })
     }
 }

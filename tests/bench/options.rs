@@ -53,11 +53,7 @@ impl Options {
     pub(crate) fn parse(
         mut arguments: impl Iterator<Item = String>,
     ) -> Result<Self, Box<dyn Error>> {
-        let mut options = Self {
-            only: Vec::new(),
-            sides: Side::ALL.to_vec(),
-            rounds: 15,
-        };
+        let mut options = Self { only: Vec::new(), sides: Side::ALL.to_vec(), rounds: 15 };
         while let Some(argument) = arguments.next() {
             let mut value = || arguments.next().ok_or(format!("{argument} needs a value"));
             match argument.as_str() {

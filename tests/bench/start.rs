@@ -1,35 +1,32 @@
 //! How long it takes from the start of `custody run` to the agent's first instruction, beside `runc run` and
-//! `docker run`: all three run the same static program, which prints the time.
+//! `docker run`: all three run the same static program, which prints the monotonic clock.
 
 use std::error::Error;
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use custody_tests::Repository;
 
 use crate::Places;
 use crate::docker::Docker;
 use crate::figures::{Figure, median};
+use crate::fixture::run;
 use crate::options::Options;
 use crate::runc::Bundle;
 
-/// The agent: prints nanoseconds since 1970 as soon as it runs.
-pub(crate) const AGENT: [&str; 3] = ["/bin/busybox", "date", "+%s%N"];
-
-/// A small repository: what is measured is the session, not the size of a checkout.
+/// Runs each `rounds` times in turn; a small repository: what is measured is the session, not the size of a checkout.
 pub(crate) fn measure(places: &Places, options: &Options) -> Result<Vec<Figure>, Box<dyn Error>> {
+    let agent = compile(places)?;
     let repository = Repository::example();
-    let bundle = Bundle::make(&places.work)?;
+    std::fs::copy(&agent, repository.path().join("agent"))?;
+    repository.commit("Bring the agent along");
+    let bundle = Bundle::make(&places.work, &agent)?;
     let docker = Docker::start(&places.work)?;
     let custody = || {
         let mut command = Command::new(&places.custody);
-        command
-            .current_dir(repository.path())
-            .arg("--state")
-            .arg(places.work.join("state"));
-        command
-            .args(["run", "--quiet", "--no-terminal", "--"])
-            .args(AGENT);
+        command.current_dir(repository.path()).arg("--state").arg(places.work.join("state"));
+        command.args(["run", "--quiet", "--no-terminal", "--", "/workspace/agent"]);
         command
     };
     let mut times = [Vec::new(), Vec::new(), Vec::new()];
@@ -51,29 +48,30 @@ pub(crate) fn measure(places: &Places, options: &Options) -> Result<Vec<Figure>,
     ])
 }
 
+fn compile(places: &Places) -> Result<PathBuf, Box<dyn Error>> {
+    let agent = places.work.join("agent");
+    let source = places.checkout.join("tests/bench/agent.c");
+    run(Command::new("cc").args(["-O2", "-static", "-o"]).arg(&agent).arg(source))?;
+    Ok(agent)
+}
+
 /// Starts it and reads the time that the agent printed.
 fn until_first_instruction(mut command: Command) -> Result<Duration, Box<dyn Error>> {
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "the agent can only print the time of day"
-    )]
-    let began = SystemTime::now().duration_since(UNIX_EPOCH)?;
+    let began = monotonic()?;
     let output = command.stdin(Stdio::null()).output()?;
     let text = String::from_utf8_lossy(&output.stdout);
-    let printed = text
-        .split_whitespace()
-        .find_map(|word| {
-            word.parse::<u64>()
-                .ok()
-                .filter(|time| *time > 1_000_000_000_000_000_000)
-        })
-        .ok_or_else(|| {
-            format!(
-                "{command:?} printed no time: {text}{}",
-                String::from_utf8_lossy(&output.stderr)
-            )
-        })?;
-    Duration::from_nanos(printed)
-        .checked_sub(began)
-        .ok_or_else(|| "the clock was set back during a measurement".into())
+    let printed = text.split_whitespace().find_map(|word| word.parse().ok()).ok_or_else(|| {
+        format!("{command:?} printed no time: {text}{}", String::from_utf8_lossy(&output.stderr))
+    })?;
+    Ok(Duration::from_nanos(printed).saturating_sub(began))
+}
+
+/// The clock that the agent prints; that of `Instant` can't be read as a number.
+fn monotonic() -> Result<Duration, Box<dyn Error>> {
+    let mut now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: `now` is a timespec that lives through the call.
+    if unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &raw mut now) } != 0 {
+        return Err(std::io::Error::last_os_error().into());
+    }
+    Ok(Duration::new(now.tv_sec.try_into()?, now.tv_nsec.try_into()?))
 }

@@ -40,11 +40,7 @@ impl Worker {
             .spawn()?;
         let input = child.stdin.take();
         let output = BufReader::new(child.stdout.take().ok_or("no pipe")?);
-        let mut worker = Self {
-            child,
-            input,
-            output,
-        };
+        let mut worker = Self { child, input, output };
         worker.answer("READY")?;
         Ok(worker)
     }

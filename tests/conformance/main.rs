@@ -33,16 +33,9 @@ const SECONDARY: &str = "/dev/shm";
 /// The suite, where `make tools` installs it.
 fn suite() -> PathBuf {
     let program = std::env::current_exe().expect("the test program has a path");
-    let target = program
-        .ancestors()
-        .nth(3)
-        .expect("it lies in <target>/<profile>/deps");
+    let target = program.ancestors().nth(3).expect("it lies in <target>/<profile>/deps");
     let suite = target.join("tools/bin/pjdfstest");
-    assert!(
-        suite.is_file(),
-        "{} is missing: run `make tools` first",
-        suite.display()
-    );
+    assert!(suite.is_file(), "{} is missing: run `make tools` first", suite.display());
     suite
 }
 
@@ -97,16 +90,7 @@ fn workspace(configuration: &Path, strict: bool) -> BTreeMap<String, String> {
     let arguments = [
         &["debug", "workspace", "--repo", &repo] as &[&str],
         mode,
-        &[
-            "--",
-            suite,
-            "-c",
-            configuration,
-            "-s",
-            SECONDARY,
-            "-p",
-            "{}",
-        ],
+        &["--", suite, "-c", configuration, "-s", SECONDARY, "-p", "{}"],
     ]
     .concat();
     results(&mut installation.command(repository.path(), &arguments))

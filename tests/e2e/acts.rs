@@ -24,39 +24,15 @@ const ADDRESS: &str = "203.0.113.7";
 /// Finds all eight, each done by the program that did it, between the start and the end of the session.
 fn assert_eight_of_eight(record: &Record) {
     let first = |what: &str, mut found: Box<dyn Iterator<Item = &Event> + '_>| -> Event {
-        found
-            .next()
-            .unwrap_or_else(|| panic!("the record lacks: {what}"))
-            .clone()
+        found.next().unwrap_or_else(|| panic!("the record lacks: {what}")).clone()
     };
     let acts = [
-        (
-            "cat",
-            first("the first read", Box::new(record.reads("README.md"))),
-        ),
-        (
-            "cat",
-            first("the second read", Box::new(record.reads("src/main.c"))),
-        ),
-        (
-            "head",
-            first("the third read", Box::new(record.reads("docs/guide.md"))),
-        ),
-        (
-            "cp",
-            first("the write", Box::new(record.writes("notes.txt"))),
-        ),
-        (
-            "rm",
-            first("the removal", Box::new(record.removals("src/unused.c"))),
-        ),
-        (
-            "cat",
-            first(
-                "the denied file",
-                Box::new(record.refusals("secrets/key.txt")),
-            ),
-        ),
+        ("cat", first("the first read", Box::new(record.reads("README.md")))),
+        ("cat", first("the second read", Box::new(record.reads("src/main.c")))),
+        ("head", first("the third read", Box::new(record.reads("docs/guide.md")))),
+        ("cp", first("the write", Box::new(record.writes("notes.txt")))),
+        ("rm", first("the removal", Box::new(record.removals("src/unused.c")))),
+        ("cat", first("the denied file", Box::new(record.refusals("secrets/key.txt")))),
         (
             "curl",
             first(
@@ -97,10 +73,7 @@ fn assert_eight_of_eight(record: &Record) {
             Some(program),
             "the process of {event:?}"
         );
-        assert!(
-            started <= event.time && event.time <= closed,
-            "the time of {event:?}"
-        );
+        assert!(started <= event.time && event.time <= closed, "the time of {event:?}");
     }
 }
 
@@ -113,26 +86,14 @@ fn assert_secret_is_nowhere(record: &Record) {
 fn eight_acts(options: &[&str]) {
     let (installation, repository) = (Installation::new(), Repository::with_secrets());
     let policy = installation.policy(POLICY);
-    let output = installation.run(
-        &repository,
-        &[&["--policy", &policy], options].concat(),
-        ACTS,
-    );
-    assert!(
-        !output.text().contains(SECRET),
-        "the sandbox printed the secret: {}",
-        output.text()
-    );
+    let output = installation.run(&repository, &[&["--policy", &policy], options].concat(), ACTS);
+    assert!(!output.text().contains(SECRET), "the sandbox printed the secret: {}", output.text());
     let record = installation.record(installation.session());
     assert_eight_of_eight(&record);
     assert_secret_is_nowhere(&record);
     assert_eq!(record.closed().outcome, Outcome::Completed);
     for (channel, coverage) in &record.closed().coverage {
-        let expected = if channel == "models" {
-            Coverage::Absent
-        } else {
-            Coverage::Complete
-        };
+        let expected = if channel == "models" { Coverage::Absent } else { Coverage::Complete };
         assert_eq!(*coverage, expected, "coverage of {channel}");
     }
     let _ = installation.verify(installation.session()).succeeded();
@@ -153,11 +114,8 @@ fn kill_the_keeper_after(options: &[&str], script: &str) -> (Installation, Recor
     let (installation, repository) = (Installation::new(), Repository::with_secrets());
     let policy = installation.policy(POLICY);
     let script = format!("{script}\nexec 2>&- \necho all-done\nexec sleep 1000");
-    let mut running = installation.start(
-        &repository,
-        &[&["--policy", &policy], options].concat(),
-        &script,
-    );
+    let mut running =
+        installation.start(&repository, &[&["--policy", &policy], options].concat(), &script);
     let mut output = std::io::BufReader::new(running.stdout.take().expect("a pipe"));
     let mut seen = String::new();
     while !seen.contains("all-done") {
@@ -168,9 +126,7 @@ fn kill_the_keeper_after(options: &[&str], script: &str) -> (Installation, Recor
     let keeper = keeper_of(&session.to_string());
     // SAFETY: kill has no preconditions; the process was found by its session's id just now.
     assert_eq!(unsafe { libc::kill(keeper, libc::SIGKILL) }, 0);
-    let _ = running
-        .wait()
-        .expect("the command line ends when its keeper does");
+    let _ = running.wait().expect("the command line ends when its keeper does");
     // Whoever looks next closes the record.
     let listed = installation.custody(installation.state(), &["session", "list"]);
     let _ = listed.succeeded();
@@ -184,16 +140,13 @@ fn kill_the_keeper_after(options: &[&str], script: &str) -> (Installation, Recor
 /// Process id of a session's keeper.
 fn keeper_of(session: &str) -> i32 {
     until("the keeper's process", || {
-        std::fs::read_dir("/proc")
-            .expect("proc is mounted")
-            .flatten()
-            .find_map(|process| {
-                let command = std::fs::read(process.path().join("cmdline")).ok()?;
-                let command = String::from_utf8_lossy(&command).into_owned();
-                let words: Vec<&str> = command.split('\0').collect();
-                (words.contains(&"keeper") && words.contains(&session))
-                    .then(|| process.file_name().to_string_lossy().parse().ok())?
-            })
+        std::fs::read_dir("/proc").expect("proc is mounted").flatten().find_map(|process| {
+            let command = std::fs::read(process.path().join("cmdline")).ok()?;
+            let command = String::from_utf8_lossy(&command).into_owned();
+            let words: Vec<&str> = command.split('\0').collect();
+            (words.contains(&"keeper") && words.contains(&session))
+                .then(|| process.file_name().to_string_lossy().parse().ok())?
+        })
     })
 }
 
@@ -202,10 +155,7 @@ fn assert_says_that_it_was_interrupted(record: &Record) {
     let gap = record.events().iter().any(
         |event| matches!(&event.body, Body::RecorderGap(gap) if gap.source == GapSource::Keeper),
     );
-    assert!(
-        gap,
-        "what the dead keeper held in memory is said to be missing"
-    );
+    assert!(gap, "what the dead keeper held in memory is said to be missing");
 }
 
 #[test]
@@ -215,12 +165,7 @@ fn eight_acts_survive_kill_9_of_the_keeper() {
         assert_eight_of_eight(&record);
         assert_says_that_it_was_interrupted(&record);
         let verdict = installation.verify(installation.session());
-        assert_eq!(
-            verdict.code,
-            Some(69),
-            "intact, and incomplete: {}",
-            verdict.text()
-        );
+        assert_eq!(verdict.code, Some(69), "intact, and incomplete: {}", verdict.text());
     }
 }
 

@@ -9,35 +9,20 @@ fn taken_over() -> (Installation, Repository, String) {
     let policy = installation.policy(POLICY);
     let script =
         "cat docs/guide.md >/dev/null; cat secrets/key.txt; sed -i 's/two/three/' src/main.c";
-    let _ = installation
-        .run(&repository, &["--policy", &policy], script)
-        .succeeded();
+    let _ = installation.run(&repository, &["--policy", &policy], script).succeeded();
     let session = installation.session().to_string();
-    let _ = installation
-        .custody(repository.path(), &["session", "apply", &session])
-        .succeeded();
+    let _ = installation.custody(repository.path(), &["session", "apply", &session]).succeeded();
     (installation, repository, session)
 }
 
 #[test]
 fn a_line_names_its_session_and_what_led_to_it() {
     let (installation, repository, session) = taken_over();
-    let answer = installation
-        .custody(repository.path(), &["investigate", "src/main.c:2"])
-        .succeeded();
-    for must in [
-        session.as_str(),
-        "tests",
-        "docs/guide.md",
-        "src/main.c",
-        "secrets/key.txt",
-        "sed",
-    ] {
-        assert!(
-            answer.stdout.contains(must),
-            "the answer lacks {must}: {}",
-            answer.stdout
-        );
+    let answer =
+        installation.custody(repository.path(), &["investigate", "src/main.c:2"]).succeeded();
+    for must in [session.as_str(), "tests", "docs/guide.md", "src/main.c", "secrets/key.txt", "sed"]
+    {
+        assert!(answer.stdout.contains(must), "the answer lacks {must}: {}", answer.stdout);
     }
 }
 
@@ -45,19 +30,12 @@ fn a_line_names_its_session_and_what_led_to_it() {
 fn every_statement_names_its_event_and_its_assurance() {
     let (installation, repository, session) = taken_over();
     let answer = installation
-        .custody(
-            repository.path(),
-            &["investigate", "src/main.c:2", "-o", "json"],
-        )
+        .custody(repository.path(), &["investigate", "src/main.c:2", "-o", "json"])
         .succeeded()
         .json();
     assert!(answer.to_string().contains(&session), "{answer}");
     let record = installation.record(installation.session());
-    let known: Vec<String> = record
-        .events()
-        .iter()
-        .map(|event| event.id.to_string())
-        .collect();
+    let known: Vec<String> = record.events().iter().map(|event| event.id.to_string()).collect();
     let mut events = Vec::new();
     collect(&answer, "event", &mut events);
     assert!(!events.is_empty(), "no statement names an event: {answer}");
@@ -66,10 +44,7 @@ fn every_statement_names_its_event_and_its_assurance() {
     }
     let mut assurances = Vec::new();
     collect(&answer, "assurance", &mut assurances);
-    assert!(
-        assurances.iter().any(|assurance| assurance == "observed"),
-        "{answer}"
-    );
+    assert!(assurances.iter().any(|assurance| assurance == "observed"), "{answer}");
 }
 
 /// Every text under a member called `key`, wherever it is.
@@ -94,9 +69,7 @@ fn collect(value: &serde_json::Value, key: &str, found: &mut Vec<String>) {
 #[test]
 fn a_commit_of_a_session_names_it() {
     let (installation, repository, session) = taken_over();
-    let answer = installation
-        .custody(repository.path(), &["investigate", "HEAD"])
-        .succeeded();
+    let answer = installation.custody(repository.path(), &["investigate", "HEAD"]).succeeded();
     assert!(answer.stdout.contains(&session), "{}", answer.stdout);
 }
 
@@ -104,11 +77,7 @@ fn a_commit_of_a_session_names_it() {
 fn a_line_that_no_session_wrote_is_attributed_to_none() {
     let (installation, repository, session) = taken_over();
     let answer = installation.custody(repository.path(), &["investigate", "src/main.c:1"]);
-    assert!(
-        !answer.stdout.contains(&session),
-        "a wrong attribution: {}",
-        answer.stdout
-    );
+    assert!(!answer.stdout.contains(&session), "a wrong attribution: {}", answer.stdout);
 }
 
 #[test]
@@ -117,8 +86,7 @@ fn a_line_is_found_after_others_moved_it() {
     let text = std::fs::read_to_string(repository.path().join("src/main.c")).expect("readable");
     repository.file("src/main.c", &format!("/* Moved. */\n\n{text}"));
     repository.commit("Push everything down");
-    let answer = installation
-        .custody(repository.path(), &["investigate", "src/main.c:4"])
-        .succeeded();
+    let answer =
+        installation.custody(repository.path(), &["investigate", "src/main.c:4"]).succeeded();
     assert!(answer.stdout.contains(&session), "{}", answer.stdout);
 }

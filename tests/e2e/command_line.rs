@@ -6,10 +6,7 @@ use custody_tests::{Installation, Repository};
 fn the_commands_own_exit_code_comes_through() {
     let (installation, repository) = (Installation::new(), Repository::example());
     assert_eq!(installation.run(&repository, &[], "exit 7").code, Some(7));
-    assert_eq!(
-        installation.run(&repository, &[], "kill -TERM $$").code,
-        Some(128 + 15)
-    );
+    assert_eq!(installation.run(&repository, &[], "kill -TERM $$").code, Some(128 + 15));
 }
 
 #[test]
@@ -45,9 +42,7 @@ fn outside_of_a_checkout_it_says_what_is_missing() {
 #[test]
 fn listings_are_json_on_request() {
     let (installation, repository) = (Installation::new(), Repository::example());
-    let _ = installation
-        .run(&repository, &[], "cat README.md")
-        .succeeded();
+    let _ = installation.run(&repository, &[], "cat README.md").succeeded();
     let session = installation.session().to_string();
     for arguments in [
         &["session", "list"] as &[&str],
@@ -60,11 +55,7 @@ fn listings_are_json_on_request() {
     ] {
         let arguments = [arguments, &["-o", "json"]].concat();
         let output = installation.custody(repository.path(), &arguments);
-        assert!(
-            matches!(output.code, Some(0)),
-            "{arguments:?}: {}",
-            output.text()
-        );
+        assert!(matches!(output.code, Some(0)), "{arguments:?}: {}", output.text());
         let _ = output.json();
     }
 }

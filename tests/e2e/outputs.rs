@@ -24,19 +24,9 @@ rm src/unused.c";
     let _ = installation.run(&repository, &[], script).succeeded();
     let session = installation.session();
     let branch = format!("custody/{session}");
-    repository.git(&[
-        "fetch",
-        "--quiet",
-        &mirror(&installation),
-        &format!("{branch}:{branch}"),
-    ]);
+    repository.git(&["fetch", "--quiet", &mirror(&installation), &format!("{branch}:{branch}")]);
     assert_eq!(
-        repository.git(&[
-            "log",
-            "--format=%s",
-            "--max-count=1",
-            &format!("{branch}~1")
-        ]),
+        repository.git(&["log", "--format=%s", "--max-count=1", &format!("{branch}~1")]),
         "By the agent"
     );
     let trailer = |key: &str| {
@@ -50,16 +40,10 @@ rm src/unused.c";
     let record = installation.record(session);
     let commits: Vec<_> = record.commits().map(|(_, data)| data).collect();
     assert_eq!(
-        commits
-            .iter()
-            .map(|commit| commit.author)
-            .collect::<Vec<_>>(),
+        commits.iter().map(|commit| commit.author).collect::<Vec<_>>(),
         [CommitAuthor::Agent, CommitAuthor::Custody]
     );
-    let tips: Vec<String> = commits
-        .iter()
-        .map(|commit| commit.commit.to_string())
-        .collect();
+    let tips: Vec<String> = commits.iter().map(|commit| commit.commit.to_string()).collect();
     assert_eq!(
         tips,
         [format!("{branch}~1"), branch.clone()].map(|rev| repository.git(&["rev-parse", &rev]))
@@ -69,13 +53,9 @@ rm src/unused.c";
 #[test]
 fn apply_takes_the_branch_over() {
     let (installation, repository) = (Installation::new(), Repository::example());
-    let _ = installation
-        .run(&repository, &[], "echo applied >applied.txt")
-        .succeeded();
+    let _ = installation.run(&repository, &[], "echo applied >applied.txt").succeeded();
     let session = installation.session().to_string();
-    let _ = installation
-        .custody(repository.path(), &["session", "apply", &session])
-        .succeeded();
+    let _ = installation.custody(repository.path(), &["session", "apply", &session]).succeeded();
     assert_eq!(repository.git(&["show", "HEAD:applied.txt"]), "applied");
     assert_eq!(repository.git(&["status", "--porcelain"]), "");
 }
@@ -83,36 +63,19 @@ fn apply_takes_the_branch_over() {
 #[test]
 fn nothing_changed_gives_no_commit() {
     let (installation, repository) = (Installation::new(), Repository::example());
-    let _ = installation
-        .run(&repository, &[], "cat README.md")
-        .succeeded();
-    assert_eq!(
-        installation
-            .record(installation.session())
-            .commits()
-            .count(),
-        0
-    );
+    let _ = installation.run(&repository, &[], "cat README.md").succeeded();
+    assert_eq!(installation.record(installation.session()).commits().count(), 0);
 }
 
 #[test]
 fn a_dirty_run_starts_from_the_working_tree_and_leaves_it_alone() {
     let (installation, repository) = (Installation::new(), Repository::example());
-    repository
-        .file("README.md", "# Not committed\n")
-        .file("new.txt", "untracked\n");
+    repository.file("README.md", "# Not committed\n").file("new.txt", "untracked\n");
     let before = repository.git(&["status", "--porcelain"]);
-    let output = installation.run(
-        &repository,
-        &["--dirty"],
-        "cat README.md new.txt; echo x >>new.txt",
-    );
+    let output =
+        installation.run(&repository, &["--dirty"], "cat README.md new.txt; echo x >>new.txt");
     let output = output.succeeded();
-    assert!(
-        output.stdout.contains("# Not committed"),
-        "{}",
-        output.text()
-    );
+    assert!(output.stdout.contains("# Not committed"), "{}", output.text());
     assert!(output.stdout.contains("untracked"), "{}", output.text());
     assert_eq!(repository.git(&["status", "--porcelain"]), before);
 }
@@ -124,16 +87,9 @@ fn forbidden_paths_stay_out_of_the_outputs_whatever_happened_inside() {
     let script = "mkdir -p sub/secrets; echo leak >sub/secrets/x; mkdir -p secrets 2>/dev/null
 echo leak >secrets/new.txt; echo no >LICENSE; git add --all; \
 git -c user.name=A -c user.email=a@example.org commit --quiet --message 'Everything'; echo fine >fine.txt; true";
-    let _ = installation
-        .run(&repository, &["--policy", &policy], script)
-        .succeeded();
+    let _ = installation.run(&repository, &["--policy", &policy], script).succeeded();
     let branch = format!("custody/{}", installation.session());
-    repository.git(&[
-        "fetch",
-        "--quiet",
-        &mirror(&installation),
-        &format!("{branch}:{branch}"),
-    ]);
+    repository.git(&["fetch", "--quiet", &mirror(&installation), &format!("{branch}:{branch}")]);
     let changed = repository.git(&["diff", "--name-status", "HEAD", &branch]);
     assert!(changed.contains("fine.txt"), "{changed}");
     // In particular: what was hidden is not taken for deleted.
@@ -144,19 +100,13 @@ git -c user.name=A -c user.email=a@example.org commit --quiet --message 'Everyth
             "the branch changes {line}"
         );
     }
-    assert!(
-        repository
-            .git(&["show", &format!("{branch}:secrets/key.txt")])
-            .contains(SECRET)
-    );
+    assert!(repository.git(&["show", &format!("{branch}:secrets/key.txt")]).contains(SECRET));
 }
 
 #[test]
 fn the_terminal_is_kept_as_asciicast() {
     let (installation, repository) = (Installation::new(), Repository::example());
-    let _ = installation
-        .run(&repository, &[], "echo on the screen")
-        .succeeded();
+    let _ = installation.run(&repository, &[], "echo on the screen").succeeded();
     let output = installation
         .custody(installation.state(), &["session", "play", "last", "--cast"])
         .succeeded();
@@ -164,26 +114,16 @@ fn the_terminal_is_kept_as_asciicast() {
     let header: serde_json::Value =
         serde_json::from_str(lines.next().expect("a header")).expect("JSON");
     assert_eq!(header["version"], 3);
-    assert!(
-        lines.any(|line| line.contains("on the screen")),
-        "{}",
-        output.stdout
-    );
+    assert!(lines.any(|line| line.contains("on the screen")), "{}", output.stdout);
 }
 
 #[test]
 fn the_diff_is_a_patch_that_git_applies() {
     let (installation, repository) = (Installation::new(), Repository::example());
-    let _ = installation
-        .run(&repository, &[], "echo more >>README.md; echo new >new.txt")
-        .succeeded();
-    let diff = installation
-        .custody(installation.state(), &["session", "diff", "last"])
-        .succeeded();
+    let _ =
+        installation.run(&repository, &[], "echo more >>README.md; echo new >new.txt").succeeded();
+    let diff = installation.custody(installation.state(), &["session", "diff", "last"]).succeeded();
     std::fs::write(repository.path().join("session.patch"), diff.stdout).expect("written");
     repository.git(&["apply", "--index", "session.patch"]);
-    assert_eq!(
-        repository.git(&["diff", "--cached", "--name-status"]),
-        "M\tREADME.md\nA\tnew.txt"
-    );
+    assert_eq!(repository.git(&["diff", "--cached", "--name-status"]), "M\tREADME.md\nA\tnew.txt");
 }

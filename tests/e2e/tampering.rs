@@ -13,9 +13,7 @@ fn sealed() -> (Installation, PathBuf) {
     let (installation, repository) = (Installation::new(), Repository::example());
     let script = "for i in 1 2 3 4 5 6 7 8; do cp README.md copy-$i; done; cat src/main.c";
     let _ = installation.run(&repository, &[], script).succeeded();
-    let record = installation
-        .directory(installation.session())
-        .join("record");
+    let record = installation.directory(installation.session()).join("record");
     (installation, record)
 }
 
@@ -81,10 +79,7 @@ fn an_untouched_record_verifies_wherever_it_lies() {
 fn one_flipped_byte_is_named_in_whichever_file_it_is() {
     let (installation, record) = sealed();
     let all = files(&record);
-    assert!(
-        all.len() >= 4,
-        "a record has journal, tiles, checkpoint and seal: {all:?}"
-    );
+    assert!(all.len() >= 4, "a record has journal, tiles, checkpoint and seal: {all:?}");
     for file in all {
         let altered = copy(&record);
         let path = altered.path().join(&file);
@@ -96,13 +91,7 @@ fn one_flipped_byte_is_named_in_whichever_file_it_is() {
         bytes[middle] ^= 0x01;
         fs::write(&path, bytes).expect("written");
         let verdict = verify(&installation, altered.path());
-        assert_eq!(
-            verdict.code,
-            Some(BROKEN),
-            "{} is altered: {}",
-            file.display(),
-            verdict.text()
-        );
+        assert_eq!(verdict.code, Some(BROKEN), "{} is altered: {}", file.display(), verdict.text());
     }
 }
 
@@ -110,23 +99,15 @@ fn one_flipped_byte_is_named_in_whichever_file_it_is() {
 fn a_swapped_blob_is_named() {
     let (installation, record) = sealed();
     let altered = copy(&record);
-    let blobs: Vec<PathBuf> = files(&record)
-        .into_iter()
-        .filter(|path| path.starts_with("blobs"))
-        .collect();
-    let [first, second, ..] = blobs.as_slice() else {
-        panic!("two blobs are wanted: {blobs:?}")
-    };
+    let blobs: Vec<PathBuf> =
+        files(&record).into_iter().filter(|path| path.starts_with("blobs")).collect();
+    let [first, second, ..] = blobs.as_slice() else { panic!("two blobs are wanted: {blobs:?}") };
     fs::copy(record.join(first), altered.path().join(second)).expect("copied");
     let verdict = verify(&installation, altered.path());
     assert_eq!(verdict.code, Some(BROKEN), "{}", verdict.text());
     let name = second.file_name().expect("a name").to_string_lossy();
     let digest = name.split('.').next().expect("a first part");
-    assert!(
-        verdict.text().contains(digest),
-        "it names {digest}: {}",
-        verdict.text()
-    );
+    assert!(verdict.text().contains(digest), "it names {digest}: {}", verdict.text());
 }
 
 #[test]

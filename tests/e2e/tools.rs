@@ -70,32 +70,16 @@ fn npm_installs_from_a_lock_file_and_runs() {
             "package.json",
             r#"{"name":"app","version":"1.0.0","dependencies":{"left":"file:left"}}"#,
         )
-        .file(
-            "left/package.json",
-            r#"{"name":"left","version":"1.0.0","main":"left.js"}"#,
-        )
-        .file(
-            "left/left.js",
-            "module.exports = (text, width) => text.padStart(width);\n",
-        )
+        .file("left/package.json", r#"{"name":"left","version":"1.0.0","main":"left.js"}"#)
+        .file("left/left.js", "module.exports = (text, width) => text.padStart(width);\n")
         .file("main.js", "console.log(require('left')('custody', 10));\n")
         .file(".gitignore", "node_modules\n");
     let lock = std::process::Command::new("npm")
         .current_dir(repository.path())
-        .args([
-            "install",
-            "--package-lock-only",
-            "--offline",
-            "--no-audit",
-            "--no-fund",
-        ])
+        .args(["install", "--package-lock-only", "--offline", "--no-audit", "--no-fund"])
         .output()
         .expect("npm is there");
-    assert!(
-        lock.status.success(),
-        "{}",
-        String::from_utf8_lossy(&lock.stderr)
-    );
+    assert!(lock.status.success(), "{}", String::from_utf8_lossy(&lock.stderr));
     repository.commit("Depend on a package");
     let script = "npm ci --offline --no-audit --no-fund --silent && node main.js";
     for printed in in_both_modes(&repository, script) {
@@ -107,14 +91,8 @@ fn npm_installs_from_a_lock_file_and_runs() {
 fn cargo_checks_and_tests_a_crate() {
     let repository = Repository::new();
     repository
-        .file(
-            "Cargo.toml",
-            "[package]\nname = \"app\"\nversion = \"0.1.0\"\nedition = \"2024\"\n",
-        )
-        .file(
-            "src/lib.rs",
-            "#[test]\nfn one_is_one() { assert_eq!(1, 1); }\n",
-        )
+        .file("Cargo.toml", "[package]\nname = \"app\"\nversion = \"0.1.0\"\nedition = \"2024\"\n")
+        .file("src/lib.rs", "#[test]\nfn one_is_one() { assert_eq!(1, 1); }\n")
         .file(".gitignore", "/target\n");
     repository.commit("Start");
     let script = format!(

@@ -49,11 +49,7 @@ fn ten_sessions_at_once_leave_nothing() {
     for (number, child) in running.into_iter().enumerate() {
         let output = child.wait_with_output().expect("it ends");
         let text = String::from_utf8_lossy(&output.stderr);
-        assert!(
-            output.status.success(),
-            "session {number}: {:?} {text}",
-            output.status
-        );
+        assert!(output.status.success(), "session {number}: {:?} {text}", output.status);
     }
     assert_eq!(installation.sessions().len(), 10);
     for session in installation.sessions() {

@@ -11,11 +11,7 @@ fn the_secret_stays_hidden(script: &str) -> [Record; 2] {
         let options = [&["--policy", policy.as_str()], options].concat();
         let output = installation.run(&repository, &options, &format!("{script}\necho the-end"));
         assert!(output.text().contains("the-end"), "{}", output.text());
-        assert!(
-            !output.text().contains(SECRET),
-            "{options:?} printed it: {}",
-            output.text()
-        );
+        assert!(!output.text().contains(SECRET), "{options:?} printed it: {}", output.text());
         installation.record(installation.session())
     })
 }

@@ -19,10 +19,7 @@ fn home_directories_and_credentials_are_hidden() {
     let printed = printed(&script);
     assert!(printed.contains("the-end"), "{printed}");
     assert!(!printed.contains("nobody's business"), "{printed}");
-    assert!(
-        !printed.contains("root:$") && !printed.contains("root:*"),
-        "{printed}"
-    );
+    assert!(!printed.contains("root:$") && !printed.contains("root:*"), "{printed}");
 }
 
 #[test]
@@ -46,10 +43,7 @@ fn nothing_outside_of_the_workspace_can_be_written() {
 echo x >/etc/passwd; mount -t tmpfs none /mnt && echo MOUNTED; echo the-end",
     );
     assert!(printed.contains("the-end"), "{printed}");
-    assert!(
-        !printed.contains("WROTE") && !printed.contains("MOUNTED"),
-        "{printed}"
-    );
+    assert!(!printed.contains("WROTE") && !printed.contains("MOUNTED"), "{printed}");
 }
 
 #[test]
@@ -58,10 +52,7 @@ fn other_processes_are_out_of_sight_and_reach() {
     let printed = printed(&format!(
         "kill -0 {outside} && echo REACHED; ls /proc | grep -c '^[0-9]'; echo the-end"
     ));
-    assert!(
-        printed.contains("the-end") && !printed.contains("REACHED"),
-        "{printed}"
-    );
+    assert!(printed.contains("the-end") && !printed.contains("REACHED"), "{printed}");
 }
 
 #[test]
@@ -69,11 +60,7 @@ fn a_fork_bomb_ends_at_the_limit_and_the_session_ends_with_it() {
     let (installation, repository) = (Installation::new(), Repository::example());
     let script = "i=0; while [ $i -lt 200 ]; do sleep 60 & i=$((i+1)); done; echo the-end";
     let output = installation.run(&repository, &["--processes", "40"], script);
-    assert!(
-        output.text().contains("fork"),
-        "the shell says what failed: {}",
-        output.text()
-    );
+    assert!(output.text().contains("fork"), "the shell says what failed: {}", output.text());
 }
 
 #[test]

@@ -33,10 +33,7 @@ fn datagrams_go_nowhere_and_are_on_record() {
         .egress()
         .find(|(_, data)| data.address.as_deref() == Some("203.0.113.9"))
         .expect("the datagram is on record");
-    assert_eq!(
-        (attempt.port, attempt.transport),
-        (Some(5353), Transport::Udp)
-    );
+    assert_eq!((attempt.port, attempt.transport), (Some(5353), Transport::Udp));
     assert!(record.program(event).exe.ends_with("bash"));
     drop(socket);
 }
@@ -67,8 +64,5 @@ fn connections_around_the_proxy_are_refused_and_on_record() {
         .egress()
         .find(|(_, data)| data.address.as_deref() == Some("203.0.113.8"))
         .expect("the connection is on record");
-    assert_eq!(
-        (attempt.port, attempt.via),
-        (Some(8080), EgressVia::Connect)
-    );
+    assert_eq!((attempt.port, attempt.via), (Some(8080), EgressVia::Connect));
 }

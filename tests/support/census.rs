@@ -52,10 +52,7 @@ impl Census {
             }
         }
         find(Path::new("/sys/fs/cgroup"), CGROUP_DEPTH, &mut |path| {
-            if path.is_dir()
-                && path
-                    .file_name()
-                    .is_some_and(|name| named(&name.to_string_lossy()))
+            if path.is_dir() && path.file_name().is_some_and(|name| named(&name.to_string_lossy()))
             {
                 census.cgroups.insert(path.to_path_buf());
             }
@@ -79,10 +76,7 @@ impl Census {
         let read = |name: &str| fs::read(process.join(name)).unwrap_or_default();
         let text = |name: &str| String::from_utf8_lossy(&read(name)).replace('\0', " ");
         let link = |name: &str| {
-            fs::read_link(process.join(name))
-                .unwrap_or_default()
-                .to_string_lossy()
-                .into_owned()
+            fs::read_link(process.join(name)).unwrap_or_default().to_string_lossy().into_owned()
         };
         let own = pid == std::process::id().to_string();
         let clues = [text("cmdline"), text("cgroup"), link("cwd"), link("exe")];
@@ -92,15 +86,10 @@ impl Census {
         for line in text("mountinfo").lines().filter(|line| named(line)) {
             self.mounts.insert(line.to_owned());
         }
-        for descriptor in fs::read_dir(process.join("fd"))
-            .into_iter()
-            .flatten()
-            .flatten()
-        {
+        for descriptor in fs::read_dir(process.join("fd")).into_iter().flatten().flatten() {
             let target = fs::read_link(descriptor.path()).unwrap_or_default();
             if named(&target.to_string_lossy()) {
-                self.descriptors
-                    .insert(format!("{pid}: {}", target.display()));
+                self.descriptors.insert(format!("{pid}: {}", target.display()));
             }
         }
     }
@@ -149,7 +138,5 @@ fn find(directory: &Path, depth: usize, look: &mut dyn FnMut(&Path)) {
 /// If /proc can't be read.
 #[must_use]
 pub fn own_descriptors() -> usize {
-    fs::read_dir("/proc/self/fd")
-        .expect("proc is mounted")
-        .count()
+    fs::read_dir("/proc/self/fd").expect("proc is mounted").count()
 }

@@ -19,10 +19,7 @@ pub fn until<T>(what: impl Debug, mut look: impl FnMut() -> Option<T>) -> T {
         if let Some(found) = look() {
             return found;
         }
-        assert!(
-            Instant::now() < deadline,
-            "waited {PATIENCE:?} in vain for: {what:?}"
-        );
+        assert!(Instant::now() < deadline, "waited {PATIENCE:?} in vain for: {what:?}");
         #[expect(
             clippy::disallowed_methods,
             reason = "the pause between two looks at a condition"

@@ -78,16 +78,9 @@ pub fn binary() -> PathBuf {
     let root = unsafe { libc::geteuid() } == 0;
     assert!(root, "sessions need root: run the tests as root");
     let program = std::env::current_exe().expect("the test program has a path");
-    let profile = program
-        .ancestors()
-        .nth(2)
-        .expect("a test program lies in <profile>/deps");
+    let profile = program.ancestors().nth(2).expect("a test program lies in <profile>/deps");
     let binary = profile.join("custody");
-    assert!(
-        binary.is_file(),
-        "{} is missing: run `make build` first",
-        binary.display()
-    );
+    assert!(binary.is_file(), "{} is missing: run `make build` first", binary.display());
     binary
 }
 
@@ -98,9 +91,7 @@ impl Installation {
     /// As all functions here: if the machine fails the test, not Custody.
     #[must_use]
     pub fn new() -> Self {
-        Self {
-            state: TempDir::with_prefix("custody-state-").expect("a directory"),
-        }
+        Self { state: TempDir::with_prefix("custody-state-").expect("a directory") }
     }
 
     /// Its state directory.
@@ -126,10 +117,7 @@ impl Installation {
 
     /// Runs a command of Custody to its end.
     pub fn custody(&self, directory: &Path, arguments: &[impl AsRef<OsStr>]) -> Output {
-        self.command(directory, arguments)
-            .output()
-            .expect("custody starts")
-            .into()
+        self.command(directory, arguments).output().expect("custody starts").into()
     }
 
     /// `custody run OPTIONS -- sh -c SCRIPT` in the repository, to its end.
@@ -146,11 +134,7 @@ impl Installation {
     ) -> Output {
         let mut command = toolchain::shown();
         command.arg(binary());
-        self.prepare(
-            &mut command,
-            repository.path(),
-            &Self::run_arguments(options, script),
-        );
+        self.prepare(&mut command, repository.path(), &Self::run_arguments(options, script));
         command.output().expect("unshare starts").into()
     }
 
@@ -173,9 +157,7 @@ impl Installation {
     pub fn policy(&self, yaml: &str) -> String {
         let path = self.state().with_extension("policy.yaml");
         std::fs::write(&path, yaml).expect("written");
-        path.into_os_string()
-            .into_string()
-            .expect("a temporary path is UTF-8")
+        path.into_os_string().into_string().expect("a temporary path is UTF-8")
     }
 
     /// All sessions that left a directory, oldest first.

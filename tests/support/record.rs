@@ -43,75 +43,37 @@ impl Record {
         &'a self,
         pick: impl Fn(&'a Body) -> Option<&'a T> + 'a,
     ) -> impl Iterator<Item = (&'a Event, &'a T)> + 'a {
-        self.events
-            .iter()
-            .filter_map(move |event| Some((event, pick(&event.body)?)))
+        self.events.iter().filter_map(move |event| Some((event, pick(&event.body)?)))
     }
 
     /// Every first opening of a file.
     pub fn opened(&self) -> impl Iterator<Item = (&Event, &FileOpened)> {
-        self.all(|body| {
-            if let Body::FileOpened(data) = body {
-                Some(data)
-            } else {
-                None
-            }
-        })
+        self.all(|body| if let Body::FileOpened(data) = body { Some(data) } else { None })
     }
 
     /// Every version of a file that came to be.
     pub fn written(&self) -> impl Iterator<Item = (&Event, &FileWritten)> {
-        self.all(|body| {
-            if let Body::FileWritten(data) = body {
-                Some(data)
-            } else {
-                None
-            }
-        })
+        self.all(|body| if let Body::FileWritten(data) = body { Some(data) } else { None })
     }
 
     /// Every refused access to a file.
     pub fn denied(&self) -> impl Iterator<Item = (&Event, &FileDenied)> {
-        self.all(|body| {
-            if let Body::FileDenied(data) = body {
-                Some(data)
-            } else {
-                None
-            }
-        })
+        self.all(|body| if let Body::FileDenied(data) = body { Some(data) } else { None })
     }
 
     /// Every refused attempt to reach something outside.
     pub fn egress(&self) -> impl Iterator<Item = (&Event, &EgressDenied)> {
-        self.all(|body| {
-            if let Body::EgressDenied(data) = body {
-                Some(data)
-            } else {
-                None
-            }
-        })
+        self.all(|body| if let Body::EgressDenied(data) = body { Some(data) } else { None })
     }
 
     /// Every exec.
     pub fn executed(&self) -> impl Iterator<Item = (&Event, &ProcessExecuted)> {
-        self.all(|body| {
-            if let Body::ProcessExecuted(data) = body {
-                Some(data)
-            } else {
-                None
-            }
-        })
+        self.all(|body| if let Body::ProcessExecuted(data) = body { Some(data) } else { None })
     }
 
     /// Every commit of the session's branch.
     pub fn commits(&self) -> impl Iterator<Item = (&Event, &CommitCreated)> {
-        self.all(|body| {
-            if let Body::CommitCreated(data) = body {
-                Some(data)
-            } else {
-                None
-            }
-        })
+        self.all(|body| if let Body::CommitCreated(data) = body { Some(data) } else { None })
     }
 
     /// The last event, which closes the record.
@@ -142,15 +104,9 @@ impl Record {
 
     /// Removals of a path.
     pub fn removals<'a>(&'a self, path: &'a str) -> impl Iterator<Item = &'a Event> {
-        self.all(|body| {
-            if let Body::FileRemoved(data) = body {
-                Some(data)
-            } else {
-                None
-            }
-        })
-        .filter(move |(_, data)| data.path.to_string() == path)
-        .map(|(event, _)| event)
+        self.all(|body| if let Body::FileRemoved(data) = body { Some(data) } else { None })
+            .filter(move |(_, data)| data.path.to_string() == path)
+            .map(|(event, _)| event)
     }
 
     /// Refusals at a path or below it.
@@ -158,10 +114,7 @@ impl Record {
         self.denied()
             .filter(move |(_, data)| {
                 let at = data.path.to_string();
-                at == path
-                    || at
-                        .strip_prefix(path)
-                        .is_some_and(|rest| rest.starts_with('/'))
+                at == path || at.strip_prefix(path).is_some_and(|rest| rest.starts_with('/'))
             })
             .map(|(event, _)| event)
     }

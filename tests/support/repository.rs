@@ -19,9 +19,8 @@ impl Repository {
     /// If git is missing or fails, as all functions here do.
     #[must_use]
     pub fn new() -> Self {
-        let repository = Self {
-            dir: TempDir::with_prefix("custody-repository-").expect("a directory"),
-        };
+        let repository =
+            Self { dir: TempDir::with_prefix("custody-repository-").expect("a directory") };
         repository.git(&["init", "--quiet", "--initial-branch=main"]);
         repository.git(&["config", "user.name", "Dana Developer"]);
         repository.git(&["config", "user.email", "dana@example.org"]);
@@ -35,23 +34,14 @@ impl Repository {
         let repository = Self::new();
         repository
             .file("README.md", "# Example\n")
-            .file(
-                "src/main.c",
-                "#include <stdio.h>\nint main(void) { puts(\"one\"); return 0; }\n",
-            )
+            .file("src/main.c", "#include <stdio.h>\nint main(void) { puts(\"one\"); return 0; }\n")
             .file("src/unused.c", "int unused;\n")
-            .file(
-                "Makefile",
-                "all: example\nexample: src/main.c\n\tcc -o $@ $<\n",
-            )
+            .file("Makefile", "all: example\nexample: src/main.c\n\tcc -o $@ $<\n")
             .file("LICENSE", "All of it is yours.\n")
             .file("docs/guide.md", "Read me.\n")
             .commit("Start");
         repository
-            .file(
-                "src/main.c",
-                "#include <stdio.h>\nint main(void) { puts(\"two\"); return 0; }\n",
-            )
+            .file("src/main.c", "#include <stdio.h>\nint main(void) { puts(\"two\"); return 0; }\n")
             .commit("Say two");
         repository
     }
@@ -108,9 +98,7 @@ impl Repository {
             "git {arguments:?} failed: {}",
             String::from_utf8_lossy(&output.stderr)
         );
-        String::from_utf8_lossy(&output.stdout)
-            .trim_end()
-            .to_owned()
+        String::from_utf8_lossy(&output.stdout).trim_end().to_owned()
     }
 }
 

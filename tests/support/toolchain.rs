@@ -13,10 +13,8 @@ pub const TOOLCHAIN: &str = "/opt/rust";
 /// If rustc is missing.
 #[must_use]
 pub fn shown() -> Command {
-    let output = Command::new("rustc")
-        .args(["--print", "sysroot"])
-        .output()
-        .expect("rustc is there");
+    let output =
+        Command::new("rustc").args(["--print", "sysroot"]).output().expect("rustc is there");
     let sysroot = String::from_utf8(output.stdout).expect("UTF-8");
     let script = "set -e
 mount -t tmpfs -o mode=755 none /opt
@@ -25,16 +23,7 @@ mount --bind \"$1\" \"$2\"
 shift 2
 exec \"$@\"";
     let mut command = Command::new("unshare");
-    command.args([
-        "--mount",
-        "--propagation",
-        "private",
-        "--",
-        "sh",
-        "-c",
-        script,
-        "sh",
-    ]);
+    command.args(["--mount", "--propagation", "private", "--", "sh", "-c", script, "sh"]);
     command.args([OsStr::new(sysroot.trim_end()), OsStr::new(TOOLCHAIN)]);
     command
 }

@@ -38,10 +38,7 @@ struct Sources {
 }
 
 fn deny() -> Deny {
-    let file = FILES
-        .iter()
-        .find(|file| file.path == "deny.toml")
-        .expect("deny.toml is there");
+    let file = FILES.iter().find(|file| file.path == "deny.toml").expect("deny.toml is there");
     toml::from_str(file.text.as_deref().expect("UTF-8")).expect("deny.toml is well formed")
 }
 
@@ -59,10 +56,7 @@ fn every_licence_is_one_that_we_may_ship() {
             wrong.insert(name, text);
         }
     }
-    assert!(
-        wrong.is_empty(),
-        "licences that deny.toml does not allow: {wrong:?}"
-    );
+    assert!(wrong.is_empty(), "licences that deny.toml does not allow: {wrong:?}");
 }
 
 #[test]
@@ -71,9 +65,7 @@ fn every_crate_comes_from_an_allowed_registry() {
     let wrong: Vec<_> = packages(false)
         .filter(|package| {
             let source = package["source"].as_str().unwrap_or_default();
-            !source
-                .strip_prefix("registry+")
-                .is_some_and(|url| allowed.iter().any(|a| a == url))
+            !source.strip_prefix("registry+").is_some_and(|url| allowed.iter().any(|a| a == url))
         })
         .map(|package| (&package["name"], &package["source"]))
         .collect();

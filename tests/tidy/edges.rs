@@ -19,23 +19,12 @@ const EDGES: &[(&str, &[&str])] = &[
     ("custody-model", &[]),
     ("custody-policy", &["custody-model"]),
     ("custody-record", &["custody-model"]),
-    (
-        "custody-sandbox",
-        &["custody-model", "custody-policy", "custody-record"],
-    ),
+    ("custody-sandbox", &["custody-model", "custody-policy", "custody-record"]),
     (
         "custody-sandbox-namespace",
-        &[
-            "custody-model",
-            "custody-policy",
-            "custody-record",
-            "custody-sandbox",
-        ],
+        &["custody-model", "custody-policy", "custody-record", "custody-sandbox"],
     ),
-    (
-        "custody-workspace",
-        &["custody-model", "custody-policy", "custody-record"],
-    ),
+    ("custody-workspace", &["custody-model", "custody-policy", "custody-record"]),
     ("custody-init", &[]),
     (
         "custody-keeper",
@@ -71,12 +60,7 @@ const ANYTHING: &[&str] = &["*"];
 const IMPURE: &[&str] = &["tokio", "sqlx", "axum", "hyper", "reqwest", "fuser"];
 
 /// The stages that know no network, no database and no runtime.
-const PURE: &[&str] = &[
-    "custody-model",
-    "custody-policy",
-    "custody-record",
-    "custody-investigate",
-];
+const PURE: &[&str] = &["custody-model", "custody-policy", "custody-record", "custody-investigate"];
 
 fn name(package: &Value) -> &str {
     package["name"].as_str().expect("a package has a name")
@@ -97,12 +81,9 @@ fn dependencies<'a>(
 
 /// Place of a package on the path of the data.
 fn place(package: &str) -> usize {
-    EDGES
-        .iter()
-        .position(|(name, _)| *name == package)
-        .unwrap_or_else(|| {
-            panic!("{package} is not in the table of edges: where on the path does it stand?")
-        })
+    EDGES.iter().position(|(name, _)| *name == package).unwrap_or_else(|| {
+        panic!("{package} is not in the table of edges: where on the path does it stand?")
+    })
 }
 
 #[test]
@@ -123,10 +104,7 @@ fn members_stand_in_the_order_of_the_data_path() {
     );
     for (package, allowed) in EDGES {
         for on in allowed.iter().filter(|on| **on != "*") {
-            assert!(
-                place(on) < place(package),
-                "{package} → {on} runs against the path"
-            );
+            assert!(place(on) < place(package), "{package} → {on} runs against the path");
         }
     }
 }
@@ -144,26 +122,21 @@ fn crates_depend_only_in_the_allowed_directions() {
             }
         }
     }
-    assert!(
-        wrong.is_empty(),
-        "edges that the table does not allow: {wrong:?}"
-    );
+    assert!(wrong.is_empty(), "edges that the table does not allow: {wrong:?}");
 }
 
 #[test]
-fn tests_of_a_crate_use_only_stages_before_it() {
+fn tests_of_a_crate_use_no_stage_after_it() {
     let mut wrong = Vec::new();
     for package in packages(true) {
         for on in dependencies(package, &[Some("dev")]).filter(|on| on.starts_with("custody")) {
-            if place(on) >= place(name(package)) {
+            // On itself: with the features that its tests need.
+            if place(on) > place(name(package)) {
                 wrong.push(format!("{} → {on}", name(package)));
             }
         }
     }
-    assert!(
-        wrong.is_empty(),
-        "test dependencies against the path: {wrong:?}"
-    );
+    assert!(wrong.is_empty(), "test dependencies against the path: {wrong:?}");
 }
 
 #[test]
@@ -174,28 +147,18 @@ fn pure_stages_stay_pure() {
             wrong.push(format!("{} → {on}", name(package)));
         }
     }
-    assert!(
-        wrong.is_empty(),
-        "pure stages with a runtime, a network or a database: {wrong:?}"
-    );
+    assert!(wrong.is_empty(), "pure stages with a runtime, a network or a database: {wrong:?}");
 }
 
 #[test]
 fn drivers_are_named_only_where_everything_is_wired() {
     let driver = "custody_sandbox_namespace";
-    let allowed = [
-        "runtime/custody/src/wire.rs",
-        "runtime/sandbox-namespace/",
-        "tests/",
-    ];
+    let allowed = ["runtime/custody/src/wire.rs", "runtime/sandbox-namespace/", "tests/"];
     let wrong: Vec<&str> = rust_files()
         .filter(|(path, text)| {
             text.contains(driver) && !allowed.iter().any(|a| path.starts_with(a))
         })
         .map(|(path, _)| path)
         .collect();
-    assert!(
-        wrong.is_empty(),
-        "a driver is named outside of wire.rs: {wrong:?}"
-    );
+    assert!(wrong.is_empty(), "a driver is named outside of wire.rs: {wrong:?}");
 }

@@ -30,10 +30,7 @@ const TOP: &[&str] = &[
 
 fn text(path: &str) -> &'static str {
     let file = FILES.iter().find(|file| file.path == path);
-    file.unwrap_or_else(|| panic!("{path} is missing"))
-        .text
-        .as_deref()
-        .expect("UTF-8")
+    file.unwrap_or_else(|| panic!("{path} is missing")).text.as_deref().expect("UTF-8")
 }
 
 #[test]
@@ -48,17 +45,9 @@ fn nothing_else_stands_at_the_top() {
 
 #[test]
 fn continuous_integration_can_start() {
-    let mode = ROOT
-        .join(".ci/run")
-        .metadata()
-        .expect(".ci/run is there")
-        .permissions()
-        .mode();
+    let mode = ROOT.join(".ci/run").metadata().expect(".ci/run is there").permissions().mode();
     assert_eq!(mode & 0o111, 0o111, ".ci/run is executable");
-    assert!(
-        text(".ci/run").contains("make test"),
-        ".ci/run runs the tests"
-    );
+    assert!(text(".ci/run").contains("make test"), ".ci/run runs the tests");
 }
 
 #[test]
@@ -73,31 +62,17 @@ fn the_makefile_has_its_targets() {
 #[test]
 fn the_readme_shows_the_way() {
     let readme = text("README.md");
-    for must in [
-        "make setup",
-        "make demo",
-        "make test",
-        "make bench",
-        "custody run",
-        "custody investigate",
-    ] {
+    for must in
+        ["make setup", "make demo", "make test", "make bench", "custody run", "custody investigate"]
+    {
         assert!(readme.contains(must), "README.md does not mention `{must}`");
     }
-    let invariants = readme
-        .lines()
-        .filter(|line| line.starts_with("Invariant:"))
-        .count();
-    assert!(
-        invariants >= 8,
-        "the code map has {invariants} lines that begin with `Invariant:`"
-    );
+    let invariants = readme.lines().filter(|line| line.starts_with("Invariant:")).count();
+    assert!(invariants >= 8, "the code map has {invariants} lines that begin with `Invariant:`");
     let root = ROOT.to_str().expect("UTF-8");
     for package in packages(true) {
         let manifest = package["manifest_path"].as_str().expect("a path");
-        let folder = manifest
-            .strip_prefix(root)
-            .expect("in the checkout")
-            .trim_start_matches('/');
+        let folder = manifest.strip_prefix(root).expect("in the checkout").trim_start_matches('/');
         let folder = folder.trim_end_matches("Cargo.toml");
         assert!(readme.contains(folder), "the code map lacks {folder}");
     }
@@ -114,12 +89,8 @@ fn the_licence_is_whole_and_everyone_names_it() {
 
 #[test]
 fn the_changelog_knows_the_version() {
-    let version = packages(true).next().expect("we have packages")["version"]
-        .as_str()
-        .expect("text");
-    assert!(
-        text("CHANGELOG.md").contains(version),
-        "CHANGELOG.md does not mention {version}"
-    );
+    let version =
+        packages(true).next().expect("we have packages")["version"].as_str().expect("text");
+    assert!(text("CHANGELOG.md").contains(version), "CHANGELOG.md does not mention {version}");
     assert!(METADATA["workspace_root"].is_string());
 }

@@ -9,17 +9,11 @@ const WORDS: &str = "over 800 lines because";
 
 #[test]
 fn files_stay_small_or_say_why() {
-    let mut sizes: Vec<(usize, &str, &str)> = rust_files()
-        .map(|(path, text)| (text.lines().count(), path, text))
-        .collect();
+    let mut sizes: Vec<(usize, &str, &str)> =
+        rust_files().map(|(path, text)| (text.lines().count(), path, text)).collect();
     sizes.sort_by(|a, b| b.cmp(a));
     let at = |share: usize| sizes[(sizes.len() - 1) * (100 - share) / 100].0;
-    println!(
-        "{} Rust files: median {}, nine in ten below {}",
-        sizes.len(),
-        at(50),
-        at(90)
-    );
+    println!("{} Rust files: median {}, nine in ten below {}", sizes.len(), at(50), at(90));
     for (lines, path, _) in sizes.iter().take(12) {
         println!("{lines:>6}  {path}");
     }
@@ -30,8 +24,5 @@ fn files_stay_small_or_say_why() {
         })
         .map(|(lines, path, _)| format!("{path}: {lines} lines"))
         .collect();
-    assert!(
-        wrong.is_empty(),
-        "split them, or write `{WORDS} …` in their heads: {wrong:?}"
-    );
+    assert!(wrong.is_empty(), "split them, or write `{WORDS} …` in their heads: {wrong:?}");
 }

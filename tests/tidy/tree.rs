@@ -10,18 +10,12 @@ use serde_json::Value;
 /// Root of the checkout.
 pub(crate) static ROOT: LazyLock<PathBuf> = LazyLock::new(|| {
     let manifest = Path::new(env!("CARGO_MANIFEST_DIR"));
-    manifest
-        .parent()
-        .expect("tests/ lies in the checkout")
-        .to_path_buf()
+    manifest.parent().expect("tests/ lies in the checkout").to_path_buf()
 });
 
 /// What a command prints; a failure fails the test.
 pub(crate) fn output_of(command: &mut Command) -> Vec<u8> {
-    let output = command
-        .current_dir(&*ROOT)
-        .output()
-        .expect("the command starts");
+    let output = command.current_dir(&*ROOT).output().expect("the command starts");
     assert!(
         output.status.success(),
         "{command:?} failed: {}",
@@ -54,11 +48,7 @@ pub(crate) static FILES: LazyLock<Vec<SourceFile>> = LazyLock::new(|| {
         .filter_map(|path| Some((path, std::fs::read(ROOT.join(path)).ok()?)))
         .map(|(path, bytes)| SourceFile { path: path.to_owned(), text: String::from_utf8(bytes).ok() })
         .collect();
-    assert!(
-        files.len() > 50,
-        "only {} files: the list is not that of a checkout",
-        files.len()
-    );
+    assert!(files.len() > 50, "only {} files: the list is not that of a checkout", files.len());
     files
 });
 
@@ -67,12 +57,7 @@ pub(crate) fn rust_files() -> impl Iterator<Item = (&'static str, &'static str)>
     FILES
         .iter()
         .filter(|file| file.path.ends_with(".rs"))
-        .map(|file| {
-            (
-                file.path.as_str(),
-                file.text.as_deref().expect("Rust is UTF-8"),
-            )
-        })
+        .map(|file| (file.path.as_str(), file.text.as_deref().expect("Rust is UTF-8")))
 }
 
 /// What `cargo metadata` says of the workspace and everything that it is built of on Linux.
