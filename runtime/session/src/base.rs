@@ -1,0 +1,34 @@
+//! The base checkout of a session that has one already.
+
+use custody_keeper::layout::StateDir;
+use custody_keeper::spec::SessionSpec;
+use custody_policy::PathRules;
+use custody_workspace::base::{Base, BaseError};
+use custody_workspace::mirror::{MirrorError, Mirrors};
+
+/// Why it was not found.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum FindBaseError {
+    /// The mirror.
+    #[error(transparent)]
+    Mirror(#[from] MirrorError),
+    /// The name in the request.
+    #[error(transparent)]
+    Name(#[from] custody_workspace::mirror::InvalidRepositoryName),
+    /// The checkout.
+    #[error(transparent)]
+    Base(#[from] BaseError),
+    /// It is gone.
+    #[error("the base checkout of the session is gone")]
+    Gone,
+}
+
+/// The base checkout that the session was made on.
+pub(crate) fn find(
+    state: &StateDir,
+    spec: &SessionSpec,
+    rules: &PathRules,
+) -> Result<Base, FindBaseError> {
+    let mirror = Mirrors::of(state.path()).get(&spec.repository.parse()?)?;
+    Base::find(state.path(), &mirror, &spec.base_commit, rules)?.ok_or(FindBaseError::Gone)
+}

@@ -1,0 +1,187 @@
+//! Reconcile: the records of keepers that died are closed by another process, and say so.
+//!
+//! What the dead keeper still had in its queues is lost; the record says what may be missing, and the workspace is
+//! compared with what the record tells. The upper layer is kept, because nobody else has what the agent wrote.
+
+use std::fs::File;
+use std::io;
+use std::os::fd::AsFd;
+use std::sync::Arc;
+
+use custody_keeper::layout::{SessionDir, StateDir};
+use custody_keeper::run::read_spec;
+use custody_keeper::spec::SessionSpec;
+use custody_model::{Actor, Clock, SessionId, Timestamp};
+use custody_policy::PolicyVersion;
+use custody_record::event::{
+    Body, Coverage, Draft, Gap, GapSource, Outcome, SessionClosed, WorkspaceCompared,
+};
+use custody_record::{
+    InstallationLog, Journal, JournalError, JournalHeader, JournalOptions, Keys, Sink, recover,
+};
+use custody_workspace::compare::compare;
+use custody_workspace::content::{Contents, HashLimits};
+
+use crate::base;
+
+/// Any error on the way.
+type Failure = Box<dyn std::error::Error + Send + Sync>;
+
+/// What was done for one session whose keeper was gone.
+#[derive(Debug)]
+pub struct Reconciled {
+    /// The session.
+    pub session: SessionId,
+    /// Its record is closed and sealed now; otherwise why it could not be.
+    pub closed: Result<(), Failure>,
+}
+
+/// Closes the record of each session whose keeper is gone. Sessions with a living keeper are left alone.
+///
+/// # Errors
+/// If the sessions can't be listed.
+pub fn reconcile(state: &StateDir, clock: &Arc<dyn Clock>) -> io::Result<Vec<Reconciled>> {
+    let mut done = Vec::new();
+    let sessions = crate::records::all(state).map_err(io::Error::other)?;
+    for session in sessions {
+        let dir = state.session(session);
+        // A session that ended has no such directory, and one that was only refused never had.
+        if !dir.run().exists() {
+            continue;
+        }
+        let Some(lock) = abandoned(&dir)? else { continue };
+        let closed = close(state, session, clock);
+        if closed.is_ok() {
+            std::fs::remove_dir_all(dir.run())?;
+        }
+        drop(lock);
+        done.push(Reconciled { session, closed });
+    }
+    Ok(done)
+}
+
+/// The keeper's lock, if nobody holds it.
+fn abandoned(dir: &SessionDir) -> io::Result<Option<File>> {
+    let file = match File::open(dir.lock()) {
+        Ok(file) => file,
+        // Between its directory and its lock: it is just starting.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    match file.try_lock() {
+        Ok(()) => Ok(Some(file)),
+        Err(std::fs::TryLockError::WouldBlock) => Ok(None),
+        Err(std::fs::TryLockError::Error(error)) => Err(error),
+    }
+}
+
+fn close(state: &StateDir, session: SessionId, clock: &Arc<dyn Clock>) -> Result<(), Failure> {
+    let dir = state.session(session);
+    let keys = Keys::open(&state.keys())?;
+    let log = InstallationLog::open(&state.log(), &keys)?;
+    let spec = read_spec(&dir)?;
+    let (journal, cut, last, closed) = match recover(&dir.record(), JournalOptions::default()) {
+        Ok(found) => (found.journal, found.cut, found.last, found.closed),
+        Err(JournalError::Sealed(_)) => return Ok(()),
+        Err(JournalError::Empty(_)) => {
+            let header = JournalHeader {
+                session,
+                policy: spec.policy,
+                on_behalf_of: Some(spec.requester.clone()),
+            };
+            let journal = dir.record().join("journal");
+            if journal.exists() {
+                std::fs::remove_file(journal)?;
+            }
+            (Journal::create(&dir.record(), header, JournalOptions::default())?, None, None, false)
+        }
+        Err(error) => return Err(error.into()),
+    };
+    if !closed {
+        let until = clock.now();
+        let from = last.as_ref().map(|event| event.time);
+        let mut text = "the keeper of this session died: what it had seen and not written is missing, and nothing \
+                        was seen after that"
+            .to_owned();
+        let mut blobs = Vec::new();
+        if let Some(cut) = cut {
+            text.push_str(&format!("; {} torn bytes were cut off ({})", cut.bytes, cut.reason));
+            blobs.push(cut.blob);
+        }
+        let gap = Gap {
+            source: GapSource::Keeper,
+            reason: text,
+            from,
+            until: Some(until),
+            process: None,
+        };
+        append(&journal, until, Body::RecorderGap(gap), blobs)?;
+        if let Some(compared) = compared(state, &dir, &spec)? {
+            append(&journal, until, Body::WorkspaceCompared(compared), Vec::new())?;
+        }
+        append(&journal, until, closing(&journal, &dir), Vec::new())?;
+    }
+    journal.seal(&keys, &log)?;
+    Ok(())
+}
+
+fn append(
+    journal: &Journal,
+    time: Timestamp,
+    body: Body,
+    blobs: Vec<custody_record::event::BlobRef>,
+) -> Result<(), Failure> {
+    journal.observe(Draft { time, actor: Actor::Server, cause: None, body, blobs })?;
+    Ok(())
+}
+
+/// The workspace against the record; `None` if there never was one.
+fn compared(
+    state: &StateDir,
+    dir: &SessionDir,
+    spec: &SessionSpec,
+) -> Result<Option<WorkspaceCompared>, Failure> {
+    let upper = match File::open(dir.workspace().join("upper")) {
+        Ok(upper) => upper,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error.into()),
+    };
+    let policy = PolicyVersion::parse(&std::fs::read_to_string(dir.policy())?)?;
+    let base = base::find(state, spec, policy.path_rules())?;
+    let contents = Contents::new(
+        upper.try_clone()?.into(),
+        custody_keeper::run::hash_format(&base),
+        custody_keeper::run::base_entries(&base),
+        HashLimits::default(),
+    );
+    for event in custody_record::Reader::open(&dir.record())?.events()? {
+        contents.replay(&event?.body);
+    }
+    Ok(Some(compare(upper.as_fd(), &contents)?))
+}
+
+fn closing(journal: &Journal, dir: &SessionDir) -> Body {
+    let mut counts = journal.counts();
+    *counts.entry("session.closed".to_owned()).or_default() += 1;
+    let started = counts.contains_key("session.started");
+    let by = if started { Coverage::Gaps } else { Coverage::Absent };
+    let coverage = ["files", "processes", "network", "terminal"]
+        .map(|channel| (channel.to_owned(), by))
+        .into_iter()
+        .chain([("models".to_owned(), Coverage::Absent)])
+        .collect();
+    let reason = match started {
+        true => format!(
+            "its keeper died; what the session wrote is kept in {} of its directory",
+            dir.workspace().join("upper").strip_prefix(dir.path()).unwrap_or(dir.path()).display()
+        ),
+        false => "its keeper died before the command ran".to_owned(),
+    };
+    Body::SessionClosed(SessionClosed {
+        outcome: Outcome::Interrupted,
+        reason,
+        exit: None,
+        counts,
+        coverage,
+    })
+}
