@@ -16,9 +16,7 @@ use nix::errno::Errno;
 use nix::fcntl::{OFlag, readlinkat};
 use nix::sys::stat::{FileStat, fstat};
 
-use crate::content::{
-    Contents, Entry, hash_file, open_beneath, path_beneath, reopen_for_reading,
-};
+use crate::content::{Contents, Entry, hash_file, open_beneath, path_beneath, reopen_for_reading};
 
 /// Differences that are named; the rest is counted.
 pub const MAX_DIFFERENCES: usize = 200;
@@ -174,7 +172,10 @@ impl Comparison<'_> {
                     self.differs(path, DifferenceKind::Differs, None);
                 }
             }
-            (libc::S_IFIFO | libc::S_IFSOCK | libc::S_IFCHR | libc::S_IFBLK, Some(Entry::Other)) => {}
+            (
+                libc::S_IFIFO | libc::S_IFSOCK | libc::S_IFCHR | libc::S_IFBLK,
+                Some(Entry::Other),
+            ) => {}
             (_, None) => self.differs(path, DifferenceKind::Unrecorded, None),
             // Another kind of thing than events tell of.
             (_, Some(_)) => self.differs(path, DifferenceKind::Differs, None),
@@ -184,7 +185,8 @@ impl Comparison<'_> {
 
     /// What events tell of must be there.
     fn missing(&mut self) {
-        let mut expected: Vec<(WorkspacePath, Entry)> = self.contents.entries().into_iter().collect();
+        let mut expected: Vec<(WorkspacePath, Entry)> =
+            self.contents.entries().into_iter().collect();
         expected.retain(|(path, entry)| {
             !self.found.contains(path)
                 && (entry.is_of_session() || ancestors(path).any(|a| self.hidden.contains(&a)))
@@ -199,7 +201,8 @@ impl Comparison<'_> {
     fn hash(&self, path: &WorkspacePath) -> Result<Option<FileRead>, Errno> {
         let file = path_beneath(self.contents.root(), path)?;
         let file = reopen_for_reading(file.as_fd())?;
-        let hashed = hash_file(file.as_fd(), self.contents.format(), self.contents.limits().closed)?;
+        let hashed =
+            hash_file(file.as_fd(), self.contents.format(), self.contents.limits().closed)?;
         let (digest, git_blob) = hashed.names.unzip();
         Ok(Some(FileRead { digest, git_blob, size: Some(hashed.size) }))
     }

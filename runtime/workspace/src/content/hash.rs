@@ -68,8 +68,7 @@ impl BlobHasher {
             Self::Sha1(hasher) => hex(&hasher.finalize()),
             Self::Sha256(hasher) => hex(&hasher.finalize()),
         };
-        hex.parse()
-            .expect("the hex digits of a hash are an object id")
+        hex.parse().expect("the hex digits of a hash are an object id")
     }
 }
 
@@ -138,34 +137,20 @@ pub fn hash_file(file: BorrowedFd<'_>, format: GitHash, limit: u64) -> Result<Ha
         let size = u64::try_from(stat.st_size).unwrap_or(0);
         let stamp = Stamp::from(&stat);
         if size > limit {
-            return Ok(Hashed {
-                size,
-                names: None,
-                stamp,
-            });
+            return Ok(Hashed { size, names: None, stamp });
         }
-        let wanted = usize::try_from(size)
-            .unwrap_or(usize::MAX)
-            .saturating_add(1);
+        let wanted = usize::try_from(size).unwrap_or(usize::MAX).saturating_add(1);
         buffer.resize(wanted.min(CHUNK_BYTES), 0);
         let names = hash_once(file, format, size, &mut buffer)?;
         stat = fstat(file)?;
         if let Some(names) = names
             && Stamp::from(&stat) == stamp
         {
-            return Ok(Hashed {
-                size,
-                names: Some(names),
-                stamp,
-            });
+            return Ok(Hashed { size, names: Some(names), stamp });
         }
     }
     let size = u64::try_from(stat.st_size).unwrap_or(0);
-    Ok(Hashed {
-        size,
-        names: None,
-        stamp: Stamp::from(&stat),
-    })
+    Ok(Hashed { size, names: None, stamp: Stamp::from(&stat) })
 }
 
 /// `None` if the file does not have `size` bytes.

@@ -43,10 +43,7 @@ pub struct HashLimits {
 
 impl Default for HashLimits {
     fn default() -> Self {
-        Self {
-            closed: MAX_HASHED_BYTES,
-            open: MAX_OPEN_HASHED_BYTES,
-        }
+        Self { closed: MAX_HASHED_BYTES, open: MAX_OPEN_HASHED_BYTES }
     }
 }
 
@@ -97,15 +94,8 @@ impl Contents {
         base: impl IntoIterator<Item = (WorkspacePath, BaseEntry)>,
         limits: HashLimits,
     ) -> Self {
-        let entries = base
-            .into_iter()
-            .map(|(path, entry)| (path, Entry::from_base(entry)));
-        Self {
-            root,
-            format,
-            limits,
-            entries: Mutex::new(entries.collect()),
-        }
+        let entries = base.into_iter().map(|(path, entry)| (path, Entry::from_base(entry)));
+        Self { root, format, limits, entries: Mutex::new(entries.collect()) }
     }
 
     /// The root of the clean view.
@@ -187,17 +177,10 @@ impl Contents {
         let before = known.and_then(|e| e.read());
         let changed =
             read.digest.is_none() || before.as_ref().is_none_or(|b| !same_content(b, &read));
-        let entry = if recorded {
-            Entry::written(version)
-        } else {
-            Entry::seen(version)
-        };
+        let entry = if recorded { Entry::written(version) } else { Entry::seen(version) };
         self.lock().insert(path.clone(), entry);
-        let unnoticed = (recorded && changed).then(|| Written {
-            before,
-            after: read.clone(),
-            changed,
-        });
+        let unnoticed =
+            (recorded && changed).then(|| Written { before, after: read.clone(), changed });
         (read, unnoticed)
     }
 
@@ -222,31 +205,18 @@ impl Contents {
             return self.written_and_gone(path);
         };
         let after = version.read.clone();
-        let before = self
-            .lock()
-            .insert(path.clone(), Entry::written(version))
-            .and_then(|e| e.read());
+        let before =
+            self.lock().insert(path.clone(), Entry::written(version)).and_then(|e| e.read());
         let changed =
             after.digest.is_none() || before.as_ref().is_none_or(|b| !same_content(b, &after));
-        Written {
-            before,
-            after,
-            changed,
-        }
+        Written { before, after, changed }
     }
 
     /// A file was written at `path`, and nobody can tell any more what it had.
     pub fn written_and_gone(&self, path: &WorkspacePath) -> Written {
         let entry = Entry::written(Version::default());
-        let before = self
-            .lock()
-            .insert(path.clone(), entry)
-            .and_then(|e| e.read());
-        Written {
-            before,
-            after: FileRead::default(),
-            changed: true,
-        }
+        let before = self.lock().insert(path.clone(), entry).and_then(|e| e.read());
+        Written { before, after: FileRead::default(), changed: true }
     }
 
     /// Whether the file has the size and times that it had when it was hashed last. Tells nothing about a file that
@@ -299,11 +269,7 @@ impl Contents {
             None if directory => Entry::Directory,
             None => Entry::Unseen,
         };
-        let kind = if directory {
-            FileKind::Directory
-        } else {
-            entry.kind()
-        };
+        let kind = if directory { FileKind::Directory } else { entry.kind() };
         if directory {
             versions::move_below(&mut entries, from, to);
         }
@@ -337,11 +303,7 @@ impl Contents {
     #[must_use]
     pub fn below(&self, directory: &WorkspacePath) -> Vec<WorkspacePath> {
         let entries = self.lock();
-        entries
-            .keys()
-            .filter(|p| *p != directory && p.starts_with(directory))
-            .cloned()
-            .collect()
+        entries.keys().filter(|p| *p != directory && p.starts_with(directory)).cloned().collect()
     }
 
     /// What is known of a path.

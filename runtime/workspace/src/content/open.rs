@@ -25,21 +25,13 @@ pub fn open_beneath(
     let always = OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
     let more = OFlag::O_NOCTTY | OFlag::O_NONBLOCK;
     // With O_PATH every other flag is refused by openat2.
-    let flags = if flags.contains(OFlag::O_PATH) {
-        flags | always
-    } else {
-        flags | always | more
-    };
+    let flags = if flags.contains(OFlag::O_PATH) { flags | always } else { flags | always | more };
     let how = OpenHow::new().flags(flags).resolve(
         ResolveFlag::RESOLVE_BENEATH
             | ResolveFlag::RESOLVE_NO_SYMLINKS
             | ResolveFlag::RESOLVE_NO_MAGICLINKS,
     );
-    let name = if path.is_root() {
-        ".".as_ref()
-    } else {
-        path.as_path()
-    };
+    let name = if path.is_root() { ".".as_ref() } else { path.as_path() };
     let mut attempts = 0;
     loop {
         attempts += 1;

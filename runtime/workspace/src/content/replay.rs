@@ -13,11 +13,7 @@ impl Contents {
         match body {
             Body::FileWritten(written) => self.replay_written(written),
             Body::FileRenamed(renamed) => {
-                self.renamed(
-                    &renamed.from,
-                    &renamed.to,
-                    renamed.kind == FileKind::Directory,
-                );
+                self.renamed(&renamed.from, &renamed.to, renamed.kind == FileKind::Directory);
             }
             Body::FileRemoved(removed) => {
                 self.removed(&removed.path, removed.kind == FileKind::Directory);
@@ -26,10 +22,7 @@ impl Contents {
             Body::FileSymlinked(symlinked) => {
                 // A replaced byte says that the target is not what the record says.
                 let exact = !symlinked.target.contains(char::REPLACEMENT_CHARACTER);
-                self.symlinked(
-                    &symlinked.path,
-                    exact.then_some(symlinked.target.as_bytes()),
-                );
+                self.symlinked(&symlinked.path, exact.then_some(symlinked.target.as_bytes()));
             }
             Body::SessionAuthorized(_)
             | Body::SessionProvisioned(_)
@@ -55,10 +48,7 @@ impl Contents {
 
     fn replay_written(&self, written: &FileWritten) {
         let entry = match written.kind {
-            FileKind::File => Entry::Written(Version {
-                read: written.after.clone(),
-                stamp: None,
-            }),
+            FileKind::File => Entry::Written(Version { read: written.after.clone(), stamp: None }),
             FileKind::Directory => Entry::Directory,
             FileKind::Symlink => Entry::Symlink(None),
             FileKind::Other => Entry::Other,

@@ -19,13 +19,7 @@ impl Version {
     /// A version that could not be read.
     pub(super) fn unread(stat: &FileStat) -> Self {
         let size = u64::try_from(stat.st_size).ok();
-        Self {
-            read: FileRead {
-                size,
-                ..FileRead::default()
-            },
-            stamp: None,
-        }
+        Self { read: FileRead { size, ..FileRead::default() }, stamp: None }
     }
 }
 
@@ -33,14 +27,7 @@ impl From<Hashed> for Version {
     fn from(hashed: Hashed) -> Self {
         let (digest, git_blob) = hashed.names.unzip();
         let stamp = digest.map(|_| hashed.stamp);
-        Self {
-            read: FileRead {
-                git_blob,
-                digest,
-                size: Some(hashed.size),
-            },
-            stamp,
-        }
+        Self { read: FileRead { git_blob, digest, size: Some(hashed.size) }, stamp }
     }
 }
 
@@ -173,9 +160,7 @@ pub(super) fn move_below(
     from: &WorkspacePath,
     to: &WorkspacePath,
 ) {
-    let moved: Vec<_> = entries
-        .extract_if(|p, _| p != from && p.starts_with(from))
-        .collect();
+    let moved: Vec<_> = entries.extract_if(|p, _| p != from && p.starts_with(from)).collect();
     for (path, entry) in moved {
         if let Some(path) = rebased(&path, from, to) {
             entries.insert(path, entry.as_written());
@@ -189,15 +174,9 @@ pub(super) fn exchange(
     a: &WorkspacePath,
     b: &WorkspacePath,
 ) {
-    let moved: Vec<_> = entries
-        .extract_if(|p, _| p.starts_with(a) || p.starts_with(b))
-        .collect();
+    let moved: Vec<_> = entries.extract_if(|p, _| p.starts_with(a) || p.starts_with(b)).collect();
     for (path, entry) in moved {
-        let target = if path.starts_with(a) {
-            rebased(&path, a, b)
-        } else {
-            rebased(&path, b, a)
-        };
+        let target = if path.starts_with(a) { rebased(&path, a, b) } else { rebased(&path, b, a) };
         if let Some(target) = target {
             entries.insert(target, entry.as_written());
         }

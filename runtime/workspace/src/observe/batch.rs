@@ -83,9 +83,8 @@ impl Batch {
 
     /// Whether the last write to the object is a later one, by another process than that of the notice `at`.
     pub(super) fn written_later_by_another(&self, at: usize, object: Span) -> bool {
-        self.last_write(object).is_some_and(|last| {
-            last > at && self.notices[last].pid != self.notices[at].pid
-        })
+        self.last_write(object)
+            .is_some_and(|last| last > at && self.notices[last].pid != self.notices[at].pid)
     }
 
     fn last_write(&self, object: Span) -> Option<usize> {

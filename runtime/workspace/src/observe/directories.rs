@@ -9,8 +9,8 @@ use nix::dir::{Dir, Type};
 use nix::fcntl::OFlag;
 
 use super::group::{handle_of, open_handle, path_below};
-use crate::content::{open_beneath, path_beneath};
 use crate::content::rebased;
+use crate::content::{open_beneath, path_beneath};
 
 /// Directories that are looked up before the first event. Those beyond it are looked up when they are first met: they
 /// then have the name of that moment.

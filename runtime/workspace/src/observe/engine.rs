@@ -1,6 +1,6 @@
 //! Handles the events one by one, in the order of the kernel's queue. Whoever holds its lock runs it.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 
@@ -28,6 +28,8 @@ pub(super) struct Unclosed {
     pub(super) pid: u32,
     /// It was written since it was hashed.
     pub(super) modified: bool,
+    /// An open version of it was told: its close is to be told as well.
+    pub(super) told: bool,
 }
 
 pub(super) struct Engine {
@@ -39,6 +41,8 @@ pub(super) struct Engine {
     /// A name of each file that came to be in this session, by its handle.
     pub(super) names: HashMap<Box<[u8]>, WorkspacePath>,
     pub(super) unclosed: HashMap<Box<[u8]>, Unclosed>,
+    /// Files whose last close was told without a digest, because another process's write was waiting in the queue.
+    pub(super) owed: HashSet<Box<[u8]>>,
     rules: PathRules,
     sink: Arc<dyn AccessSink>,
     alarms: Arc<dyn Alarms>,
@@ -62,6 +66,7 @@ impl Engine {
             directories: Directories::default(),
             names: HashMap::new(),
             unclosed: HashMap::new(),
+            owed: HashSet::new(),
             rules: config.rules,
             sink: config.sink,
             alarms: config.alarms,
@@ -126,6 +131,7 @@ impl Engine {
             .filter(|(_, file)| file.modified)
             .map(|(object, file)| {
                 file.modified = false;
+                file.told = true;
                 (object.clone(), file.clone())
             })
             .collect();
@@ -136,13 +142,16 @@ impl Engine {
             let written = self.contents.written_through(&unclosed.path, file.as_fd(), limit);
             if written.changed {
                 let before = Some(written.before.unwrap_or_default());
-                self.emit(unclosed.pid, Body::FileWritten(FileWritten {
-                    path: unclosed.path,
-                    kind: FileKind::File,
-                    before,
-                    after: written.after,
-                    open: true,
-                }));
+                self.emit(
+                    unclosed.pid,
+                    Body::FileWritten(FileWritten {
+                        path: unclosed.path,
+                        kind: FileKind::File,
+                        before,
+                        after: written.after,
+                        open: true,
+                    }),
+                );
             }
         }
         self.failed.clone().map_or(Ok(()), Err)
@@ -232,18 +241,22 @@ impl Engine {
 
     pub(super) fn attributes(&mut self, pid: u32, path: &WorkspacePath, object: Option<&[u8]>) {
         let file = object.and_then(|o| self.open(o));
-        let mode = file.and_then(|f| stat(f.as_fd())).map(|s| format!("{:04o}", s.st_mode & 0o7777));
+        let mode =
+            file.and_then(|f| stat(f.as_fd())).map(|s| format!("{:04o}", s.st_mode & 0o7777));
         let changed = AttributesChanged { path: path.clone(), mode, xattr: None };
         self.emit(pid, Body::AttributesChanged(changed));
     }
 
     pub(super) fn remove(&mut self, pid: u32, path: &WorkspacePath, directory: bool) {
         let removed = self.contents.removed(path, directory);
-        self.emit(pid, Body::FileRemoved(FileRemoved {
-            path: path.clone(),
-            kind: removed.kind,
-            before: removed.before,
-        }));
+        self.emit(
+            pid,
+            Body::FileRemoved(FileRemoved {
+                path: path.clone(),
+                kind: removed.kind,
+                before: removed.before,
+            }),
+        );
     }
 
     /// Tells if a rule guards a path that just came to be.

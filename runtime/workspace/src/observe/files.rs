@@ -87,12 +87,12 @@ impl Engine {
         let opened = notice.mask & (libc::FAN_OPEN | WRITE) != 0;
         let other_name = object.and_then(|o| self.names.get(o)).filter(|name| *name != path);
         let kind = stat.map(|s| s.st_mode & libc::S_IFMT);
-        let linked =
-            other_name.is_some() || (!opened && stat.is_some_and(|s| s.st_nlink > 1));
+        let linked = other_name.is_some() || (!opened && stat.is_some_and(|s| s.st_nlink > 1));
         match kind {
             Some(libc::S_IFLNK) => {
                 let target = file.and_then(|f| readlinkat(f, "").ok());
-                let target = target.as_ref().map(|t| std::os::unix::ffi::OsStrExt::as_bytes(t.as_os_str()));
+                let target =
+                    target.as_ref().map(|t| std::os::unix::ffi::OsStrExt::as_bytes(t.as_os_str()));
                 self.contents.symlinked(path, target);
                 let target = String::from_utf8_lossy(target.unwrap_or_default()).into_owned();
                 let link = FileSymlinked { path: path.clone(), target };
@@ -175,13 +175,16 @@ impl Engine {
             self.contents.restore(path, before);
             return self.known(path).1;
         }
-        self.emit(UNKNOWN_PID, Body::FileWritten(FileWritten {
-            path: path.clone(),
-            kind: FileKind::File,
-            before: unnoticed.before,
-            after: unnoticed.after,
-            open: true,
-        }));
+        self.emit(
+            UNKNOWN_PID,
+            Body::FileWritten(FileWritten {
+                path: path.clone(),
+                kind: FileKind::File,
+                before: unnoticed.before,
+                after: unnoticed.after,
+                open: true,
+            }),
+        );
         content
     }
 
@@ -198,10 +201,14 @@ impl Engine {
         let object = owned(batch, notice.object);
         let closed = mask & libc::FAN_CLOSE_WRITE != 0 || (made && mask & libc::FAN_OPEN == 0);
         if !closed && let Some(object) = &object {
-            let unclosed = Unclosed { path: path.clone(), pid, modified: !made };
+            let modified = !made && !self.owed.contains(object);
+            let told = made || self.unclosed.get(object).is_some_and(|u| u.told);
+            let unclosed = Unclosed { path: path.clone(), pid, modified, told };
             self.unclosed.insert(object.clone(), unclosed);
         }
-        if !closed && !made {
+        // A close that was told without its content, because this write was waiting: now it can be.
+        let owed = object.as_ref().is_some_and(|o| self.owed.remove(o));
+        if !closed && !made && !owed {
             return;
         }
         let file = object.as_ref().and_then(|o| self.open(o));
@@ -211,21 +218,17 @@ impl Engine {
             self.opened(pid, path, FileKind::Other, Access::Write, FileRead::default());
             return;
         }
-        let mut unclosed = None;
-        if closed && let Some(object) = &object {
-            unclosed = self.unclosed.remove(object).filter(|u| u.pid != pid);
-            if let Some(other) = &unclosed {
-                self.unclosed.insert(object.clone(), other.clone());
-            }
-        }
-        if !made
-            && mask & libc::FAN_MODIFY == 0
-            && let Some(file) = &file
-            && self.contents.is_as_hashed(path, file.as_fd())
+        let mut was_told_open = false;
+        let mut other_writer = false;
+        if closed
+            && let Some(object) = &object
+            && let Some(unclosed) = self.unclosed.get(object)
         {
-            let (kind, content) = self.known(path);
-            self.opened(pid, path, kind, Access::Write, content);
-            return;
+            other_writer = unclosed.pid != pid;
+            was_told_open = unclosed.told;
+            if !other_writer {
+                self.unclosed.remove(object);
+            }
         }
         let limits = self.contents.limits();
         let limit = if closed { limits.closed } else { limits.open };
@@ -238,19 +241,23 @@ impl Engine {
             && batch.written_later_by_another(at, object)
         {
             // What was hashed may be the other's version.
+            self.owed.insert(batch.bytes(object).into());
             self.contents.written_and_gone(path);
             told.after = FileRead::default();
             told.changed = true;
         }
-        if made || told.changed {
+        if made || told.changed || was_told_open {
             let before = (!made).then(|| told.before.unwrap_or_default());
-            self.emit(pid, Body::FileWritten(FileWritten {
-                path: path.clone(),
-                kind: FileKind::File,
-                before,
-                after: told.after,
-                open: !closed || unclosed.is_some(),
-            }));
+            self.emit(
+                pid,
+                Body::FileWritten(FileWritten {
+                    path: path.clone(),
+                    kind: FileKind::File,
+                    before,
+                    after: told.after,
+                    open: !closed || other_writer,
+                }),
+            );
         } else {
             let (path, content) = (path.clone(), told.after);
             let (kind, access) = (FileKind::File, Access::Write);

@@ -92,12 +92,7 @@ pub(super) fn parse(
     Ok(())
 }
 
-fn records(
-    buffer: &[u8],
-    from: usize,
-    end: usize,
-    notice: &mut Notice,
-) -> Result<(), Malformed> {
+fn records(buffer: &[u8], from: usize, end: usize, notice: &mut Notice) -> Result<(), Malformed> {
     let mut at = from;
     while at < end {
         let record = &buffer[at..end];
@@ -120,8 +115,10 @@ fn records(
             }
             libc::FAN_EVENT_INFO_TYPE_DFID => {
                 let directory = handle(buffer, at, at + length)?;
-                notice.place =
-                    Some(Place { directory, name: Span { start: directory.end, end: directory.end } });
+                notice.place = Some(Place {
+                    directory,
+                    name: Span { start: directory.end, end: directory.end },
+                });
             }
             // Records that were not asked for, or that newer kernels add, tell nothing that is needed.
             _ => {}

@@ -52,12 +52,15 @@ impl Engine {
             }
         }
         let renamed = self.contents.renamed(&from, &to, directory);
-        self.emit(pid, Body::FileRenamed(FileRenamed {
-            from: from.clone(),
-            to: to.clone(),
-            kind: renamed.kind,
-            replaced: renamed.replaced,
-        }));
+        self.emit(
+            pid,
+            Body::FileRenamed(FileRenamed {
+                from: from.clone(),
+                to: to.clone(),
+                kind: renamed.kind,
+                replaced: renamed.replaced,
+            }),
+        );
         let what = format!("{from} was renamed to it");
         self.check_below(pid, &to, directory, &what);
     }

@@ -1,0 +1,7 @@
+//! The observer on real overlays: what is promised of the file channel of a record. Needs root.
+
+mod comparison;
+mod fixture;
+mod load;
+mod operations;
+mod traps;
