@@ -11,7 +11,12 @@
 pub mod asciicast;
 pub mod clients;
 pub mod frame;
+pub mod inside;
 pub mod layout;
 pub mod processes;
 pub mod recorder;
+pub mod run;
 pub mod spec;
+pub mod terminal;
+
+pub use run::{KeeperError, Setup, run};
