@@ -110,15 +110,46 @@ fn a_swapped_blob_is_named() {
     assert!(verdict.text().contains(digest), "it names {digest}: {}", verdict.text());
 }
 
+/// The last bundle of events (C2SP tlog-tiles v0.1.0: each entry after its length in two bytes, big-endian), and where
+/// its entries begin and end.
+fn last_bundle(record: &Path) -> (PathBuf, Vec<u8>, Vec<std::ops::Range<usize>>) {
+    let bundles = files(record).into_iter().filter(|path| path.starts_with("tile/entries"));
+    let path = bundles.last().expect("a sealed record has bundles");
+    let bytes = fs::read(record.join(&path)).expect("readable");
+    let (mut entries, mut at) = (Vec::new(), 0);
+    while let Some(length) = bytes.get(at..at + 2) {
+        let end = at + 2 + usize::from(u16::from_be_bytes([length[0], length[1]]));
+        entries.push(at..end);
+        at = end;
+    }
+    assert!(entries.len() > 4, "{} events", entries.len());
+    (path, bytes, entries)
+}
+
+#[test]
+fn a_removed_event_is_named() {
+    let (installation, record) = sealed();
+    let (path, bytes, entries) = last_bundle(&record);
+    let gone = entries[entries.len() / 2].clone();
+    let altered = copy(&record);
+    let rest = [&bytes[..gone.start], &bytes[gone.end..]].concat();
+    fs::write(altered.path().join(path), rest).expect("written");
+    let verdict = verify(&installation, altered.path());
+    assert_eq!(verdict.code, Some(BROKEN), "{}", verdict.text());
+}
+
 #[test]
 fn a_truncated_log_is_named() {
     let (installation, record) = sealed();
-    let altered = copy(&record);
-    let journal = altered.path().join(file_with(&record, "journal"));
-    let bytes = fs::read(&journal).expect("readable");
-    fs::write(&journal, &bytes[..bytes.len() - bytes.len() / 4]).expect("written");
-    let verdict = verify(&installation, altered.path());
-    assert_eq!(verdict.code, Some(BROKEN), "{}", verdict.text());
+    let (path, bytes, entries) = last_bundle(&record);
+    for end in [bytes.len() - 1, entries[entries.len() - 3].start, 0] {
+        let altered = copy(&record);
+        fs::write(altered.path().join(&path), &bytes[..end]).expect("written");
+        let verdict = verify(&installation, altered.path());
+        assert_eq!(verdict.code, Some(BROKEN), "{end} bytes left: {}", verdict.text());
+        let file = path.to_string_lossy();
+        assert!(verdict.text().contains(&*file), "it names {file}: {}", verdict.text());
+    }
 }
 
 #[test]
