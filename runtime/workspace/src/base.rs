@@ -63,10 +63,7 @@ pub enum BaseError {
 }
 
 pub(crate) fn at<T>(path: &Path, result: std::io::Result<T>) -> Result<T, BaseError> {
-    result.map_err(|source| BaseError::File {
-        path: path.to_owned(),
-        source,
-    })
+    result.map_err(|source| BaseError::File { path: path.to_owned(), source })
 }
 
 /// What is being done, for people who wait.
@@ -118,6 +115,29 @@ pub struct Base {
     manifest: Arc<Manifest>,
 }
 
+/// Where a base is.
+struct Places {
+    /// The beginning of the rules' digest, in hex.
+    rules: String,
+    repository: PathBuf,
+    directory: PathBuf,
+    objects: PathBuf,
+}
+
+impl Places {
+    fn of(state: &Path, mirror: &Mirror, commit: &GitOid, rules: &PathRules) -> Self {
+        let denies = rules.denies();
+        let rules = rules.digest().hex()[..16].to_owned();
+        let repository = state.join("bases").join(mirror.name().as_str());
+        let directory = repository.join(format!("{commit}-{rules}"));
+        let objects = match denies {
+            true => repository.join(format!("objects-{rules}")),
+            false => mirror.objects(),
+        };
+        Self { rules, repository, directory, objects }
+    }
+}
+
 impl Base {
     /// The base that the request describes: made now, or found.
     ///
@@ -131,14 +151,8 @@ impl Base {
         request: &BaseRequest<'_>,
         progress: &mut dyn FnMut(Progress),
     ) -> Result<Self, BaseError> {
-        let rules = &request.rules.digest().hex()[..16];
-        let repository = state.join("bases").join(request.mirror.name().as_str());
-        let key = format!("{}-{rules}", request.commit);
-        let directory = repository.join(&key);
-        let objects = match request.rules.denies() {
-            true => repository.join(format!("objects-{rules}")),
-            false => request.mirror.objects(),
-        };
+        let places = Places::of(state, request.mirror, request.commit, request.rules);
+        let Places { rules, repository, directory, objects } = places;
         let open = || Self::open(&directory, &objects, request.commit);
         if let Some(base) = open()? {
             progress(Progress::Ready { reused: true });
@@ -178,6 +192,20 @@ impl Base {
         })
     }
 
+    /// The base of a session that was made before; `None` if it is gone. Never makes one.
+    ///
+    /// # Errors
+    /// [`BaseError`].
+    pub fn find(
+        state: &Path,
+        mirror: &Mirror,
+        commit: &GitOid,
+        rules: &PathRules,
+    ) -> Result<Option<Self>, BaseError> {
+        let places = Places::of(state, mirror, commit, rules);
+        Self::open(&places.directory, &places.objects, commit)
+    }
+
     /// The base at `directory` if there is a complete one.
     fn open(directory: &Path, objects: &Path, commit: &GitOid) -> Result<Option<Self>, BaseError> {
         let marker = directory.join("complete");
@@ -190,12 +218,7 @@ impl Base {
         let path = directory.join("manifest");
         let manifest = Arc::new(at(&path, Manifest::load(&path))?);
         let (directory, objects) = (directory.to_owned(), objects.to_owned());
-        Ok(Some(Self {
-            directory,
-            objects,
-            commit: commit.clone(),
-            manifest,
-        }))
+        Ok(Some(Self { directory, objects, commit: commit.clone(), manifest }))
     }
 
     /// The commit.
@@ -231,11 +254,7 @@ impl Base {
     /// The submodules: directories that are left empty.
     pub fn submodules(&self) -> impl Iterator<Item = &WorkspacePath> {
         let is_one = |entry: &&ManifestEntry| entry.kind == EntryKind::Submodule;
-        self.manifest
-            .entries()
-            .iter()
-            .filter(is_one)
-            .map(|entry| &entry.path)
+        self.manifest.entries().iter().filter(is_one).map(|entry| &entry.path)
     }
 }
 

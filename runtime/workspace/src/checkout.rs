@@ -64,11 +64,7 @@ impl Checkout {
                 Err(_) => git_dir.clone(),
             };
             let common_dir = common_dir.canonicalize().map_err(unreadable(&common_dir))?;
-            return Ok(Self {
-                root: directory.to_owned(),
-                git_dir,
-                common_dir,
-            });
+            return Ok(Self { root: directory.to_owned(), git_dir, common_dir });
         }
         Err(CheckoutError::NotFound(start))
     }

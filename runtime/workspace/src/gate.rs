@@ -33,15 +33,8 @@ pub(crate) fn changes(
     parent: Option<&GitOid>,
     commit: &GitOid,
 ) -> Result<Vec<Change>, GitError> {
-    let options = [
-        "diff-tree",
-        "-r",
-        "-z",
-        "--raw",
-        "--no-abbrev",
-        "--no-renames",
-        "--no-commit-id",
-    ];
+    let options =
+        ["diff-tree", "-r", "-z", "--raw", "--no-abbrev", "--no-renames", "--no-commit-id"];
     let mut words = options.to_vec();
     match parent {
         Some(parent) => words.extend([parent.as_str(), commit.as_str()]),
@@ -59,23 +52,11 @@ fn parse_changes(raw: &[u8]) -> Option<Vec<Change>> {
     let mut found = Vec::new();
     while let Some(head) = fields.next().filter(|head| !head.is_empty()) {
         let path = WorkspacePath::from_bytes(fields.next()?).ok()?;
-        let mut words = std::str::from_utf8(head)
-            .ok()?
-            .strip_prefix(':')?
-            .split(' ');
+        let mut words = std::str::from_utf8(head).ok()?.strip_prefix(':')?.split(' ');
         let (old_mode, new_mode) = (words.next()?.to_owned(), words.next()?.to_owned());
         let (_, new) = (words.next()?, words.next()?);
-        let new = if new_mode == "000000" {
-            None
-        } else {
-            Some(new.parse().ok()?)
-        };
-        found.push(Change {
-            path,
-            old_mode,
-            new_mode,
-            new,
-        });
+        let new = if new_mode == "000000" { None } else { Some(new.parse().ok()?) };
+        found.push(Change { path, old_mode, new_mode, new });
     }
     Some(found)
 }
@@ -97,11 +78,7 @@ pub(crate) fn judge(rules: &PathRules, path: &WorkspacePath, what: &str) -> Opti
 
 /// A violation of what the gate itself holds.
 pub(crate) fn violation(path: &WorkspacePath, what: impl Into<String>) -> PolicyViolated {
-    PolicyViolated {
-        path: path.clone(),
-        rule: GATE_RULE.to_owned(),
-        what: what.into(),
-    }
+    PolicyViolated { path: path.clone(), rule: GATE_RULE.to_owned(), what: what.into() }
 }
 
 /// What is wrong with the changes of one commit that a process inside made.
@@ -116,10 +93,7 @@ pub(crate) fn judge_commit(
         if let Some(violated) = judge(rules, &change.path, &what) {
             found.push(violated);
         } else if change.new_mode == "160000" || change.old_mode == "160000" {
-            found.push(violation(
-                &change.path,
-                format!("{what}, and it is a submodule"),
-            ));
+            found.push(violation(&change.path, format!("{what}, and it is a submodule")));
         }
     }
     found

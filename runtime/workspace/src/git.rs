@@ -86,21 +86,13 @@ impl Git {
     /// The repository whose git directory is `git_dir`; its configuration must be Custody's own.
     #[must_use]
     pub fn at(git_dir: &Path) -> Self {
-        Self {
-            git_dir: Some(git_dir.to_owned()),
-            ..Self::nowhere()
-        }
+        Self { git_dir: Some(git_dir.to_owned()), ..Self::nowhere() }
     }
 
     /// No repository: for the commands that need none.
     #[must_use]
     pub const fn nowhere() -> Self {
-        Self {
-            git_dir: None,
-            work_tree: None,
-            environment: Vec::new(),
-            configuration: Vec::new(),
-        }
+        Self { git_dir: None, work_tree: None, environment: Vec::new(), configuration: Vec::new() }
     }
 
     /// The same with a work tree, from whose root git runs.
@@ -120,10 +112,7 @@ impl Git {
     #[must_use]
     pub fn with_objects(self, objects: &Path, alternate: &Path) -> Self {
         self.with_variable("GIT_OBJECT_DIRECTORY", objects.as_os_str())
-            .with_variable(
-                "GIT_ALTERNATE_OBJECT_DIRECTORIES",
-                quoted(alternate).as_os_str(),
-            )
+            .with_variable("GIT_ALTERNATE_OBJECT_DIRECTORIES", quoted(alternate).as_os_str())
     }
 
     /// The same, but with the objects in `objects` alone.
@@ -209,16 +198,9 @@ impl Git {
         input: &[u8],
         read: impl FnOnce(&mut dyn BufRead) -> std::io::Result<T>,
     ) -> Result<T, GitError> {
-        let failed = |source| GitError::Run {
-            command: spelled(arguments),
-            source,
-        };
+        let failed = |source| GitError::Run { command: spelled(arguments), source };
         let mut command = self.command(arguments);
-        command.stdin(if input.is_empty() {
-            Stdio::null()
-        } else {
-            Stdio::piped()
-        });
+        command.stdin(if input.is_empty() { Stdio::null() } else { Stdio::piped() });
         let mut child = command.spawn().map_err(failed)?;
         let pipes = (child.stdin.take(), child.stdout.take(), child.stderr.take());
         let (stdin, Some(stdout), Some(stderr)) = pipes else {
@@ -247,18 +229,12 @@ impl Git {
         arguments: &[S],
         complaint: String,
     ) -> Result<(), GitError> {
-        let status = child.wait().map_err(|source| GitError::Run {
-            command: spelled(arguments),
-            source,
-        })?;
+        let status =
+            child.wait().map_err(|source| GitError::Run { command: spelled(arguments), source })?;
         if status.success() {
             Ok(())
         } else {
-            Err(GitError::Failed {
-                command: spelled(arguments),
-                status,
-                stderr: complaint,
-            })
+            Err(GitError::Failed { command: spelled(arguments), status, stderr: complaint })
         }
     }
 
@@ -287,10 +263,7 @@ impl Git {
         ] {
             command.env(name, value);
         }
-        let own = self
-            .configuration
-            .iter()
-            .map(|(key, value)| (key.as_str(), value.as_str()));
+        let own = self.configuration.iter().map(|(key, value)| (key.as_str(), value.as_str()));
         let mut count = 0;
         for (key, value) in CONFIGURATION.into_iter().chain(own) {
             command.env(format!("GIT_CONFIG_KEY_{count}"), key);
@@ -304,17 +277,12 @@ impl Git {
             command.env("GIT_CEILING_DIRECTORIES", "/");
         }
         if let Some(work_tree) = &self.work_tree {
-            command
-                .env("GIT_WORK_TREE", work_tree)
-                .current_dir(work_tree);
+            command.env("GIT_WORK_TREE", work_tree).current_dir(work_tree);
         } else {
             command.current_dir("/");
         }
         command.envs(self.environment.iter().map(|(name, value)| (name, value)));
-        command
-            .args(arguments)
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped());
+        command.args(arguments).stdout(Stdio::piped()).stderr(Stdio::piped());
         command
     }
 }
@@ -330,16 +298,11 @@ fn tail(mut stream: impl Read) -> String {
         }
     }
     let start = kept.len().saturating_sub(MAX_STDERR_BYTES);
-    String::from_utf8_lossy(&kept[start..])
-        .trim_end()
-        .to_owned()
+    String::from_utf8_lossy(&kept[start..]).trim_end().to_owned()
 }
 
 fn spelled<S: AsRef<OsStr>>(arguments: &[S]) -> String {
-    let words: Vec<_> = arguments
-        .iter()
-        .map(|word| word.as_ref().to_string_lossy())
-        .collect();
+    let words: Vec<_> = arguments.iter().map(|word| word.as_ref().to_string_lossy()).collect();
     words.join(" ")
 }
 
@@ -347,10 +310,7 @@ fn spelled<S: AsRef<OsStr>>(arguments: &[S]) -> String {
 fn quoted(path: &Path) -> OsString {
     let text = path.to_string_lossy();
     if text.contains([':', '"', '\\', '\n']) {
-        let escaped = text
-            .replace('\\', "\\\\")
-            .replace('"', "\\\"")
-            .replace('\n', "\\n");
+        let escaped = text.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n");
         format!("\"{escaped}\"").into()
     } else {
         path.as_os_str().to_owned()
@@ -382,10 +342,7 @@ mod tests {
     fn a_failure_tells_what_git_said() {
         let dir = tempfile::tempdir().unwrap();
         let error = Git::at(dir.path()).run(&["rev-parse", "HEAD"]).unwrap_err();
-        assert!(
-            error.to_string().contains("not a git repository"),
-            "{error}"
-        );
+        assert!(error.to_string().contains("not a git repository"), "{error}");
     }
 
     #[test]
@@ -393,14 +350,9 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let bare = dir.path().join("a.git");
         init_bare(&bare, "sha1").unwrap();
-        let listed = Git::at(&bare)
-            .run(&["config", "--list", "--show-scope"])
-            .unwrap();
+        let listed = Git::at(&bare).run(&["config", "--list", "--show-scope"]).unwrap();
         let text = String::from_utf8(listed).unwrap();
-        assert!(
-            !text.contains("system") && !text.contains("global"),
-            "{text}"
-        );
+        assert!(!text.contains("system") && !text.contains("global"), "{text}");
         assert!(text.contains("core.hookspath=/dev/null"), "{text}");
     }
 }

@@ -14,11 +14,7 @@ pub(crate) struct Lock {
 impl Lock {
     /// Waits for the lock at `path`; the file is made when it is missing and stays.
     pub(crate) fn wait(path: &Path) -> std::io::Result<Self> {
-        let mut file = OpenOptions::new()
-            .create(true)
-            .truncate(false)
-            .write(true)
-            .open(path)?;
+        let mut file = OpenOptions::new().create(true).truncate(false).write(true).open(path)?;
         loop {
             match Flock::lock(file, FlockArg::LockExclusive) {
                 Ok(held) => return Ok(Self { _held: held }),

@@ -41,11 +41,7 @@ pub enum MountError {
 }
 
 fn said(log: &str) -> String {
-    if log.is_empty() {
-        String::new()
-    } else {
-        format!(" ({log})")
-    }
+    if log.is_empty() { String::new() } else { format!(" ({log})") }
 }
 
 /// `-1` is an error in `errno`.
@@ -77,11 +73,7 @@ pub(crate) fn detached(
         source,
     })?;
     let failed = |what: &CStr, source| MountError::Create {
-        what: format!(
-            "mounting {}: {}",
-            kind.to_string_lossy(),
-            what.to_string_lossy()
-        ),
+        what: format!("mounting {}: {}", kind.to_string_lossy(), what.to_string_lossy()),
         log: kernel_log(context.as_fd()),
         source,
     };
@@ -106,12 +98,7 @@ pub(crate) fn detached(
     let attributes = libc::MOUNT_ATTR_NOSUID | libc::MOUNT_ATTR_NODEV;
     // SAFETY: no pointers.
     let mount = unsafe {
-        libc::syscall(
-            libc::SYS_fsmount,
-            context.as_raw_fd(),
-            libc::FSMOUNT_CLOEXEC,
-            attributes,
-        )
+        libc::syscall(libc::SYS_fsmount, context.as_raw_fd(), libc::FSMOUNT_CLOEXEC, attributes)
     };
     owned(mount).map_err(|source| failed(c"fsmount", source))
 }
@@ -163,11 +150,14 @@ fn kernel_log(context: BorrowedFd<'_>) -> String {
 
 fn open_path(path: &Path) -> io::Result<OwnedFd> {
     let flags = nix::fcntl::OFlag::O_PATH | nix::fcntl::OFlag::O_CLOEXEC;
-    Ok(nix::fcntl::open(
-        path,
-        flags,
-        nix::sys::stat::Mode::empty(),
-    )?)
+    Ok(nix::fcntl::open(path, flags, nix::sys::stat::Mode::empty())?)
+}
+
+/// The root directory of a mount, open for reading.
+pub(crate) fn open_directory(mount: BorrowedFd<'_>) -> io::Result<OwnedFd> {
+    use nix::fcntl::OFlag;
+    let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+    Ok(nix::fcntl::openat(mount, ".", flags, nix::sys::stat::Mode::empty())?)
 }
 
 /// A detached clone of the one mount behind `root`, without what is mounted on it.
@@ -198,30 +188,21 @@ pub(crate) fn beneath(
 ) -> io::Result<OwnedFd> {
     use nix::fcntl::{OFlag, OpenHow, ResolveFlag};
     let how = OpenHow::new()
-        .flags(OFlag::from_bits_retain(
-            flags | libc::O_CLOEXEC | libc::O_NOFOLLOW,
-        ))
+        .flags(OFlag::from_bits_retain(flags | libc::O_CLOEXEC | libc::O_NOFOLLOW))
         .resolve(
             ResolveFlag::RESOLVE_BENEATH
                 | ResolveFlag::RESOLVE_NO_SYMLINKS
                 | ResolveFlag::RESOLVE_NO_MAGICLINKS
                 | ResolveFlag::RESOLVE_NO_XDEV,
         );
-    let relative = if relative.is_empty() {
-        OsStr::new(".")
-    } else {
-        relative
-    };
+    let relative = if relative.is_empty() { OsStr::new(".") } else { relative };
     Ok(nix::fcntl::openat2(root, relative, how)?)
 }
 
 /// Attaches a detached mount at `target`.
 pub(crate) fn attach(mount: BorrowedFd<'_>, target: &Path) -> Result<(), MountError> {
-    let failed = |source| MountError::Attach {
-        action: "mounting at",
-        target: target.to_owned(),
-        source,
-    };
+    let failed =
+        |source| MountError::Attach { action: "mounting at", target: target.to_owned(), source };
     let place = open_path(target).map_err(failed)?;
     attach_at(mount, place.as_fd()).map_err(failed)
 }
@@ -246,10 +227,6 @@ pub(crate) fn attach_at(mount: BorrowedFd<'_>, place: BorrowedFd<'_>) -> io::Res
 /// Takes away whatever is mounted at `target`, and all that is mounted below it.
 pub(crate) fn detach(target: &Path) -> Result<(), MountError> {
     nix::mount::umount2(target, nix::mount::MntFlags::MNT_DETACH).map_err(|errno| {
-        MountError::Attach {
-            action: "unmounting",
-            target: target.to_owned(),
-            source: errno.into(),
-        }
+        MountError::Attach { action: "unmounting", target: target.to_owned(), source: errno.into() }
     })
 }

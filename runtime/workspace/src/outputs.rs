@@ -153,6 +153,9 @@ pub enum OutputError {
         #[source]
         source: std::io::Error,
     },
+    /// What came out could not be recorded, so it did not get out.
+    #[error(transparent)]
+    Record(#[from] custody_record::SinkError),
 }
 
 /// Makes a commit of a tree: by `by.0` (author) and `by.1` (committer), at `time`.

@@ -49,7 +49,9 @@ pub enum OverlayError {
 /// A mounted overlay. It goes with the last of its mounts: this descriptor and what was attached.
 #[derive(Debug)]
 pub struct Overlay {
-    clean: OwnedFd,
+    /// Closing it ends the detached mount.
+    mount: OwnedFd,
+    root: OwnedFd,
     upper: PathBuf,
 }
 
@@ -62,27 +64,17 @@ impl Overlay {
         let upper = config.layers.join("upper");
         let work = config.layers.join("work");
         for directory in [&upper, &work] {
-            let failed = |source| OverlayError::Layer {
-                path: directory.clone(),
-                source,
-            };
+            let failed = |source| OverlayError::Layer { path: directory.clone(), source };
             std::fs::create_dir_all(directory).map_err(failed)?;
         }
-        let failed = |source| OverlayError::Layer {
-            path: upper.clone(),
-            source,
-        };
+        let failed = |source| OverlayError::Layer { path: upper.clone(), source };
         // The root of the merged tree shows the attributes of the upper directory.
         std::os::unix::fs::chown(&upper, Some(config.owner.uid), Some(config.owner.gid))
             .map_err(failed)?;
         std::fs::set_permissions(&upper, std::fs::Permissions::from_mode(0o755)).map_err(failed)?;
-        let clean = mount::detached(
+        let mount = mount::detached(
             c"overlay",
-            &[
-                (c"lowerdir+", config.lower),
-                (c"upperdir", &upper),
-                (c"workdir", &work),
-            ],
+            &[(c"lowerdir+", config.lower), (c"upperdir", &upper), (c"workdir", &work)],
             &[
                 (c"index", c"on"),
                 (c"nfs_export", c"on"),
@@ -91,13 +83,15 @@ impl Overlay {
                 (c"xino", c"auto"),
             ],
         )?;
-        Ok(Self { clean, upper })
+        let root = mount::open_directory(mount.as_fd())
+            .map_err(|source| OverlayError::Layer { path: upper.clone(), source })?;
+        Ok(Self { mount, root, upper })
     }
 
-    /// The root of the clean view.
+    /// The root directory of the clean view, open for reading.
     #[must_use]
     pub fn clean(&self) -> BorrowedFd<'_> {
-        self.clean.as_fd()
+        self.root.as_fd()
     }
 
     /// The session's upper directory: what it changed.
@@ -111,7 +105,7 @@ impl Overlay {
     /// # Errors
     /// [`OverlayError::Mount`].
     pub fn attach(&self, target: &Path) -> Result<(), OverlayError> {
-        let clone = mount::clone_of(self.clean.as_fd())?;
+        let clone = mount::clone_of(self.mount.as_fd())?;
         mount::attach(clone.as_fd(), target)?;
         Ok(())
     }

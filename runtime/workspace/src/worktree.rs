@@ -34,13 +34,7 @@ pub(crate) fn differences(git: &Git) -> Result<Vec<Different>, GitError> {
     // It says whether something needs an update by its exit status; the answer below tells what.
     git.asks(&["update-index", "-q", "--refresh", "--ignore-submodules"])?;
     let mut found = Vec::new();
-    let words = [
-        "diff-files",
-        "-z",
-        "--raw",
-        "--no-abbrev",
-        "--ignore-submodules=all",
-    ];
+    let words = ["diff-files", "-z", "--raw", "--no-abbrev", "--ignore-submodules=all"];
     let raw = git.run(&words)?;
     let mut fields = raw.split(|b| *b == 0).filter(|field| !field.is_empty());
     while let (Some(head), Some(path)) = (fields.next(), fields.next()) {
@@ -50,10 +44,7 @@ pub(crate) fn differences(git: &Git) -> Result<Vec<Different>, GitError> {
         };
         let submodule = head.starts_with(b":160000");
         if !submodule {
-            found.push(Different {
-                path: path_of(&words, path)?,
-                how,
-            });
+            found.push(Different { path: path_of(&words, path)?, how });
         }
     }
     let words = ["ls-files", "-z", "--others", "--exclude-standard"];
@@ -63,10 +54,7 @@ pub(crate) fn differences(git: &Git) -> Result<Vec<Different>, GitError> {
             Some(directory) => (directory, Difference::Nested),
             None => (path, Difference::Untracked),
         };
-        found.push(Different {
-            path: path_of(&words, path)?,
-            how,
-        });
+        found.push(Different { path: path_of(&words, path)?, how });
     }
     // An unmerged path is told twice.
     found.sort_by(|a, b| a.path.cmp(&b.path));
@@ -75,10 +63,8 @@ pub(crate) fn differences(git: &Git) -> Result<Vec<Different>, GitError> {
 }
 
 fn path_of(words: &[&str], bytes: &[u8]) -> Result<WorkspacePath, GitError> {
-    WorkspacePath::from_bytes(bytes).map_err(|invalid| GitError::Answer {
-        command: words.join(" "),
-        what: invalid.to_string(),
-    })
+    WorkspacePath::from_bytes(bytes)
+        .map_err(|invalid| GitError::Answer { command: words.join(" "), what: invalid.to_string() })
 }
 
 /// Takes the named paths into the index as they stand in the work tree, and makes a tree of the index.
@@ -101,14 +87,7 @@ pub(crate) fn take_in<'a>(
         git.run_with_input(&["update-index", "-z", "--force-remove", "--stdin"], &gone)?;
     }
     if !there.is_empty() {
-        let words = [
-            "update-index",
-            "-z",
-            "--add",
-            "--remove",
-            "--replace",
-            "--stdin",
-        ];
+        let words = ["update-index", "-z", "--add", "--remove", "--replace", "--stdin"];
         git.run_with_input(&words, &there)?;
     }
     git.run_for_oid(&[OsStr::new("write-tree")], &[])

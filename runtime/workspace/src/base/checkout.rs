@@ -31,15 +31,8 @@ pub(super) fn make(
     let tree = place.join("tree");
     let index_path = place.join("index");
     at(&tree, std::fs::create_dir(&tree))?;
-    at(
-        place,
-        std::fs::set_permissions(place, Permissions::from_mode(0o755)),
-    )?;
-    let git = request
-        .mirror
-        .git()
-        .with_work_tree(&tree)
-        .with_index(&index_path);
+    at(place, std::fs::set_permissions(place, Permissions::from_mode(0o755)))?;
+    let git = request.mirror.git().with_work_tree(&tree).with_index(&index_path);
     let commit = request.commit.as_str();
     git.run(&["read-tree", commit])?;
     let listed = git.run(&["ls-tree", "-r", "-l", "-z", "--full-tree", commit])?;
@@ -51,6 +44,7 @@ pub(super) fn make(
             continue;
         }
         entry.withheld = entry.kind != EntryKind::Submodule;
+        entry.size = 0;
         skipped.extend_from_slice(entry.path.as_bytes());
         skipped.push(0);
         let top = topmost_denied(request.rules, &entry.path).unwrap_or_else(|| entry.path.clone());
@@ -58,14 +52,9 @@ pub(super) fn make(
         placeholders.insert(top, directory);
     }
     if !skipped.is_empty() {
-        git.run_with_input(
-            &["update-index", "--skip-worktree", "-z", "--stdin"],
-            &skipped,
-        )?;
+        git.run_with_input(&["update-index", "--skip-worktree", "-z", "--stdin"], &skipped)?;
     }
-    progress(Progress::CheckingOut {
-        files: entries.len(),
-    });
+    progress(Progress::CheckingOut { files: entries.len() });
     git.run(&["checkout-index", "--all", "--quiet", "--force"])?;
     for (path, directory) in &placeholders {
         place_holder(&tree.join(path.as_path()), *directory)?;
@@ -101,17 +90,9 @@ fn place_holder(path: &Path, directory: bool) -> Result<(), BaseError> {
 
 /// The time that all files get: the commit's, but never one too young for git to trust.
 fn file_time(request: &BaseRequest<'_>) -> Result<TimeSpec, BaseError> {
-    let words = [
-        "show",
-        "--no-patch",
-        "--format=%ct",
-        request.commit.as_str(),
-    ];
+    let words = ["show", "--no-patch", "--format=%ct", request.commit.as_str()];
     let answer = request.mirror.git().run(&words)?;
-    let seconds = String::from_utf8_lossy(&answer)
-        .trim()
-        .parse::<i64>()
-        .unwrap_or(0);
+    let seconds = String::from_utf8_lossy(&answer).trim().parse::<i64>().unwrap_or(0);
     let newest = request.now.as_micros().div_euclid(1_000_000) - SETTLED_SECONDS;
     Ok(TimeSpec::new(seconds.clamp(0, newest.max(0)), 0))
 }
@@ -124,26 +105,14 @@ fn settle(path: &Path, inner: &Path, owner: Owner, time: TimeSpec) -> Result<(),
             settle(&at(path, entry)?.path(), inner, owner, time)?;
         }
     }
-    at(
-        path,
-        std::os::unix::fs::lchown(path, Some(owner.uid), Some(owner.gid)),
-    )?;
+    at(path, std::os::unix::fs::lchown(path, Some(owner.uid), Some(owner.gid)))?;
     if !found.is_symlink() {
         let executable = found.is_dir() || found.mode() & 0o100 != 0;
         let mode = if executable { 0o755 } else { 0o644 };
-        at(
-            path,
-            std::fs::set_permissions(path, Permissions::from_mode(mode)),
-        )?;
+        at(path, std::fs::set_permissions(path, Permissions::from_mode(mode)))?;
     }
     if !path.starts_with(inner) {
-        let set = utimensat(
-            AT_FDCWD,
-            path,
-            &time,
-            &time,
-            UtimensatFlags::NoFollowSymlink,
-        );
+        let set = utimensat(AT_FDCWD, path, &time, &time, UtimensatFlags::NoFollowSymlink);
         at(path, set.map_err(Into::into))?;
     }
     Ok(())
@@ -170,15 +139,10 @@ fn complete_index(
     })?;
     at(index_path, std::fs::write(index_path, &bytes))?;
     let Owner { uid, gid } = request.owner_inside;
-    index::complete(&mut bytes, oid_bytes, |path, _| {
-        Some(known.get(path)?.owned_by(uid, gid))
-    })?;
+    index::complete(&mut bytes, oid_bytes, |path, _| Some(known.get(path)?.owned_by(uid, gid)))?;
     let inside = tree.join(".git").join(OsStr::new("index"));
     at(&inside, std::fs::write(&inside, &bytes))?;
-    at(
-        &inside,
-        std::fs::set_permissions(&inside, Permissions::from_mode(0o644)),
-    )?;
+    at(&inside, std::fs::set_permissions(&inside, Permissions::from_mode(0o644)))?;
     at(
         &inside,
         std::os::unix::fs::lchown(&inside, Some(request.owner.uid), Some(request.owner.gid)),

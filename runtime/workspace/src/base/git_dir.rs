@@ -19,24 +19,14 @@ pub(super) fn write(
     denied: &[WorkspacePath],
 ) -> Result<(), BaseError> {
     let tags = objects::merged_tags(&request.mirror.git(), request.commit)?;
-    for directory in [
-        "hooks",
-        "info",
-        "objects/info",
-        "objects/pack",
-        "refs/heads",
-        "refs/tags",
-    ] {
+    for directory in ["hooks", "info", "objects/info", "objects/pack", "refs/heads", "refs/tags"] {
         let path = git_dir.join(directory);
         at(&path, std::fs::create_dir_all(&path))?;
     }
     let commit = request.commit;
     for (name, content) in [
         ("HEAD", format!("ref: refs/heads/{BRANCH_INSIDE}\n")),
-        (
-            &format!("refs/heads/{BRANCH_INSIDE}"),
-            format!("{commit}\n"),
-        ),
+        (&format!("refs/heads/{BRANCH_INSIDE}"), format!("{commit}\n")),
         ("config", configuration(request, withheld)),
         ("objects/info/alternates", format!("{OBJECTS_INSIDE}\n")),
         ("packed-refs", packed(&tags)),
@@ -70,10 +60,7 @@ fn configuration(request: &BaseRequest<'_>, withheld: bool) -> String {
     let sha256 = request.commit.as_str().len() == 64;
     let version = u8::from(sha256 || withheld);
     let quoted = |text: &str| {
-        let escaped = text
-            .replace('\\', "\\\\")
-            .replace('"', "\\\"")
-            .replace(['\n', '\0'], " ");
+        let escaped = text.replace('\\', "\\\\").replace('"', "\\\"").replace(['\n', '\0'], " ");
         format!("\"{escaped}\"")
     };
     let mut text = format!(

@@ -34,24 +34,9 @@ pub(super) fn examine(
         return Ok(placed);
     }
     // Each merge against each of its parents; each first commit against nothing.
-    let words = [
-        "diff-tree",
-        "--stdin",
-        "-r",
-        "-m",
-        "--root",
-        "-z",
-        "--raw",
-        "--no-renames",
-    ];
-    let words = [
-        &words[..],
-        &["--no-abbrev", "--no-commit-id", "--no-ext-diff"],
-    ]
-    .concat();
-    git.stream(&words, &commits, |output| {
-        read_changes(output, rules, &mut placed)
-    })?;
+    let words = ["diff-tree", "--stdin", "-r", "-m", "--root", "-z", "--raw", "--no-renames"];
+    let words = [&words[..], &["--no-abbrev", "--no-commit-id", "--no-ext-diff"]].concat();
+    git.stream(&words, &commits, |output| read_changes(output, rules, &mut placed))?;
     let Placed { allowed, denied } = &mut placed;
     denied.retain(|blob| !allowed.contains(blob));
     Ok(placed)

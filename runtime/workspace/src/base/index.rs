@@ -67,10 +67,7 @@ pub(crate) fn complete(
     oid_bytes: usize,
     mut stat: impl FnMut(&WorkspacePath, u32) -> Option<StatData>,
 ) -> Result<(), InvalidIndex> {
-    let end = index
-        .len()
-        .checked_sub(oid_bytes)
-        .ok_or(InvalidIndex("too short", 0))?;
+    let end = index.len().checked_sub(oid_bytes).ok_or(InvalidIndex("too short", 0))?;
     if index.get(..4) != Some(b"DIRC") {
         return Err(InvalidIndex("no signature", 0));
     }
@@ -81,16 +78,12 @@ pub(crate) fn complete(
     let mut at = 12;
     for _ in 0..count {
         let flags_at = at + STAT_BYTES + oid_bytes;
-        let flags = index
-            .get(flags_at..flags_at + 2)
-            .ok_or(InvalidIndex("cut off", at))?;
+        let flags = index.get(flags_at..flags_at + 2).ok_or(InvalidIndex("cut off", at))?;
         let extended = u16::from_be_bytes([flags[0], flags[1]]) & EXTENDED != 0;
         let name_at = flags_at + if extended { 4 } else { 2 };
         let rest = index.get(name_at..end).ok_or(InvalidIndex("cut off", at))?;
-        let length = rest
-            .iter()
-            .position(|b| *b == 0)
-            .ok_or(InvalidIndex("no end of a name", at))?;
+        let length =
+            rest.iter().position(|b| *b == 0).ok_or(InvalidIndex("no end of a name", at))?;
         let path = WorkspacePath::from_bytes(&rest[..length])
             .map_err(|_| InvalidIndex("not a path", name_at))?;
         let mode = number(index, at + 24)?;

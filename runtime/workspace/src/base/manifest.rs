@@ -7,6 +7,8 @@ use std::path::Path;
 
 use custody_model::{GitOid, WorkspacePath};
 
+use crate::content::BaseEntry;
+
 /// What stands at a path of the base commit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum EntryKind {
@@ -32,6 +34,17 @@ impl EntryKind {
         }
     }
 
+    /// Git's mode, as a number.
+    #[must_use]
+    pub const fn mode(self) -> u32 {
+        match self {
+            Self::File => 0o100_644,
+            Self::Executable => 0o100_755,
+            Self::Symlink => 0o120_000,
+            Self::Submodule => 0o160_000,
+        }
+    }
+
     fn of(mode: &[u8]) -> Option<Self> {
         match mode {
             // Old repositories have 100664, which git treats as 100644.
@@ -53,7 +66,8 @@ pub struct ManifestEntry {
     pub kind: EntryKind,
     /// Its content's git blob.
     pub blob: GitOid,
-    /// Bytes of the file as it was checked out (it differs from the blob's where attributes convert line ends).
+    /// Bytes of the file as it was checked out (it differs from the blob's where attributes convert line ends); 0 if
+    /// it is withheld.
     pub size: u64,
     /// A rule denies it: it is neither in the checkout nor among the objects.
     pub withheld: bool,
@@ -92,24 +106,22 @@ impl Manifest {
                 continue;
             }
             let invalid = |what| InvalidManifest { entry, what };
-            let tab = line
-                .iter()
-                .position(|b| *b == b'\t')
-                .ok_or_else(|| invalid("no tab"))?;
+            let tab = line.iter().position(|b| *b == b'\t').ok_or_else(|| invalid("no tab"))?;
             let (head, path) = (&line[..tab], &line[tab + 1..]);
             let mut words = head.split(|b| *b == b' ').filter(|word| !word.is_empty());
             let mode = words.next().and_then(EntryKind::of);
             let kind = mode.ok_or_else(|| invalid("an unknown mode"))?;
             let _type = words.next().ok_or_else(|| invalid("no type"))?;
-            let blob = words
-                .next()
-                .and_then(|word| std::str::from_utf8(word).ok()?.parse().ok());
+            let blob = words.next().and_then(|word| std::str::from_utf8(word).ok()?.parse().ok());
             let size = words.next().and_then(|word| match word {
                 b"-" => Some(None),
                 digits => Some(Some(std::str::from_utf8(digits).ok()?.parse::<u64>().ok()?)),
             });
             let size = size.ok_or_else(|| invalid("no size"))?;
             let path = WorkspacePath::from_bytes(path).map_err(|_| invalid("not a path"))?;
+            if path.is_root() {
+                return Err(invalid("an empty path"));
+            }
             entries.push(ManifestEntry {
                 path,
                 kind,
@@ -132,11 +144,7 @@ impl Manifest {
                 false => entry.size.to_string(),
             };
             let kind = if submodule { "commit" } else { "blob" };
-            let head = format!(
-                "{} {kind} {} {size:>7}\t",
-                entry.kind.git_mode(),
-                entry.blob
-            );
+            let head = format!("{} {kind} {} {size:>7}\t", entry.kind.git_mode(), entry.blob);
             bytes.extend_from_slice(head.as_bytes());
             bytes.extend_from_slice(entry.path.as_bytes());
             bytes.push(0);
@@ -159,13 +167,19 @@ impl Manifest {
         &self.entries
     }
 
+    /// What [`crate::content::Contents`] starts from: every file and link that is there.
+    pub fn present(&self) -> impl Iterator<Item = (WorkspacePath, BaseEntry)> {
+        let there = |entry: &&ManifestEntry| !entry.withheld && entry.kind != EntryKind::Submodule;
+        self.entries.iter().filter(there).map(|entry| {
+            let (git_blob, size) = (entry.blob.clone(), entry.size);
+            (entry.path.clone(), BaseEntry { git_blob, mode: entry.kind.mode(), size })
+        })
+    }
+
     /// The entry at `path`.
     #[must_use]
     pub fn get(&self, path: &WorkspacePath) -> Option<&ManifestEntry> {
-        let at = self
-            .entries
-            .binary_search_by(|entry| entry.path.cmp(path))
-            .ok()?;
+        let at = self.entries.binary_search_by(|entry| entry.path.cmp(path)).ok()?;
         self.entries.get(at)
     }
 
@@ -202,13 +216,7 @@ mod tests {
                 let submodule = kind == EntryKind::Submodule;
                 let withheld = withheld && !submodule;
                 let size = if withheld || submodule { 0 } else { size };
-                ManifestEntry {
-                    path,
-                    kind,
-                    blob: blob.parse().unwrap(),
-                    size,
-                    withheld,
-                }
+                ManifestEntry { path, kind, blob: blob.parse().unwrap(), size, withheld }
             },
         )
     }

@@ -48,19 +48,13 @@ pub(super) fn bring(
     }
     let git = request.mirror.git();
     progress(Progress::Examining);
-    let Placed {
-        allowed,
-        mut denied,
-    } = history::examine(&git, request.rules, request.commit, &contents.tips)?;
+    let Placed { allowed, mut denied } =
+        history::examine(&git, request.rules, request.commit, &contents.tips)?;
     // What stood at an allowed path before is in the store already.
     let there = present(&git.clone().with_objects_only(store), &denied)?;
     denied.retain(|blob| !there.contains(blob));
-    let released: BTreeSet<_> = contents
-        .withheld
-        .iter()
-        .filter(|blob| allowed.contains(*blob))
-        .cloned()
-        .collect();
+    let released: BTreeSet<_> =
+        contents.withheld.iter().filter(|blob| allowed.contains(*blob)).cloned().collect();
     contents.withheld.retain(|blob| !released.contains(blob));
     contents.withheld.extend(denied);
 
@@ -88,12 +82,7 @@ pub(super) fn bring(
     }
     if !packed.is_empty() {
         let target = pack.join("pack");
-        let words = [
-            "pack-objects",
-            "--quiet",
-            "--delta-base-offset",
-            "--threads=2",
-        ];
+        let words = ["pack-objects", "--quiet", "--delta-base-offset", "--threads=2"];
         let mut words: Vec<_> = words.iter().map(std::ffi::OsStr::new).collect();
         words.push(target.as_os_str());
         let name = git.run_with_input(&words, &packed)?;
@@ -105,10 +94,7 @@ pub(super) fn bring(
     let bytes = at(&state, serde_json::to_vec(&contents).map_err(Into::into))?;
     let next = store.join("custody.json.next");
     at(&next, std::fs::write(&next, bytes))?;
-    at(
-        &next,
-        std::fs::File::open(&next).and_then(|file| file.sync_all()),
-    )?;
+    at(&next, std::fs::File::open(&next).and_then(|file| file.sync_all()))?;
     at(&state, std::fs::rename(&next, &state))?;
     Ok(!contents.withheld.is_empty())
 }
@@ -128,9 +114,7 @@ fn present(
     let answer = git.run_with_input(&["cat-file", "--batch-check"], asked.as_bytes())?;
     let answer = String::from_utf8_lossy(&answer);
     let found = answer.lines().filter(|line| !line.ends_with(" missing"));
-    Ok(found
-        .filter_map(|line| line.split(' ').next()?.parse().ok())
-        .collect())
+    Ok(found.filter_map(|line| line.split(' ').next()?.parse().ok()).collect())
 }
 
 /// A tag of the source whose commit the base has in its history.
@@ -154,11 +138,7 @@ pub(super) fn merged_tags(git: &Git, commit: &GitOid) -> Result<Vec<MergedTag>, 
         let mut words = line.splitn(3, ' ');
         let (object, peeled, name) = (words.next()?, words.next()?, words.next()?);
         let (object, name) = (object.parse().ok()?, name.to_owned());
-        Some(MergedTag {
-            name,
-            object,
-            peeled: peeled.parse().ok(),
-        })
+        Some(MergedTag { name, object, peeled: peeled.parse().ok() })
     };
     Ok(listed.lines().filter_map(tag).collect())
 }

@@ -27,10 +27,7 @@ impl RepositoryName {
     /// digits of the SHA-256 of the whole, because many repositories are called `app`.
     #[must_use]
     pub fn derived(identity: &str) -> Self {
-        let last = identity
-            .rsplit(['/', ':'])
-            .find(|part| !part.is_empty())
-            .unwrap_or("");
+        let last = identity.rsplit(['/', ':']).find(|part| !part.is_empty()).unwrap_or("");
         let mut stem = String::new();
         for c in last.chars().take(MAX_STEM_BYTES) {
             let c = c.to_ascii_lowercase();
@@ -61,13 +58,8 @@ impl FromStr for RepositoryName {
 
     fn from_str(text: &str) -> Result<Self, InvalidRepositoryName> {
         let allowed = |b: u8| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'.' | b'_' | b'-');
-        let first = text
-            .bytes()
-            .next()
-            .is_some_and(|b| b.is_ascii_alphanumeric());
-        let ending = text
-            .rsplit_once('.')
-            .is_some_and(|(_, end)| matches!(end, "git" | "lock"));
+        let first = text.bytes().next().is_some_and(|b| b.is_ascii_alphanumeric());
+        let ending = text.rsplit_once('.').is_some_and(|(_, end)| matches!(end, "git" | "lock"));
         if first && !ending && text.len() <= MAX_NAME_BYTES && text.bytes().all(allowed) {
             Ok(Self(text.to_owned()))
         } else {

@@ -47,10 +47,7 @@ impl Mirror {
             Err(MirrorError::NoCommit { .. }) => None,
             Err(error) => return Err(error),
         };
-        let failed = |source| MirrorError::File {
-            path: self.git_dir().to_owned(),
-            source,
-        };
+        let failed = |source| MirrorError::File { path: self.git_dir().to_owned(), source };
         let scratch = tempfile::tempdir_in(self.git_dir()).map_err(failed)?;
         let index = scratch.path().join("index");
         let excludes = scratch.path().join("excludes");
@@ -61,10 +58,7 @@ impl Mirror {
                 Ok(bytes) => patterns.extend(bytes),
                 Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
                 Err(source) => {
-                    return Err(MirrorError::File {
-                        path: file.clone(),
-                        source,
-                    });
+                    return Err(MirrorError::File { path: file.clone(), source });
                 }
             }
             patterns.push(b'\n');
@@ -95,20 +89,14 @@ impl Mirror {
         };
         if let Some(head) = head.clone().filter(|head| head.tree == tree) {
             self.keep(&head.commit)?;
-            return Ok(Snapshot {
-                resolved: head,
-                dirty: false,
-            });
+            return Ok(Snapshot { resolved: head, dirty: false });
         }
         let parents: Vec<_> = head.into_iter().map(|head| head.commit).collect();
         let message = "Snapshot of a working tree with changes that were not committed\n";
         let by = (request.identity, request.identity);
         let commit = commit_tree(&self.git(), &tree, &parents, message, by, request.time)?;
         self.keep(&commit)?;
-        Ok(Snapshot {
-            resolved: Resolved { commit, tree },
-            dirty: true,
-        })
+        Ok(Snapshot { resolved: Resolved { commit, tree }, dirty: true })
     }
 
     fn taken(&self, git: &Git) -> Result<custody_model::GitOid, GitError> {

@@ -91,10 +91,7 @@ impl Source {
 /// One spelling for the places that mean the same repository.
 fn one_spelling(place: &str) -> String {
     let place = place.trim().trim_end_matches('/');
-    let place = place
-        .strip_suffix("/.git")
-        .or_else(|| place.strip_suffix(".git"))
-        .unwrap_or(place);
+    let place = place.strip_suffix("/.git").or_else(|| place.strip_suffix(".git")).unwrap_or(place);
     let place = place.trim_end_matches('/');
     let Some((scheme, rest)) = place.split_once("://") else {
         return match place.split_once('@') {
@@ -104,14 +101,8 @@ fn one_spelling(place: &str) -> String {
         };
     };
     let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
-    let host = authority
-        .rsplit_once('@')
-        .map_or(authority, |(_, host)| host);
-    format!(
-        "{}://{}/{path}",
-        scheme.to_ascii_lowercase(),
-        host.to_ascii_lowercase()
-    )
+    let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
+    format!("{}://{}/{path}", scheme.to_ascii_lowercase(), host.to_ascii_lowercase())
 }
 
 #[cfg(test)]

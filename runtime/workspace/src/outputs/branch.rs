@@ -5,6 +5,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use custody_model::{GitOid, WorkspacePath};
+use custody_record::SinkError;
 use custody_record::event::{CommitAuthor, PolicyViolated};
 
 use super::import::{self, Found};
@@ -24,9 +25,15 @@ use crate::worktree::{self, Difference, Different};
 /// What stays out, with a violation for each: changes of read-only and denied paths, nested repositories, files
 /// above the limit. Submodules stay as the base has them. Links are committed as links, wherever they point.
 ///
+/// `record` has to make durable what came out: it is called once, before the branch gets its name, because a branch that
+/// others can fetch is an effect. If it fails there is no branch.
+///
 /// # Errors
 /// [`OutputError`]; the mirror has no new branch then.
-pub fn publish(request: &OutputRequest<'_>) -> Result<Outputs, OutputError> {
+pub fn publish(
+    request: &OutputRequest<'_>,
+    record: &mut dyn FnMut(&Outputs) -> Result<(), SinkError>,
+) -> Result<Outputs, OutputError> {
     let failed = |path: &Path| {
         let path = path.to_owned();
         |source| OutputError::File { path, source }
@@ -34,28 +41,16 @@ pub fn publish(request: &OutputRequest<'_>) -> Result<Outputs, OutputError> {
     let scratch = tempfile::tempdir_in(request.scratch).map_err(failed(request.scratch))?;
     let objects = scratch.path().join("objects");
     std::fs::create_dir(&objects).map_err(failed(&objects))?;
-    let git = request
-        .mirror
-        .git()
-        .with_objects(&objects, &request.mirror.objects());
+    let git = request.mirror.git().with_objects(&objects, &request.mirror.objects());
     let base = request.base.commit();
     let mut outputs = Outputs::default();
 
-    let kept = own_commits(
-        request,
-        &git,
-        scratch.path(),
-        &objects,
-        &mut outputs.violations,
-    )?;
+    let kept = own_commits(request, &git, scratch.path(), &objects, &mut outputs.violations)?;
     let parent = kept.last().unwrap_or(base).clone();
 
     let index = scratch.path().join("index");
     std::fs::copy(request.base.index(), &index).map_err(failed(&index))?;
-    let tree_git = git
-        .clone()
-        .with_index(&index)
-        .with_work_tree(request.clean_path);
+    let tree_git = git.clone().with_index(&index).with_work_tree(request.clean_path);
     if !kept.is_empty() {
         advance(&git, &tree_git, base, &parent)?;
     }
@@ -71,6 +66,7 @@ pub fn publish(request: &OutputRequest<'_>) -> Result<Outputs, OutputError> {
     let parent_tree = format!("{parent}^{{tree}}");
     let parent_tree = git.run_for_oid(&["rev-parse", "--verify", &parent_tree], &[])?;
     if tree == parent_tree && kept.is_empty() {
+        record(&outputs)?;
         return Ok(outputs);
     }
 
@@ -93,27 +89,15 @@ pub fn publish(request: &OutputRequest<'_>) -> Result<Outputs, OutputError> {
 
     let branch = format!("custody/{}", request.session);
     for own in &kept {
-        outputs
-            .commits
-            .push(commits::describe(&git, own, &branch, CommitAuthor::Agent)?);
+        outputs.commits.push(commits::describe(&git, own, &branch, CommitAuthor::Agent)?);
     }
-    outputs.commits.push(commits::describe(
-        &git,
-        &commit,
-        &branch,
-        CommitAuthor::Custody,
-    )?);
-    let words = [
-        "diff",
-        "--binary",
-        "--full-index",
-        "--no-ext-diff",
-        "--no-textconv",
-    ];
+    outputs.commits.push(commits::describe(&git, &commit, &branch, CommitAuthor::Custody)?);
+    let words = ["diff", "--binary", "--full-index", "--no-ext-diff", "--no-textconv"];
     outputs.diff = git.run(&[&words[..], &[base.as_str(), commit.as_str()]].concat())?;
+    outputs.branch = Some(branch.clone());
+    outputs.head = Some(commit.clone());
+    record(&outputs)?;
     export(request, &git, &commit, &branch)?;
-    outputs.branch = Some(branch);
-    outputs.head = Some(commit);
     Ok(outputs)
 }
 
@@ -139,10 +123,7 @@ fn own_commits(
     for commit in &own {
         let parent = git.run(&["show", "--no-patch", "--format=%P", commit.as_str()])?;
         let parent = String::from_utf8_lossy(&parent);
-        let parent = parent
-            .split_ascii_whitespace()
-            .next()
-            .and_then(|text| text.parse().ok());
+        let parent = parent.split_ascii_whitespace().next().and_then(|text| text.parse().ok());
         let changes = gate::changes(git, parent.as_ref(), commit)?;
         found.extend(gate::judge_commit(request.rules, commit, &changes));
         found.extend(too_large(request, git, &changes)?);
@@ -161,10 +142,7 @@ fn too_large(
     git: &Git,
     changes: &[gate::Change],
 ) -> Result<Vec<PolicyViolated>, OutputError> {
-    let new: Vec<_> = changes
-        .iter()
-        .filter(|change| change.new_mode != "160000")
-        .collect();
+    let new: Vec<_> = changes.iter().filter(|change| change.new_mode != "160000").collect();
     let mut asked = String::new();
     for blob in new.iter().filter_map(|change| change.new.as_ref()) {
         asked.push_str(&format!("{blob}\n"));
@@ -175,9 +153,7 @@ fn too_large(
     let words = ["cat-file", "--batch-check=%(objectsize)"];
     let sizes = git.run_with_input(&words, asked.as_bytes())?;
     let sizes = String::from_utf8_lossy(&sizes);
-    let sizes = sizes
-        .lines()
-        .map(|line| line.parse::<u64>().unwrap_or(u64::MAX));
+    let sizes = sizes.lines().map(|line| line.parse::<u64>().unwrap_or(u64::MAX));
     let there = new.iter().filter(|change| change.new.is_some());
     let limit = request.limits.file_bytes;
     Ok(there
@@ -193,16 +169,8 @@ fn advance(git: &Git, tree_git: &Git, base: &GitOid, to: &GitOid) -> Result<(), 
     let (mut gone, mut there) = (Vec::new(), Vec::new());
     for change in gate::changes(git, Some(base), to)? {
         let oid = change.new.as_ref().map_or(zero.as_str(), GitOid::as_str);
-        let list = if change.new.is_some() {
-            &mut there
-        } else {
-            &mut gone
-        };
-        let mode = if change.new.is_some() {
-            change.new_mode.as_str()
-        } else {
-            "0"
-        };
+        let list = if change.new.is_some() { &mut there } else { &mut gone };
+        let mode = if change.new.is_some() { change.new_mode.as_str() } else { "0" };
         list.extend_from_slice(format!("{mode} {oid}\t").as_bytes());
         list.extend_from_slice(change.path.as_bytes());
         list.push(0);
@@ -245,11 +213,7 @@ fn refused(request: &OutputRequest<'_>, different: &Different) -> Option<PolicyV
         .take_while(|entry| entry.path.as_bytes().starts_with(path.as_bytes()))
         .filter(|entry| entry.path.starts_with(path));
     let guarded = below.find_map(|entry| {
-        gate::judge(
-            request.rules,
-            &entry.path,
-            "a file stands in the place of its directory",
-        )
+        gate::judge(request.rules, &entry.path, "a file stands in the place of its directory")
     });
     if guarded.is_some() {
         return guarded;
@@ -263,13 +227,7 @@ fn refused(request: &OutputRequest<'_>, different: &Different) -> Option<PolicyV
 
 /// Denied paths are placeholders in the clean view; anything else came there behind the guard.
 fn behind_the_guard(request: &OutputRequest<'_>, violations: &mut Vec<PolicyViolated>) {
-    for entry in request
-        .base
-        .manifest()
-        .entries()
-        .iter()
-        .filter(|entry| entry.withheld)
-    {
+    for entry in request.base.manifest().entries().iter().filter(|entry| entry.withheld) {
         let path = entry.path.as_path().as_os_str();
         let Ok(file) = beneath(request.clean, path, libc::O_PATH) else {
             continue;
@@ -296,13 +254,7 @@ fn export(
     branch: &str,
 ) -> Result<(), OutputError> {
     let not_base = format!("^{}", request.base.commit());
-    let words = [
-        "rev-list",
-        "--objects",
-        "--no-object-names",
-        commit.as_str(),
-        &not_base,
-    ];
+    let words = ["rev-list", "--objects", "--no-object-names", commit.as_str(), &not_base];
     let wanted = git.run(&words)?;
     let _lock = request.mirror.lock()?;
     let target = request.mirror.objects().join("pack").join("pack");
@@ -316,9 +268,6 @@ fn export(
     let zero = "0".repeat(commit.as_str().len());
     let name = format!("refs/heads/{branch}");
     // From here on without the quarantine: what the branch needs must be in the mirror.
-    request
-        .mirror
-        .git()
-        .run(&["update-ref", &name, commit.as_str(), &zero])?;
+    request.mirror.git().run(&["update-ref", &name, commit.as_str(), &zero])?;
     Ok(())
 }

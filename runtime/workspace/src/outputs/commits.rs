@@ -25,17 +25,9 @@ pub(super) fn describe(
     let answer = git.run(&words)?;
     let answer = String::from_utf8_lossy(&answer);
     let mut oids = answer.split_ascii_whitespace().map(str::parse::<GitOid>);
-    let malformed = || GitError::Answer {
-        command: words.join(" "),
-        what: answer.to_string(),
-    };
-    let tree = oids
-        .next()
-        .ok_or_else(malformed)?
-        .map_err(|_| malformed())?;
-    let parents = oids
-        .collect::<Result<Vec<_>, _>>()
-        .map_err(|_| malformed())?;
+    let malformed = || GitError::Answer { command: words.join(" "), what: answer.to_string() };
+    let tree = oids.next().ok_or_else(malformed)?.map_err(|_| malformed())?;
+    let parents = oids.collect::<Result<Vec<_>, _>>().map_err(|_| malformed())?;
     let changes = gate::changes(git, parents.first(), commit)?;
     let digests = digests(git, &changes)?;
     let files: Vec<_> = changes
@@ -46,16 +38,8 @@ pub(super) fn describe(
                 (false, Some(_)) => ChangeStatus::Modified,
                 (false, None) => ChangeStatus::Deleted,
             };
-            let digest = change
-                .new
-                .as_ref()
-                .and_then(|blob| digests.get(blob).copied());
-            ChangedFile {
-                path: change.path,
-                status,
-                blob: change.new,
-                digest,
-            }
+            let digest = change.new.as_ref().and_then(|blob| digests.get(blob).copied());
+            ChangedFile { path: change.path, status, blob: change.new, digest }
         })
         .collect();
     let (file_count, many) = (files.len() as u64, files.len() > FILES_IN_EVENT);
@@ -68,10 +52,7 @@ pub(super) fn describe(
         files: files.iter().take(FILES_IN_EVENT).cloned().collect(),
         file_count,
     };
-    Ok(CreatedCommit {
-        event,
-        all_files: many.then_some(files),
-    })
+    Ok(CreatedCommit { event, all_files: many.then_some(files) })
 }
 
 /// The SHA-256 of each new blob.
@@ -85,17 +66,13 @@ fn digests(git: &Git, changes: &[Change]) -> Result<BTreeMap<GitOid, Digest>, Gi
     if asked.is_empty() {
         return Ok(BTreeMap::new());
     }
-    git.stream(
-        &["cat-file", "--batch", "--buffer"],
-        asked.as_bytes(),
-        |output| {
-            let mut digests = BTreeMap::new();
-            while let Some((blob, digest)) = next_digest(output)? {
-                digests.insert(blob, digest);
-            }
-            Ok(digests)
-        },
-    )
+    git.stream(&["cat-file", "--batch", "--buffer"], asked.as_bytes(), |output| {
+        let mut digests = BTreeMap::new();
+        while let Some((blob, digest)) = next_digest(output)? {
+            digests.insert(blob, digest);
+        }
+        Ok(digests)
+    })
 }
 
 /// Reads one answer of `git cat-file --batch`: `<oid> <type> <size>`, newline, content, newline.
@@ -107,14 +84,8 @@ fn next_digest(output: &mut dyn BufRead) -> std::io::Result<Option<(GitOid, Dige
     }
     let head = std::str::from_utf8(&head).map_err(|_| malformed())?;
     let mut words = head.trim_end().split(' ');
-    let blob = words
-        .next()
-        .and_then(|word| word.parse().ok())
-        .ok_or_else(malformed)?;
-    let size: u64 = words
-        .nth(1)
-        .and_then(|word| word.parse().ok())
-        .ok_or_else(malformed)?;
+    let blob = words.next().and_then(|word| word.parse().ok()).ok_or_else(malformed)?;
+    let size: u64 = words.nth(1).and_then(|word| word.parse().ok()).ok_or_else(malformed)?;
     let mut hasher = sha2::Sha256::new();
     let mut content = output.take(size);
     let mut buffer = vec![0; 1 << 16];

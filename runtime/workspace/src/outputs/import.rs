@@ -58,20 +58,14 @@ pub(super) fn bring(
         return Ok(Found::Nothing);
     }
     let untrusted = scratch.join("untrusted");
-    let mut copy = Copy {
-        root: request.clean,
-        to: &untrusted,
-        left: request.limits.import_bytes,
-        files: 0,
-    };
+    let mut copy =
+        Copy { root: request.clean, to: &untrusted, left: request.limits.import_bytes, files: 0 };
     let packs = match copy.run() {
         Ok(packs) => packs,
         Err(CopyError::Refused(why)) => return Ok(Found::Unusable(why)),
         Err(CopyError::Write(path, source)) => return Err(OutputError::File { path, source }),
     };
-    let git = mirror
-        .clone()
-        .with_objects(&untrusted, &request.mirror.objects());
+    let git = mirror.clone().with_objects(&untrusted, &request.mirror.objects());
     let found = take(request, &git, &head, &packs, objects);
     let done = match found {
         Ok(found) => found,
@@ -97,39 +91,25 @@ fn take(
         git.run(&[OsStr::new("index-pack"), pack.as_os_str()])?;
     }
     if !git.asks(&["merge-base", "--is-ancestor", base, head.as_str()])? {
-        return Ok(Found::Unusable(
-            "its HEAD does not descend from the base commit".to_owned(),
-        ));
+        return Ok(Found::Unusable("its HEAD does not descend from the base commit".to_owned()));
     }
     let not_base = format!("^{base}");
     let limit = format!("--max-count={}", request.limits.agent_commits + 1);
     let listed = git.run(&["rev-list", "--topo-order", &limit, head.as_str(), &not_base])?;
     let listed = String::from_utf8_lossy(&listed);
-    let mut commits: Vec<GitOid> = listed
-        .lines()
-        .filter_map(|line| line.parse().ok())
-        .collect();
+    let mut commits: Vec<GitOid> = listed.lines().filter_map(|line| line.parse().ok()).collect();
     if commits.len() > request.limits.agent_commits {
         let limit = request.limits.agent_commits;
         return Ok(Found::Unusable(format!("it has more than {limit} commits")));
     }
     commits.reverse();
-    let words = [
-        "rev-list",
-        "--objects",
-        "--no-object-names",
-        head.as_str(),
-        &not_base,
-    ];
+    let words = ["rev-list", "--objects", "--no-object-names", head.as_str(), &not_base];
     let wanted = git.run(&words)?;
     let pack = objects.join("pack");
     std::fs::create_dir_all(&pack).map_err(file_error(&pack))?;
     let target = pack.join("pack");
-    let words: [&OsStr; 3] = [
-        OsStr::new("pack-objects"),
-        OsStr::new("--quiet"),
-        target.as_os_str(),
-    ];
+    let words: [&OsStr; 3] =
+        [OsStr::new("pack-objects"), OsStr::new("--quiet"), target.as_os_str()];
     let name = git.run_with_input(&words, &wanted)?;
     let name = String::from_utf8_lossy(&name).trim().to_owned();
     // Its index names the objects as the agent did: it goes, and is made anew from their content.
@@ -142,16 +122,9 @@ fn take(
             Ok(()) | Err(_) => {}
         }
     }
-    let clean = request
-        .mirror
-        .git()
-        .with_objects(objects, &request.mirror.objects());
+    let clean = request.mirror.git().with_objects(objects, &request.mirror.objects());
     let pack = pack.join(format!("pack-{name}.pack"));
-    clean.run(&[
-        OsStr::new("index-pack"),
-        OsStr::new("--strict"),
-        pack.as_os_str(),
-    ])?;
+    clean.run(&[OsStr::new("index-pack"), OsStr::new("--strict"), pack.as_os_str()])?;
     Ok(Found::Commits(commits))
 }
 
@@ -198,11 +171,7 @@ fn open_regular(
     root: BorrowedFd<'_>,
     path: &Path,
 ) -> std::io::Result<Option<(std::fs::File, u64)>> {
-    let file = beneath(
-        root,
-        path.as_os_str(),
-        libc::O_RDONLY | libc::O_NONBLOCK | libc::O_NOCTTY,
-    )?;
+    let file = beneath(root, path.as_os_str(), libc::O_RDONLY | libc::O_NONBLOCK | libc::O_NOCTTY)?;
     let file = std::fs::File::from(file);
     let found = file.metadata()?;
     Ok(found.is_file().then_some((file, found.len())))

@@ -107,10 +107,7 @@ mod tests {
     #[test]
     fn a_pattern_for_files_guards_only_the_files() {
         let paths = ["certs/a.pem", "certs/readme", "b.pem"];
-        assert_eq!(
-            guarded(r#"[{"deny": "*.pem"}]"#, &paths),
-            ["b.pem", "certs/a.pem"]
-        );
+        assert_eq!(guarded(r#"[{"deny": "*.pem"}]"#, &paths), ["b.pem", "certs/a.pem"]);
     }
 
     #[test]

@@ -1,0 +1,7 @@
+//! The base checkout, the view and the outputs, with real git, real mounts and a real user namespace.
+
+mod base;
+mod fixture;
+mod mirror;
+mod outputs;
+mod view;

@@ -1,0 +1,252 @@
+//! The outputs: what may get out does, what may not does not, whatever the agent did to `.git`.
+
+use custody_record::event::{ChangeStatus, CommitAuthor};
+use custody_workspace::outputs::Outputs;
+
+use crate::fixture::{DENY_SECRETS, Installation, Session, in_own_mounts, rules};
+
+fn with_session(text: &'static str, test: impl FnOnce(&Session<'_>) + Send + 'static) {
+    in_own_mounts(move || {
+        let installation = Installation::new();
+        test(&installation.session(text, false));
+    });
+}
+
+fn changed(session: &Session<'_>, outputs: &Outputs) -> String {
+    let head = outputs.head.as_ref().unwrap().as_str();
+    let base = session.base.commit().as_str();
+    session.mirror_git(&[
+        "-c",
+        "core.quotePath=true",
+        "diff",
+        "--no-renames",
+        "--name-status",
+        base,
+        head,
+    ])
+}
+
+fn authors(outputs: &Outputs) -> Vec<CommitAuthor> {
+    outputs.commits.iter().map(|commit| commit.event.author).collect()
+}
+
+#[test]
+fn a_session_that_changes_nothing_has_no_branch() {
+    with_session(DENY_SECRETS, |session| {
+        session.ok("cat src/a.txt; touch src/a.txt; git status; make -v || true; echo x > made.o");
+        let outputs = session.publish();
+        assert_eq!((outputs.branch, outputs.commits.len()), (None, 0));
+        assert_eq!(outputs.violations, []);
+        assert_eq!(session.mirror_git(&["branch", "--list", "custody/*"]), "");
+    });
+}
+
+#[test]
+fn changes_become_a_commit_with_trailers_on_a_branch_that_git_can_fetch() {
+    with_session(DENY_SECRETS, |session| {
+        session.ok(
+            r"echo more >> src/a.txt; chmod -x src/run; rm src/link; ln -s /etc/passwd src/out
+              printf 'a\000b' > bin; printf x > $(printf 'od\377d\n'); mkdir new; echo n > new/file",
+        );
+        let outputs = session.publish();
+        assert_eq!(outputs.violations, []);
+        assert_eq!(authors(&outputs), [CommitAuthor::Custody]);
+        assert_eq!(
+            changed(session, &outputs),
+            "A\tbin\nA\tnew/file\nA\t\"od\\377d\"\nM\tsrc/a.txt\nD\tsrc/link\nA\tsrc/out\nM\tsrc/run"
+        );
+        let branch = outputs.branch.clone().unwrap();
+        assert_eq!(branch, format!("custody/{}", session.id));
+        let trailer = |key: &str| {
+            let format = format!("--format=%(trailers:key={key},valueonly)");
+            session.mirror_git(&["log", "-1", &format, &branch])
+        };
+        assert_eq!(trailer("Custody-Session"), session.id.to_string());
+        assert_eq!(trailer("Custody-Record"), "47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=");
+        let event = &outputs.commits[0].event;
+        let file = event.files.iter().find(|file| file.path.to_string() == "src/a.txt").unwrap();
+        assert_eq!(file.status, ChangeStatus::Modified);
+        assert_eq!(file.digest, Some(custody_model::Digest::of(b"a\nmore\n")));
+        assert_eq!(
+            (event.file_count, event.parents.clone()),
+            (7, vec![session.base.commit().clone()])
+        );
+        let diff = String::from_utf8_lossy(&outputs.diff);
+        assert!(diff.contains("+more") && diff.contains("GIT binary patch"), "{diff}");
+        session.mirror_git(&["fsck", "--strict"]);
+    });
+}
+
+#[test]
+fn commits_of_the_agent_are_kept_as_they_are() {
+    with_session(DENY_SECRETS, |session| {
+        let tip = session.ok(
+            "echo 1 >> src/a.txt; git commit -qam one; git gc -q
+             git checkout -q -b other; echo 2 > b; git add b; git commit -qm two
+             git mv b c; git commit -qm three; echo f > forced.o; git add -f forced.o; git commit -qm four
+             echo uncommitted > left; git rev-parse HEAD",
+        );
+        let outputs = session.publish();
+        assert_eq!(outputs.violations, []);
+        let [.., agent, custody] = &outputs.commits[..] else { panic!("{outputs:?}") };
+        assert_eq!(agent.event.commit.as_str(), tip.trim());
+        assert_eq!(custody.event.parents, [agent.event.commit.clone()]);
+        assert_eq!(authors(&outputs)[..4], [CommitAuthor::Agent; 4]);
+        assert_eq!(changed(session, &outputs), "A\tc\nA\tforced.o\nA\tleft\nM\tsrc/a.txt");
+        assert_eq!(custody.event.files.len(), 1);
+    });
+}
+
+#[test]
+fn when_everything_is_committed_an_empty_commit_carries_the_trailers() {
+    with_session("[]", |session| {
+        session.ok("echo 1 >> src/a.txt; git commit -qam one");
+        let outputs = session.publish();
+        assert_eq!(authors(&outputs), [CommitAuthor::Agent, CommitAuthor::Custody]);
+        assert_eq!(outputs.commits[1].event.file_count, 0);
+        assert_eq!(outputs.commits[0].event.tree, outputs.commits[1].event.tree);
+    });
+}
+
+#[test]
+fn a_commit_with_a_forbidden_path_is_dropped_and_its_allowed_changes_are_kept() {
+    with_session(DENY_SECRETS, |session| {
+        session.ok("blob=$(echo mine | git hash-object -w --stdin)
+             git update-index --no-skip-worktree secrets/key
+             git update-index --add --cacheinfo 100644,$blob,secrets/key
+             echo 1 >> src/a.txt; git add src/a.txt; git commit -qm 'with a secret'
+             git update-index --cacheinfo 100644,$(git rev-parse HEAD~1:secrets/key),secrets/key
+             git update-index --skip-worktree secrets/key
+             git commit -qm 'and back'");
+        let outputs = session.publish();
+        assert_eq!(authors(&outputs), [CommitAuthor::Custody]);
+        assert_eq!(changed(session, &outputs), "M\tsrc/a.txt");
+        let violated: Vec<_> = outputs.violations.iter().map(|v| v.path.to_string()).collect();
+        assert_eq!(violated, [".git", "secrets/key", "secrets/key"]);
+        assert_eq!(outputs.violations[1].rule, "deny: secrets/");
+        let all =
+            session.mirror_git(&["cat-file", "--batch-all-objects", "--batch-check=%(objecttype)"]);
+        assert!(!all.is_empty());
+        let mine = session.ok("echo mine | git hash-object --stdin");
+        assert!(!session.base.objects().join(&mine[..2]).join(mine[2..].trim()).exists());
+        let listed = session.mirror_git(&["cat-file", "--batch-all-objects", "--batch-check"]);
+        assert!(!listed.contains(mine.trim()), "the denied content reached the mirror");
+    });
+}
+
+#[test]
+fn a_history_that_does_not_descend_from_the_base_is_not_kept() {
+    for script in [
+        "git commit -q --amend -m amended; echo 1 >> src/a.txt; git commit -qam one",
+        "git checkout -q --orphan fresh; git commit -qm root; echo 1 >> src/a.txt; git commit -qam one",
+        "rm -rf .git; git init -q; git add src; git -c user.name=a -c user.email=b commit -qm r; echo 1 >> src/a.txt",
+    ] {
+        with_session("[]", move |session| {
+            session.ok(script);
+            let outputs = session.publish();
+            assert_eq!(authors(&outputs), [CommitAuthor::Custody], "{script}");
+            assert_eq!(changed(session, &outputs), "M\tsrc/a.txt", "{script}");
+            assert_eq!(outputs.violations[0].path.to_string(), ".git", "{script}");
+        });
+    }
+}
+
+#[test]
+fn what_the_agent_writes_into_dot_git_is_never_in_force() {
+    with_session("[]", |session| {
+        session.ok(
+            r"touch /tmp/trap-was-not-run; T='touch /workspace/trapped'
+              for key in core.fsmonitor core.sshCommand diff.external core.pager core.editor \
+                filter.x.clean filter.x.smudge filter.x.process gpg.program; do git config $key '$T'; done
+              git config core.worktree /etc; git config core.hooksPath /workspace/hooks
+              git config core.bare true; git config include.path /etc/passwd
+              mkdir -p hooks; for hook in pre-commit post-commit reference-transaction fsmonitor-watchman; do
+                printf '#!/bin/sh\ntouch /workspace/trapped\n' > hooks/$hook; chmod +x hooks/$hook; done
+              echo '* filter=x diff=x' > .gitattributes
+              echo /etc > .git/objects/info/alternates; echo /proc/1/root > .git/commondir
+              rm -rf .git/refs; ln -s /etc .git/refs; ln -sf /etc/passwd .git/packed-refs
+              rm .git/index; mkfifo .git/index; rm -rf .git/objects/pack; ln -s /etc .git/objects/pack
+              mkdir -p sub && cd sub && git init -q && git config core.fsmonitor 'touch /workspace/trapped'
+              git config user.name a; git config user.email b; echo x > x; git add x 2>/dev/null; true",
+        );
+        session.ok("rm -f trapped; echo 1 >> src/a.txt");
+        let outputs = session.publish();
+        assert!(!session.workspace.clean_path().join("trapped").exists());
+        assert_eq!(authors(&outputs), [CommitAuthor::Custody]);
+        let violated: Vec<_> = outputs.violations.iter().map(|v| v.path.to_string()).collect();
+        assert_eq!(violated, ["sub"]);
+        assert!(changed(session, &outputs).ends_with("M\tsrc/a.txt"));
+    });
+}
+
+#[test]
+fn forged_objects_are_refused() {
+    with_session("[]", |session| {
+        // A loose blob whose name is not the hash of its content, and a commit that uses it.
+        session.ok(
+            r"echo honest > f; git add f; git commit -qm one
+              blob=$(git rev-parse HEAD:f); path=.git/objects/$(echo $blob | cut -c1-2)/$(echo $blob | cut -c3-)
+              other=$(echo forged | git hash-object -w --stdin)
+              chmod +w $path; cp .git/objects/$(echo $other | cut -c1-2)/$(echo $other | cut -c3-) $path",
+        );
+        let outputs = session.publish();
+        assert_eq!(authors(&outputs), [CommitAuthor::Custody]);
+        assert_eq!(outputs.violations[0].path.to_string(), ".git");
+        assert_eq!(changed(session, &outputs), "A\tf");
+        session.mirror_git(&["fsck", "--strict"]);
+    });
+}
+
+#[test]
+fn a_tree_with_a_path_into_dot_git_is_refused() {
+    with_session("[]", |session| {
+        session.ok(r"blob=$(echo evil | git hash-object -w --stdin)
+              inner=$(printf '100644 blob %s\tconfig\n' $blob | git mktree)
+              tree=$( (git ls-tree HEAD; printf '040000 tree %s\t.GIT\n' $inner) | git mktree)
+              git update-ref HEAD $(git commit-tree $tree -p HEAD -m evil)
+              echo 1 >> src/a.txt");
+        let outputs = session.publish();
+        assert_eq!(authors(&outputs), [CommitAuthor::Custody]);
+        assert_eq!(changed(session, &outputs), "M\tsrc/a.txt");
+        assert_eq!(outputs.violations[0].path.to_string(), ".git");
+    });
+}
+
+#[test]
+fn a_new_submodule_stays_out() {
+    with_session("[]", |session| {
+        session.ok("git update-index --add --cacheinfo 160000,$(git rev-parse HEAD),vendor
+             git commit -qm 'a submodule'; echo 1 >> src/a.txt");
+        let outputs = session.publish();
+        assert_eq!(authors(&outputs), [CommitAuthor::Custody]);
+        assert_eq!(changed(session, &outputs), "M\tsrc/a.txt");
+        assert!(outputs.violations.iter().any(|v| v.path.to_string() == "vendor"));
+    });
+}
+
+#[test]
+fn new_paths_that_a_rule_guards_stay_out() {
+    with_session(r#"[{"deny": "*.pem"}, {"read_only": "/locked/"}]"#, |session| {
+        session.ok("echo k > new.pem; mkdir locked; echo l > locked/file; echo ok > fine");
+        let outputs = session.publish();
+        assert_eq!(changed(session, &outputs), "A\tfine");
+        let violated: Vec<_> = outputs.violations.iter().map(|v| v.path.to_string()).collect();
+        assert_eq!(violated, ["locked/file", "new.pem"]);
+    });
+}
+
+#[test]
+fn a_file_in_the_place_of_a_directory_takes_no_guarded_file_with_it() {
+    in_own_mounts(|| {
+        let installation = Installation::new();
+        // The guard would have refused it: as if it had been gone round.
+        let mut session = installation.session("[]", false);
+        session.ok("rm -r src; echo file > src; echo fine > fine");
+        session.rules = rules(r#"[{"read_only": "/src/a.txt"}]"#);
+        let outputs = session.publish();
+        let head = outputs.head.as_ref().unwrap().as_str();
+        assert_eq!(session.mirror_git(&["show", &format!("{head}:src/a.txt")]), "a");
+        let violated: Vec<_> = outputs.violations.iter().map(|v| v.path.to_string()).collect();
+        assert_eq!(violated, ["src/a.txt", "src/a.txt"]);
+    });
+}
