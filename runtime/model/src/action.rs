@@ -146,10 +146,7 @@ mod tests {
 
     #[test]
     fn an_action_is_written_with_its_stable_name() {
-        let action = Action::NetworkConnect {
-            host: "example.org".to_owned(),
-            port: None,
-        };
+        let action = Action::NetworkConnect { host: "example.org".to_owned(), port: None };
         let json = r#"{"action":"network.connect","host":"example.org"}"#;
         assert_eq!(serde_json::to_string(&action).unwrap(), json);
         assert_eq!(serde_json::from_str::<Action>(json).unwrap(), action);

@@ -139,10 +139,7 @@ mod tests {
     fn every_code_has_a_text_and_an_exit_code_of_its_own() {
         let texts: BTreeSet<_> = ErrorCode::ALL.map(ErrorCode::as_str).into();
         let exits: BTreeSet<_> = ErrorCode::ALL.map(ErrorCode::exit_code).into();
-        assert_eq!(
-            (texts.len(), exits.len()),
-            (ErrorCode::ALL.len(), ErrorCode::ALL.len())
-        );
+        assert_eq!((texts.len(), exits.len()), (ErrorCode::ALL.len(), ErrorCode::ALL.len()));
         assert!(!exits.contains(&EXIT_OK));
         for code in ErrorCode::ALL {
             assert_eq!(serde_json::to_value(code).unwrap(), code.as_str());

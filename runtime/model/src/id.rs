@@ -84,13 +84,7 @@ mod tests {
         let late = SessionId::new(Timestamp::from_micros(2_000_000), [0; 10]);
         assert!(early < late);
         assert_eq!(early.to_string().parse(), Ok(early));
-        assert!(
-            early
-                .to_string()
-                .to_uppercase()
-                .parse::<SessionId>()
-                .is_err()
-        );
+        assert!(early.to_string().to_uppercase().parse::<SessionId>().is_err());
         assert!("{}".parse::<SessionId>().is_err());
     }
 }

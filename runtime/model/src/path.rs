@@ -39,10 +39,8 @@ impl WorkspacePath {
     /// # Errors
     /// Absolute, longer than [`MAX_PATH_BYTES`], or with `.`, `..`, an empty component or NUL.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, InvalidPath> {
-        let invalid = |reason| InvalidPath {
-            text: String::from_utf8_lossy(bytes).into_owned(),
-            reason,
-        };
+        let invalid =
+            |reason| InvalidPath { text: String::from_utf8_lossy(bytes).into_owned(), reason };
         if bytes.is_empty() {
             return Ok(Self::root());
         }
@@ -150,10 +148,7 @@ impl FromStr for WorkspacePath {
     type Err = InvalidPath;
 
     fn from_str(text: &str) -> Result<Self, InvalidPath> {
-        let invalid = |reason| InvalidPath {
-            text: text.to_owned(),
-            reason,
-        };
+        let invalid = |reason| InvalidPath { text: text.to_owned(), reason };
         let mut bytes = Vec::with_capacity(text.len());
         let mut rest = text.bytes();
         while let Some(b) = rest.next() {

@@ -29,7 +29,7 @@ use crate::version::PolicyVersion;
 /// let permit: Permit<StopSession> = serde_json::from_str("{}").unwrap();
 /// ```
 ///
-/// ```compile_fail,E0599
+/// ```compile_fail,E0277
 /// use custody_policy::{Permit, StopSession};
 ///
 /// fn copy(permit: &Permit<StopSession>) -> Permit<StopSession> {

@@ -78,11 +78,7 @@ impl RecordState {
     }
 
     const fn cannot(&self, verb: &'static str) -> InvalidTransition {
-        InvalidTransition {
-            machine: "record",
-            from: self.name(),
-            verb,
-        }
+        InvalidTransition { machine: "record", from: self.name(), verb }
     }
 
     /// `open → degraded`.
@@ -115,14 +111,8 @@ impl RecordState {
     /// From any other state.
     pub fn close(self, at: Timestamp) -> Result<Self, InvalidTransition> {
         match self {
-            Self::Open { .. } => Ok(Self::Closing {
-                since: at,
-                recovered: false,
-            }),
-            Self::Abandoned { .. } => Ok(Self::Closing {
-                since: at,
-                recovered: true,
-            }),
+            Self::Open { .. } => Ok(Self::Closing { since: at, recovered: false }),
+            Self::Abandoned { .. } => Ok(Self::Closing { since: at, recovered: true }),
             Self::Degraded { .. } | Self::Closing { .. } | Self::Sealed { .. } => {
                 Err(self.cannot("be closed"))
             }
@@ -135,12 +125,7 @@ impl RecordState {
     /// From any other state.
     pub fn seal(self, at: Timestamp, size: u64, root: Digest) -> Result<Self, InvalidTransition> {
         if let Self::Closing { recovered, .. } = self {
-            Ok(Self::Sealed {
-                at,
-                size,
-                root,
-                recovered,
-            })
+            Ok(Self::Sealed { at, size, root, recovered })
         } else {
             Err(self.cannot("be sealed"))
         }
@@ -203,19 +188,8 @@ mod tests {
 
     #[test]
     fn a_seal_tells_whether_another_process_closed_the_record() {
-        let abandoned = RecordState::open(NOW)
-            .abandon(NOW, "killed".to_owned())
-            .unwrap();
-        let sealed = abandoned
-            .close(NOW)
-            .and_then(|state| state.seal(NOW, 3, Digest::of(b"")));
-        assert!(matches!(
-            sealed,
-            Ok(RecordState::Sealed {
-                recovered: true,
-                size: 3,
-                ..
-            })
-        ));
+        let abandoned = RecordState::open(NOW).abandon(NOW, "killed".to_owned()).unwrap();
+        let sealed = abandoned.close(NOW).and_then(|state| state.seal(NOW, 3, Digest::of(b"")));
+        assert!(matches!(sealed, Ok(RecordState::Sealed { recovered: true, size: 3, .. })));
     }
 }

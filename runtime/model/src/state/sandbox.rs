@@ -85,11 +85,7 @@ impl SandboxState {
     }
 
     const fn cannot(&self, verb: &'static str) -> InvalidTransition {
-        InvalidTransition {
-            machine: "sandbox",
-            from: self.name(),
-            verb,
-        }
+        InvalidTransition { machine: "sandbox", from: self.name(), verb }
     }
 
     /// `provisioning → ready`.
@@ -122,10 +118,7 @@ impl SandboxState {
     /// From any other state.
     pub fn freeze(self, at: Timestamp) -> Result<Self, InvalidTransition> {
         if let Self::Running { started_at } = self {
-            Ok(Self::Frozen {
-                started_at,
-                since: at,
-            })
+            Ok(Self::Frozen { started_at, since: at })
         } else {
             Err(self.cannot("be frozen"))
         }
@@ -172,10 +165,7 @@ impl SandboxState {
     /// # Errors
     /// From any other state.
     pub fn destroy(self, at: Timestamp) -> Result<Self, InvalidTransition> {
-        if matches!(
-            self,
-            Self::Ready { .. } | Self::Exited { .. } | Self::Failed { .. }
-        ) {
+        if matches!(self, Self::Ready { .. } | Self::Exited { .. } | Self::Failed { .. }) {
             Ok(Self::Destroyed { at })
         } else {
             Err(self.cannot("be destroyed"))

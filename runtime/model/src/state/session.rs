@@ -149,11 +149,7 @@ impl SessionState {
     }
 
     const fn cannot(&self, verb: &'static str) -> InvalidTransition {
-        InvalidTransition {
-            machine: "session",
-            from: self.name(),
-            verb,
-        }
+        InvalidTransition { machine: "session", from: self.name(), verb }
     }
 
     /// `requested → awaiting_approval`.
@@ -162,10 +158,7 @@ impl SessionState {
     /// From any other state.
     pub fn await_approval(self, at: Timestamp) -> Result<Self, InvalidTransition> {
         if let Self::Requested { at: requested_at } = self {
-            Ok(Self::AwaitingApproval {
-                requested_at,
-                since: at,
-            })
+            Ok(Self::AwaitingApproval { requested_at, since: at })
         } else {
             Err(self.cannot("wait for an approval"))
         }
@@ -205,10 +198,7 @@ impl SessionState {
             | Self::Interrupted { .. } => false,
         };
         if approved {
-            Ok(Self::Provisioning {
-                since: at,
-                approvers,
-            })
+            Ok(Self::Provisioning { since: at, approvers })
         } else {
             Err(self.cannot("be provisioned"))
         }
@@ -220,10 +210,7 @@ impl SessionState {
     /// From any other state.
     pub fn start(self, at: Timestamp) -> Result<Self, InvalidTransition> {
         if let Self::Provisioning { .. } = self {
-            Ok(Self::Running {
-                started_at: at,
-                paused_micros: 0,
-            })
+            Ok(Self::Running { started_at: at, paused_micros: 0 })
         } else {
             Err(self.cannot("start"))
         }
@@ -234,17 +221,8 @@ impl SessionState {
     /// # Errors
     /// From any other state.
     pub fn pause(self, at: Timestamp, reason: String) -> Result<Self, InvalidTransition> {
-        if let Self::Running {
-            started_at,
-            paused_micros,
-        } = self
-        {
-            Ok(Self::Paused {
-                started_at,
-                paused_micros,
-                since: at,
-                reason,
-            })
+        if let Self::Running { started_at, paused_micros } = self {
+            Ok(Self::Paused { started_at, paused_micros, since: at, reason })
         } else {
             Err(self.cannot("be paused"))
         }
@@ -255,18 +233,9 @@ impl SessionState {
     /// # Errors
     /// From any other state.
     pub fn resume(self, at: Timestamp) -> Result<Self, InvalidTransition> {
-        if let Self::Paused {
-            started_at,
-            paused_micros,
-            since,
-            ..
-        } = self
-        {
+        if let Self::Paused { started_at, paused_micros, since, .. } = self {
             let paused_micros = paused_micros.saturating_add(at.micros_since(since));
-            Ok(Self::Running {
-                started_at,
-                paused_micros,
-            })
+            Ok(Self::Running { started_at, paused_micros })
         } else {
             Err(self.cannot("be resumed"))
         }
@@ -278,11 +247,7 @@ impl SessionState {
     /// From any other state.
     pub fn stop(self, at: Timestamp, reason: StopReason) -> Result<Self, InvalidTransition> {
         if let Self::Running { started_at, .. } | Self::Paused { started_at, .. } = self {
-            Ok(Self::Stopping {
-                started_at,
-                since: at,
-                reason,
-            })
+            Ok(Self::Stopping { started_at, since: at, reason })
         } else {
             Err(self.cannot("be stopped"))
         }
@@ -305,11 +270,7 @@ impl SessionState {
     /// # Errors
     /// Before it was authorised (it is refused then), and once it is over.
     pub fn fail(self, at: Timestamp, reason: String) -> Result<Self, InvalidTransition> {
-        if self.is_under_way() {
-            Ok(Self::Failed { at, reason })
-        } else {
-            Err(self.cannot("fail"))
-        }
+        if self.is_under_way() { Ok(Self::Failed { at, reason }) } else { Err(self.cannot("fail")) }
     }
 
     /// `provisioning`, `running`, `paused` or `stopping → interrupted`: its keeper died.
@@ -338,10 +299,7 @@ mod tests {
 
     fn running() -> SessionState {
         let requested = SessionState::requested(NOW);
-        requested
-            .provision(NOW, Vec::new())
-            .and_then(|state| state.start(NOW))
-            .unwrap()
+        requested.provision(NOW, Vec::new()).and_then(|state| state.start(NOW)).unwrap()
     }
 
     fn each() -> [SessionState; 10] {
@@ -412,27 +370,15 @@ mod tests {
     fn who_waits_for_an_approval_does_not_start_without_one() {
         let waiting = SessionState::requested(NOW).await_approval(NOW).unwrap();
         let error = waiting.provision(LATER, Vec::new()).unwrap_err();
-        assert_eq!(
-            error.to_string(),
-            "a session that is awaiting_approval can't be provisioned"
-        );
+        assert_eq!(error.to_string(), "a session that is awaiting_approval can't be provisioned");
     }
 
     #[test]
     fn pauses_add_up() {
         let mut state = running();
         for _ in 0..2 {
-            state = state
-                .pause(NOW, String::new())
-                .and_then(|state| state.resume(LATER))
-                .unwrap();
+            state = state.pause(NOW, String::new()).and_then(|state| state.resume(LATER)).unwrap();
         }
-        assert_eq!(
-            state,
-            SessionState::Running {
-                started_at: NOW,
-                paused_micros: 8_000
-            }
-        );
+        assert_eq!(state, SessionState::Running { started_at: NOW, paused_micros: 8_000 });
     }
 }

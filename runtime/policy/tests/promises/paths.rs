@@ -262,7 +262,7 @@ fn compiled(rules: &[(Treatment, String)]) -> PathRules {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(700))]
+    #![proptest_config(ProptestConfig::with_cases(300))]
 
     #[test]
     fn the_automaton_agrees_with_a_naive_reading(
