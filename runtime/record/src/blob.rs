@@ -188,8 +188,20 @@ impl Blobs {
             hash.update(&buffer[..read]);
             take(&buffer[..read]);
         }
+        drop(reader);
         let found = Digest::from_bytes(hash.finalize().into());
-        if found == *digest { Ok(()) } else { Err(BlobError::Swapped(*digest, found)) }
+        if found != *digest {
+            return Err(BlobError::Swapped(*digest, found));
+        }
+        io::copy(&mut stored, &mut io::sink()).map_err(damaged)?;
+        let mut file = stored.inner.into_inner();
+        let mut end = [0; TRAILER_BYTES];
+        file.read_exact(&mut end).map_err(damaged)?;
+        if end == trailer(stored.hash) {
+            return Ok(());
+        }
+        let reason = "the stored bytes are not those that were written";
+        Err(damaged(io::Error::new(io::ErrorKind::InvalidData, reason)))
     }
 
     /// Every file of the store: the digest that its name says, or the path of a file that is no blob.

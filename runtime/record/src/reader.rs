@@ -101,6 +101,15 @@ impl Reader {
         matches!(self.source, Source::Tiles(_))
     }
 
+    /// Number of events of a sealed record; `None` while it is written.
+    #[must_use]
+    pub fn sealed_size(&self) -> Option<u64> {
+        match self.source {
+            Source::Journal(_) => None,
+            Source::Tiles(size) => Some(size),
+        }
+    }
+
     /// The record's blobs.
     #[must_use]
     pub fn blobs(&self) -> Blobs {
