@@ -77,9 +77,7 @@ impl NamespaceDriver {
                 Ok(entries) => entries,
                 Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
                 Err(error) => {
-                    return Err(SandboxError::io(format!("list {}", parent.display()))(
-                        error,
-                    ));
+                    return Err(SandboxError::io(format!("list {}", parent.display()))(error));
                 }
             };
             for entry in entries {
@@ -87,9 +85,7 @@ impl NamespaceDriver {
                     entry.map_err(SandboxError::io(format!("list {}", parent.display())))?;
                 let name = entry.file_name();
                 // Files of the group itself have other names than sessions.
-                let Some(session) = name
-                    .to_str()
-                    .and_then(|name| name.parse::<SessionId>().ok())
+                let Some(session) = name.to_str().and_then(|name| name.parse::<SessionId>().ok())
                 else {
                     continue;
                 };
@@ -134,12 +130,8 @@ impl Driver for NamespaceDriver {
     ) -> Result<Box<dyn Sandbox>, SandboxError> {
         admit(authorization, spec)?;
         look(spec)?;
-        let group = Group::create(
-            &self.hierarchies,
-            &self.cgroup_parent,
-            spec.session,
-            &spec.limits,
-        )?;
+        let group =
+            Group::create(&self.hierarchies, &self.cgroup_parent, spec.session, &spec.limits)?;
         let sandbox = NamespaceSandbox::provision(
             &self.launcher,
             &self.launcher_args,

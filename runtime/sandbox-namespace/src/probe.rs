@@ -21,22 +21,14 @@ pub struct Probe {
 /// Looks at this machine. It changes nothing.
 #[must_use]
 pub fn probe() -> Vec<Probe> {
-    let mut probes = vec![
-        privilege(),
-        user_namespaces(),
-        mount_calls(),
-        process_handles(),
-        overlay(),
-    ];
+    let mut probes =
+        vec![privilege(), user_namespaces(), mount_calls(), process_handles(), overlay()];
     match Hierarchies::detect() {
         Ok(hierarchies) => {
             probes.push(mode(&hierarchies));
-            for controller in [
-                Controller::Memory,
-                Controller::Processes,
-                Controller::Cpu,
-                Controller::Freezer,
-            ] {
+            for controller in
+                [Controller::Memory, Controller::Processes, Controller::Cpu, Controller::Freezer]
+            {
                 probes.push(limit(&hierarchies, controller));
             }
         }
@@ -95,14 +87,7 @@ fn user_namespaces() -> Probe {
 fn mount_calls() -> Probe {
     // SAFETY: a null structure of size 0 is refused with EINVAL where the call exists.
     let result = unsafe {
-        libc::syscall(
-            libc::SYS_mount_setattr,
-            -1,
-            c"".as_ptr(),
-            0,
-            std::ptr::null::<u8>(),
-            0,
-        )
+        libc::syscall(libc::SYS_mount_setattr, -1, c"".as_ptr(), 0, std::ptr::null::<u8>(), 0)
     };
     let there = result == 0 || io::Error::last_os_error().raw_os_error() != Some(libc::ENOSYS);
     Probe {
@@ -140,8 +125,7 @@ fn process_handles() -> Probe {
 
 fn overlay() -> Probe {
     let there = fs::read_to_string("/proc/filesystems").is_ok_and(|text| {
-        text.lines()
-            .any(|line| line.trim_start_matches("nodev").trim() == "overlay")
+        text.lines().any(|line| line.trim_start_matches("nodev").trim() == "overlay")
     });
     Probe {
         name: "overlayfs",
@@ -158,14 +142,10 @@ fn overlay() -> Probe {
 
 fn mode(hierarchies: &Hierarchies) -> Probe {
     let (found, means) = match hierarchies.mode() {
-        Mode::Absent => (
-            "none mounted",
-            "no limit can be enforced: policies with limits are refused",
-        ),
-        Mode::V1 => (
-            "version 1",
-            "limits work; the process tree is killed by its pid namespace",
-        ),
+        Mode::Absent => {
+            ("none mounted", "no limit can be enforced: policies with limits are refused")
+        }
+        Mode::V1 => ("version 1", "limits work; the process tree is killed by its pid namespace"),
         Mode::V2 => ("version 2", "limits, freezing and killing by group work"),
         Mode::Hybrid => ("hybrid", "each controller is used where it is"),
     };
@@ -186,17 +166,8 @@ fn limit(hierarchies: &Hierarchies, controller: Controller) -> Probe {
         Controller::Freezer => ("cgroup_freezer", "pausing, and waiting for the recorder"),
     };
     let there = hierarchies.has(controller);
-    let means = if there {
-        format!("{purpose}: enforced")
-    } else {
-        format!("{purpose}: refused")
-    };
-    Probe {
-        name,
-        found: presence(there),
-        means,
-        usable: there,
-    }
+    let means = if there { format!("{purpose}: enforced") } else { format!("{purpose}: refused") };
+    Probe { name, found: presence(there), means, usable: there }
 }
 
 fn presence(there: bool) -> String {

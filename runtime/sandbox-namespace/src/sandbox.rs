@@ -48,10 +48,7 @@ impl NamespaceSandbox {
         clock: Arc<dyn Clock>,
     ) -> Result<Self, SandboxError> {
         let mut life = Lifecycle::new(clock.now());
-        let plan = Plan {
-            spec: spec.clone(),
-            cgroup_procs: group.procs(),
-        };
+        let plan = Plan { spec: spec.clone(), cgroup_procs: group.procs() };
         let prepared =
             Launcher::spawn(program, args, &plan).and_then(|mut launcher| {
                 match launcher.hear(LAUNCHER_DEADLINE)? {
@@ -77,15 +74,7 @@ impl NamespaceSandbox {
         );
         protections.insert("disk_limit".to_owned(), how);
         life.observe(Observation::Made, clock.now())?;
-        Ok(Self {
-            launcher,
-            group,
-            pid,
-            life,
-            exit: None,
-            protections,
-            clock,
-        })
+        Ok(Self { launcher, group, pid, life, exit: None, protections, clock })
     }
 
     fn see(&mut self, seen: Observation) -> Result<(), SandboxError> {
@@ -95,12 +84,8 @@ impl NamespaceSandbox {
     /// Ends everything, in whatever state it is, and removes the groups.
     fn tear_down(&mut self) -> Result<(), SandboxError> {
         // Process 1 dies with its launcher, and every other process with process 1.
-        self.group
-            .kill()
-            .map_err(SandboxError::io("kill what runs in the sandbox"))?;
-        self.launcher
-            .end()
-            .map_err(SandboxError::io("end the sandbox's launcher"))?;
+        self.group.kill().map_err(SandboxError::io("kill what runs in the sandbox"))?;
+        self.launcher.end().map_err(SandboxError::io("end the sandbox's launcher"))?;
         self.group.remove()
     }
 }
@@ -146,17 +131,13 @@ impl Sandbox for NamespaceSandbox {
 
     fn freeze(&mut self) -> Result<(), SandboxError> {
         self.life.ask(Request::Freeze)?;
-        self.group
-            .freeze()
-            .map_err(SandboxError::io("freeze the sandbox"))?;
+        self.group.freeze().map_err(SandboxError::io("freeze the sandbox"))?;
         self.see(Observation::Frozen)
     }
 
     fn thaw(&mut self) -> Result<(), SandboxError> {
         self.life.ask(Request::Thaw)?;
-        self.group
-            .thaw()
-            .map_err(SandboxError::io("thaw the sandbox"))?;
+        self.group.thaw().map_err(SandboxError::io("thaw the sandbox"))?;
         self.see(Observation::Thawed)
     }
 
@@ -170,9 +151,7 @@ impl Sandbox for NamespaceSandbox {
             Step::Do(_) => {
                 // The launcher may be gone because process 1 has ended: then there is nothing to kill.
                 let _ = self.launcher.say(&ToLauncher::Kill);
-                self.group
-                    .kill()
-                    .map_err(SandboxError::io("kill what runs in the sandbox"))
+                self.group.kill().map_err(SandboxError::io("kill what runs in the sandbox"))
             }
         }
     }
@@ -183,9 +162,7 @@ impl Sandbox for NamespaceSandbox {
         }
         // Only what was started can end: any other state says so here.
         if self.pid().is_none() {
-            self.life
-                .clone()
-                .observe(Observation::Ended(KILLED), self.clock.now())?;
+            self.life.clone().observe(Observation::Ended(KILLED), self.clock.now())?;
         }
         let exit = match self.launcher.hear(timeout) {
             Ok(Some(FromLauncher::Ended { end, messages })) => SandboxExit { end, messages },
@@ -198,9 +175,7 @@ impl Sandbox for NamespaceSandbox {
             Ok(other) => return Err(unexpected("wait for the end", other)),
             Err(error) => return Err(error),
         };
-        self.launcher
-            .end()
-            .map_err(SandboxError::io("end the sandbox's launcher"))?;
+        self.launcher.end().map_err(SandboxError::io("end the sandbox's launcher"))?;
         self.see(Observation::Ended(exit.end))?;
         self.exit = Some(exit.clone());
         Ok(Some(exit))
@@ -210,10 +185,9 @@ impl Sandbox for NamespaceSandbox {
         if self.pid().is_some() {
             self.kill()?;
             if self.wait(KILL_DEADLINE)?.is_none() {
-                return Err(SandboxError::io(format!(
-                    "kill process {} of the sandbox",
-                    self.pid
-                ))(io::ErrorKind::TimedOut.into()));
+                return Err(SandboxError::io(format!("kill process {} of the sandbox", self.pid))(
+                    io::ErrorKind::TimedOut.into(),
+                ));
             }
         }
         self.tear_down()?;
@@ -240,9 +214,7 @@ impl Launcher {
     fn spawn(program: &Path, args: &[OsString], plan: &Plan) -> Result<Self, SandboxError> {
         let (stream, theirs) =
             UnixStream::pair().map_err(SandboxError::io("make a socket pair for the launcher"))?;
-        let reader = stream
-            .try_clone()
-            .map_err(SandboxError::io("copy the launcher's socket"))?;
+        let reader = stream.try_clone().map_err(SandboxError::io("copy the launcher's socket"))?;
         let child = Command::new(program)
             .args(args)
             .env_clear()
@@ -250,19 +222,9 @@ impl Launcher {
             .stdout(Stdio::null())
             .stderr(Stdio::inherit())
             .spawn()
-            .map_err(SandboxError::io(format!(
-                "execute the launcher, {}",
-                program.display()
-            )))?;
-        let mut launcher = Self {
-            child,
-            stream,
-            reader: BufReader::new(reader),
-            line: Vec::new(),
-        };
-        launcher
-            .say(plan)
-            .map_err(SandboxError::io("hand the plan to the launcher"))?;
+            .map_err(SandboxError::io(format!("execute the launcher, {}", program.display())))?;
+        let mut launcher = Self { child, stream, reader: BufReader::new(reader), line: Vec::new() };
+        launcher.say(plan).map_err(SandboxError::io("hand the plan to the launcher"))?;
         Ok(launcher)
     }
 
@@ -278,13 +240,9 @@ impl Launcher {
         let deadline = Instant::now() + timeout;
         while self.line.last() != Some(&b'\n') {
             // A time-out of zero would mean none.
-            let left = deadline
-                .saturating_duration_since(Instant::now())
-                .max(Duration::from_micros(1));
-            self.reader
-                .get_ref()
-                .set_read_timeout(Some(left))
-                .map_err(listening())?;
+            let left =
+                deadline.saturating_duration_since(Instant::now()).max(Duration::from_micros(1));
+            self.reader.get_ref().set_read_timeout(Some(left)).map_err(listening())?;
             match self.reader.read_until(b'\n', &mut self.line) {
                 Ok(0) => return Ok(None),
                 Ok(_) => {}
@@ -293,10 +251,7 @@ impl Launcher {
             }
         }
         let line = std::mem::take(&mut self.line);
-        serde_json::from_slice(&line)
-            .map(Some)
-            .map_err(io::Error::from)
-            .map_err(listening())
+        serde_json::from_slice(&line).map(Some).map_err(io::Error::from).map_err(listening())
     }
 
     /// Kills and reaps it; the kernel then kills process 1 if it still lives.
@@ -316,10 +271,7 @@ impl Drop for Launcher {
 }
 
 fn is_timeout(error: &io::Error) -> bool {
-    matches!(
-        error.kind(),
-        io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut
-    )
+    matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut)
 }
 
 fn unexpected(step: &str, said: Option<FromLauncher>) -> SandboxError {

@@ -10,11 +10,12 @@ use custody_sandbox::suite::{Control, Fixture, Room};
 use custody_sandbox::{ExtraBind, Root, Sandbox};
 use ground::{Real, sh};
 
-fn inside() -> (Room, Box<dyn Sandbox>, Control) {
+/// A running sandbox; what it stands on comes first and lives as long.
+fn inside() -> ((Real, Room), Box<dyn Sandbox>, Control) {
     let (real, room) = (Real::new(), Room::new());
     let spec = real.spec(&room);
     let (sandbox, control) = real.run(&room, spec);
-    (room, sandbox, control)
+    ((real, room), sandbox, control)
 }
 
 /// Fails unless the command fails inside.
@@ -32,44 +33,17 @@ fn works(control: &mut Control, command: &str) -> String {
 
 #[test]
 fn an_agent_has_what_work_needs() {
-    let (room, sandbox, mut control) = inside();
-    assert_eq!(
-        works(&mut control, "id -u; id -g; id -un"),
-        "1000\n1000\nagent"
-    );
+    let ((_real, room), sandbox, mut control) = inside();
+    assert_eq!(works(&mut control, "id -u; id -g; id -un"), "1000\n1000\nagent");
     assert_eq!(works(&mut control, "pwd; hostname"), "/workspace\nsandbox");
-    works(
-        &mut control,
-        "echo made > /workspace/file && chmod 700 /workspace/file",
-    );
-    assert_eq!(
-        fs::read_to_string(room.path("workspace/file")).unwrap(),
-        "made\n"
-    );
-    works(
-        &mut control,
-        "echo x > /tmp/x && echo x > /var/tmp/x && echo x > /home/agent/x",
-    );
-    works(
-        &mut control,
-        "echo x > /dev/shm/x && echo x > /run/user/1000/x",
-    );
-    works(
-        &mut control,
-        "printf '#!/bin/sh\\nexit 0' > /tmp/t && chmod +x /tmp/t && /tmp/t",
-    );
-    works(
-        &mut control,
-        "head -c 4 /dev/urandom > /dev/null && test -c /dev/tty",
-    );
-    works(
-        &mut control,
-        "test $(cat /proc/self/stat | cut -d' ' -f5) -gt 0",
-    );
-    works(
-        &mut control,
-        "git --version && perl -e 'exit 0' && getent hosts localhost",
-    );
+    works(&mut control, "echo made > /workspace/file && chmod 700 /workspace/file");
+    assert_eq!(fs::read_to_string(room.path("workspace/file")).unwrap(), "made\n");
+    works(&mut control, "echo x > /tmp/x && echo x > /var/tmp/x && echo x > /home/agent/x");
+    works(&mut control, "echo x > /dev/shm/x && echo x > /run/user/1000/x");
+    works(&mut control, "printf '#!/bin/sh\\nexit 0' > /tmp/t && chmod +x /tmp/t && /tmp/t");
+    works(&mut control, "head -c 4 /dev/urandom > /dev/null && test -c /dev/tty");
+    works(&mut control, "test $(cat /proc/self/stat | cut -d' ' -f5) -gt 0");
+    works(&mut control, "git --version && perl -e 'exit 0' && getent hosts localhost");
     assert_eq!(works(&mut control, "umask"), "0022");
     assert_eq!(
         works(&mut control, "ls -A /custody | sort | tr '\\n' ' '"),
@@ -80,7 +54,7 @@ fn an_agent_has_what_work_needs() {
 
 #[test]
 fn what_is_nobodys_business_is_not_there() {
-    let (_room, sandbox, mut control) = inside();
+    let (_ground, sandbox, mut control) = inside();
     for path in [
         "/etc/shadow",
         "/etc/gshadow",
@@ -104,13 +78,7 @@ fn what_is_nobodys_business_is_not_there() {
     ] {
         refused(&mut control, &format!("test -e {path}"));
     }
-    for path in [
-        "/root",
-        "/proc/1/root/",
-        "/proc/1/cwd/",
-        "/proc/1/environ",
-        "/proc/1/mem",
-    ] {
+    for path in ["/root", "/proc/1/root/", "/proc/1/cwd/", "/proc/1/environ", "/proc/1/mem"] {
         refused(&mut control, &format!("ls {path} && cat {path}"));
     }
     for empty in ["/mnt", "/media", "/srv"] {
@@ -118,10 +86,7 @@ fn what_is_nobodys_business_is_not_there() {
     }
     for masked in ["kcore", "keys", "timer_list", "sysrq-trigger", "kallsyms"] {
         assert_eq!(
-            works(
-                &mut control,
-                &format!("head -c 1 /proc/{masked} 2>/dev/null | wc -c")
-            ),
+            works(&mut control, &format!("head -c 1 /proc/{masked} 2>/dev/null | wc -c")),
             "0"
         );
     }
@@ -133,7 +98,7 @@ fn what_is_nobodys_business_is_not_there() {
 
 #[test]
 fn nothing_of_the_machine_can_be_changed() {
-    let (_room, sandbox, mut control) = inside();
+    let (_ground, sandbox, mut control) = inside();
     for command in [
         "echo x > /usr/x",
         "echo x > /etc/passwd",
@@ -171,7 +136,7 @@ fn nothing_of_the_machine_can_be_changed() {
 
 #[test]
 fn process_1_is_out_of_reach_of_what_it_runs() {
-    let (_room, mut sandbox, mut control) = inside();
+    let (_ground, mut sandbox, mut control) = inside();
     assert_eq!(control.order(&["trace"]), format!("code {}", libc::EPERM));
     // Signals from inside never kill process 1.
     sh(&mut control, "kill -9 1; kill -TERM 1");
@@ -189,31 +154,20 @@ fn process_1_is_out_of_reach_of_what_it_runs() {
     ] {
         assert!(status.contains(wanted), "{wanted:?} is not in {status}");
     }
-    let fds = fs::read_dir(format!("/proc/{}/fd", sandbox.pid().unwrap()))
-        .unwrap()
-        .count();
+    let fds = fs::read_dir(format!("/proc/{}/fd", sandbox.pid().unwrap())).unwrap().count();
     // The three streams, and the stub's control socket twice.
     assert_eq!(fds, 5);
     control.say(&["complain", "a", "word"]);
     control.say(&["exit", "0"]);
-    let exit = sandbox
-        .wait(std::time::Duration::from_secs(30))
-        .unwrap()
-        .unwrap();
+    let exit = sandbox.wait(std::time::Duration::from_secs(30)).unwrap().unwrap();
     assert_eq!(exit.messages, "a word\n");
     sandbox.destroy().unwrap();
 }
 
 #[test]
 fn the_network_is_loopback_and_nothing_else() {
-    let (_room, sandbox, mut control) = inside();
-    assert_eq!(
-        works(
-            &mut control,
-            "tail -n +3 /proc/net/dev | cut -d: -f1 | tr -d ' '"
-        ),
-        "lo"
-    );
+    let (_ground, sandbox, mut control) = inside();
+    assert_eq!(works(&mut control, "tail -n +3 /proc/net/dev | cut -d: -f1 | tr -d ' '"), "lo");
     let connect = |address: &str, port: u16| {
         format!(
             "perl -MIO::Socket::INET -e 'exit(IO::Socket::INET->new(PeerAddr => \"{address}\", \
@@ -248,18 +202,9 @@ fn mounts_below_the_workspace_come_along_and_privileges_do_not() {
     fs::write(guarded.join("seen"), "by the mount").unwrap();
     let (sandbox, mut control) = real.run(&room, spec);
     nix::mount::umount2(&guarded, nix::mount::MntFlags::MNT_DETACH).unwrap();
-    assert_eq!(
-        works(&mut control, "cat /workspace/guarded/seen"),
-        "by the mount"
-    );
-    let options = works(
-        &mut control,
-        "grep ' /workspace/guarded ' /proc/self/mountinfo",
-    );
-    assert!(
-        options.contains("nosuid") && options.contains("nodev"),
-        "{options}"
-    );
+    assert_eq!(works(&mut control, "cat /workspace/guarded/seen"), "by the mount");
+    let options = works(&mut control, "grep ' /workspace/guarded ' /proc/self/mountinfo");
+    assert!(options.contains("nosuid") && options.contains("nodev"), "{options}");
     refused(&mut control, "mv /workspace/guarded /workspace/other");
     sandbox.destroy().unwrap();
 }
@@ -271,18 +216,11 @@ fn a_toolchain_from_elsewhere_can_be_read_and_not_written() {
     let home = room.path("home");
     fs::create_dir_all(home.join("tool/bin")).unwrap();
     fs::write(home.join("tool/bin/tool"), "#!/bin/sh\necho works\n").unwrap();
-    fs::set_permissions(
-        home.join("tool/bin/tool"),
-        fs::Permissions::from_mode(0o755),
-    )
-    .unwrap();
+    fs::set_permissions(home.join("tool/bin/tool"), fs::Permissions::from_mode(0o755)).unwrap();
     fs::set_permissions(&home, fs::Permissions::from_mode(0o700)).unwrap();
     let mut spec = real.spec(&room);
     for inside in ["/toolchain", "/home/agent/.tool"] {
-        spec.extra_read_only.push(ExtraBind {
-            host: home.join("tool"),
-            inside: inside.into(),
-        });
+        spec.extra_read_only.push(ExtraBind { host: home.join("tool"), inside: inside.into() });
     }
     let (sandbox, mut control) = real.run(&room, spec);
     assert_eq!(works(&mut control, "/toolchain/bin/tool"), "works");
@@ -340,5 +278,20 @@ fn an_image_is_the_root_and_its_links_lead_nowhere_else() {
     refused(&mut control, "ls /logs/");
     refused(&mut control, "echo x > /etc/motd");
     works(&mut control, "echo x > /var/tmp/x && echo x > /tmp/x");
+    sandbox.destroy().unwrap();
+}
+
+#[test]
+fn processor_time_is_limited() {
+    let (real, room) = (Real::new(), Room::new());
+    let mut spec = real.spec(&room);
+    spec.limits.cpu_millicores = Some(100);
+    let (sandbox, mut control) = real.run(&room, spec);
+    let before = sandbox.usage().unwrap().cpu_micros.unwrap();
+    sh(&mut control, "timeout 2 sh -c 'while :; do :; done'");
+    let used = sandbox.usage().unwrap().cpu_micros.unwrap() - before;
+    // A tenth of two seconds, and generously more; without a limit it would be about two seconds.
+    assert!(used < 600_000, "{used} microseconds");
+    assert!(sandbox.protections()["cpu_limit"].starts_with("100 millicores"));
     sandbox.destroy().unwrap();
 }

@@ -20,11 +20,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 fn sandboxed(uid: u32) -> BTreeSet<u32> {
     let mut found = BTreeSet::new();
     for entry in fs::read_dir("/proc").unwrap().flatten() {
-        let Some(pid) = entry
-            .file_name()
-            .to_str()
-            .and_then(|name| name.parse().ok())
-        else {
+        let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else {
             continue;
         };
         let status = fs::read_to_string(entry.path().join("status")).unwrap_or_default();
@@ -41,18 +37,13 @@ fn children_of(pid: u32) -> Vec<u32> {
         .flatten()
         .flat_map(|task| {
             let list = fs::read_to_string(task.path().join("children")).unwrap_or_default();
-            list.split_ascii_whitespace()
-                .map(|pid| pid.parse().unwrap())
-                .collect::<Vec<_>>()
+            list.split_ascii_whitespace().map(|pid| pid.parse().unwrap()).collect::<Vec<_>>()
         })
         .collect()
 }
 
 fn mounts() -> usize {
-    fs::read_to_string("/proc/self/mountinfo")
-        .unwrap()
-        .lines()
-        .count()
+    fs::read_to_string("/proc/self/mountinfo").unwrap().lines().count()
 }
 
 fn descriptors() -> usize {
@@ -81,10 +72,7 @@ fn twenty_starts_leave_nothing() {
         let (sandbox, mut control) = real.run(&room, spec);
         times.push(began.elapsed());
         // A daemon that has left its parent.
-        sh(
-            &mut control,
-            "setsid sleep 1000 < /dev/null > /dev/null 2>&1 &",
-        );
+        sh(&mut control, "setsid sleep 1000 < /dev/null > /dev/null 2>&1 &");
         sandbox.destroy().unwrap();
         drop((control, room));
         assert_eq!(sandboxed(2_100_001_000), BTreeSet::new());
@@ -97,10 +85,7 @@ fn twenty_starts_leave_nothing() {
         }
     }
     times.sort();
-    println!(
-        "start to a connected init: median {:?}, slowest {:?}",
-        times[10], times[19]
-    );
+    println!("start to a connected init: median {:?}, slowest {:?}", times[10], times[19]);
 }
 
 #[test]
@@ -137,11 +122,7 @@ fn a_sandbox_that_can_not_be_made_leaves_nothing() {
     });
     let authorization = custody_sandbox::suite::authorize(&spec.limits);
     spec.limits = authorization.intent().limits().clone();
-    let error = real
-        .driver()
-        .provision(&authorization, &spec)
-        .err()
-        .unwrap();
+    let error = real.driver().provision(&authorization, &spec).err().unwrap();
     assert!(error.to_string().contains("/does/not/exist"), "{error}");
     // A file that can't be executed is found out at the start.
     let mut spec = real.spec(&room);
@@ -160,17 +141,12 @@ fn a_sandbox_that_can_not_be_made_leaves_nothing() {
 fn the_death_of_the_launcher_ends_the_sandbox() {
     let (real, room) = (Real::new(), Room::new());
     let (mut sandbox, mut control) = real.run(&room, real.spec(&room));
-    let [launcher] = children_of(std::process::id())[..] else {
-        panic!("one child")
-    };
+    let [launcher] = children_of(std::process::id())[..] else { panic!("one child") };
     let pid = nix::unistd::Pid::from_raw(i32::try_from(launcher).unwrap());
     nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGKILL).unwrap();
     assert!(control.has_ended());
     let exit = sandbox.wait(PATIENCE).unwrap().unwrap();
-    assert_eq!(
-        exit.end,
-        custody_model::state::sandbox::SandboxEnd::Signal(9)
-    );
+    assert_eq!(exit.end, custody_model::state::sandbox::SandboxEnd::Signal(9));
     sandbox.destroy().unwrap();
 }
 
@@ -178,20 +154,14 @@ fn the_death_of_the_launcher_ends_the_sandbox() {
 const HOLDER: &str = "CUSTODY_TEST_HOLDS_A_SANDBOX";
 
 #[test]
-#[expect(
-    clippy::disallowed_methods,
-    reason = "it is how a test tells its own copy what to do"
-)]
+#[expect(clippy::disallowed_methods, reason = "it is how a test tells its own copy what to do")]
 fn the_death_of_the_keeper_ends_the_sandbox_and_the_rest_is_swept() {
     const NAME: &str = "the_death_of_the_keeper_ends_the_sandbox_and_the_rest_is_swept";
     if let Some(parent) = std::env::var_os(HOLDER) {
         let real = Real::below(parent.into_string().unwrap());
         let room = Room::new();
         let (sandbox, mut control) = real.run(&room, real.spec(&room));
-        sh(
-            &mut control,
-            "setsid sleep 1000 < /dev/null > /dev/null 2>&1 &",
-        );
+        sh(&mut control, "setsid sleep 1000 < /dev/null > /dev/null 2>&1 &");
         println!("\nholds {} {}", room.session(), sandbox.pid().unwrap());
         // Until it is killed.
         let _ = std::io::stdin().read(&mut [0]);
@@ -209,9 +179,7 @@ fn the_death_of_the_keeper_ends_the_sandbox_and_the_rest_is_swept() {
     let held = lines.find_map(|line| line.unwrap().strip_prefix("holds ").map(str::to_owned));
     let (session, pid) = held.as_deref().unwrap().split_once(' ').unwrap();
     let namespace = fs::metadata(format!("/proc/{pid}/ns/pid")).unwrap().ino();
-    let [launcher] = children_of(keeper.id())[..] else {
-        panic!("one launcher")
-    };
+    let [launcher] = children_of(keeper.id())[..] else { panic!("one launcher") };
     keeper.kill().unwrap();
     keeper.wait().unwrap();
     comes_true("the end of the launcher", || {
@@ -224,10 +192,7 @@ fn the_death_of_the_keeper_ends_the_sandbox_and_the_rest_is_swept() {
     });
     assert!(!real.groups().is_empty());
     let session = session.parse().unwrap();
-    assert_eq!(
-        real.driver.remove_leftovers(&[session]).unwrap(),
-        Vec::new()
-    );
+    assert_eq!(real.driver.remove_leftovers(&[session]).unwrap(), Vec::new());
     assert_eq!(real.driver.remove_leftovers(&[]).unwrap(), vec![session]);
     assert_eq!(real.groups(), Vec::<std::path::PathBuf>::new());
 }
@@ -237,10 +202,6 @@ fn every_probe_says_what_it_means() {
     for probe in custody_sandbox_namespace::probe() {
         println!("{}: {} — {}", probe.name, probe.found, probe.means);
         assert!(!probe.found.is_empty() && !probe.means.is_empty());
-        assert!(
-            probe.usable,
-            "{} is needed by the tests of this driver",
-            probe.name
-        );
+        assert!(probe.usable, "{} is needed by the tests of this driver", probe.name);
     }
 }

@@ -35,13 +35,8 @@ fn obey(socket: OsString) -> ExitCode {
         let Ok(order) = line.map_err(drop).and_then(|l| parse(&l).ok_or(())) else {
             return ExitCode::from(4);
         };
-        let (first, rest) = order
-            .split_first()
-            .map_or(("", &[][..]), |(f, r)| (f.as_str(), r));
-        let number = rest
-            .first()
-            .and_then(|text| text.parse::<usize>().ok())
-            .unwrap_or(0);
+        let (first, rest) = order.split_first().map_or(("", &[][..]), |(f, r)| (f.as_str(), r));
+        let number = rest.first().and_then(|text| text.parse::<usize>().ok()).unwrap_or(0);
         let answer = match first {
             "exit" => return ExitCode::from(u8::try_from(number).unwrap_or(u8::MAX)),
             "echo" => rest.join(" "),

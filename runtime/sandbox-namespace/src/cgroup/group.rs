@@ -12,9 +12,9 @@ use custody_sandbox::{SandboxError, Usage};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use super::hierarchy::{Controller, Hierarchies, Home};
+use super::limit::{delegate, set_limit, version};
+use super::usage;
 
-/// The period over which processor time is limited, in microseconds.
-const CPU_PERIOD_MICROS: u64 = 100_000;
 /// How long a freeze or the removal of a group may take.
 const SETTLE: Duration = Duration::from_secs(10);
 /// How long to wait before a version 1 group is looked at again: it has nothing to wait on.
@@ -66,16 +66,8 @@ impl Group {
     ) -> Result<(), SandboxError> {
         let wanted = [
             (Controller::Memory, "memory_limit", limits.memory_bytes),
-            (
-                Controller::Processes,
-                "process_limit",
-                limits.processes.map(u64::from),
-            ),
-            (
-                Controller::Cpu,
-                "cpu_limit",
-                limits.cpu_millicores.map(u64::from),
-            ),
+            (Controller::Processes, "process_limit", limits.processes.map(u64::from)),
+            (Controller::Cpu, "cpu_limit", limits.cpu_millicores.map(u64::from)),
             (Controller::CpuTime, "cpu_time", None),
             (Controller::Freezer, "freezer", None),
         ];
@@ -88,10 +80,7 @@ impl Group {
                 continue;
             }
             let placed = match hierarchies.home(controller) {
-                None => Err(format!(
-                    "no hierarchy has the controller {}",
-                    controller.name()
-                )),
+                None => Err(format!("no hierarchy has the controller {}", controller.name())),
                 Some(Home::V2(mount)) => delegate(&mount, parent, controller)
                     .map(|()| Home::V2(mount.join(parent).join(session.to_string())))
                     .map_err(|error| error.to_string()),
@@ -105,8 +94,7 @@ impl Group {
                     self.homes.insert(controller, home);
                 }
                 (Err(reason), None) => {
-                    self.refused_limits
-                        .insert(name.to_owned(), format!("not there: {reason}"));
+                    self.refused_limits.insert(name.to_owned(), format!("not there: {reason}"));
                 }
                 (Err(reason), Some(_)) => {
                     return Err(SandboxError::Unavailable {
@@ -132,10 +120,8 @@ impl Group {
     ) -> Result<PathBuf, SandboxError> {
         let path = mount.join(parent).join(session.to_string());
         if !self.directories.contains(&path) {
-            fs::create_dir_all(&path).map_err(SandboxError::io(format!(
-                "make the control group {}",
-                path.display()
-            )))?;
+            fs::create_dir_all(&path)
+                .map_err(SandboxError::io(format!("make the control group {}", path.display())))?;
             self.directories.push(path.clone());
         }
         Ok(path)
@@ -151,53 +137,27 @@ impl Group {
             .collect();
         let mut homes = BTreeMap::new();
         if let Some(Home::V1(mount)) = hierarchies.home(Controller::Freezer) {
-            homes.insert(
-                Controller::Freezer,
-                Home::V1(mount.join(parent).join(session)),
-            );
+            homes.insert(Controller::Freezer, Home::V1(mount.join(parent).join(session)));
         }
         let unified = hierarchies
             .unified()
             .map(|mount| mount.join(parent).join(session))
             .filter(|path| path.is_dir());
-        Self {
-            homes,
-            unified,
-            directories,
-            refused_limits: BTreeMap::new(),
-        }
+        Self { homes, unified, directories, refused_limits: BTreeMap::new() }
     }
 
     /// The files that a process's pid is written to.
     pub(crate) fn procs(&self) -> Vec<PathBuf> {
-        self.directories
-            .iter()
-            .map(|path| path.join("cgroup.procs"))
-            .collect()
+        self.directories.iter().map(|path| path.join("cgroup.procs")).collect()
     }
 
     /// How each limit took.
     pub(crate) fn protections(&self, limits: &Limits) -> BTreeMap<String, String> {
         let mut took = self.refused_limits.clone();
         let figures = [
-            (
-                Controller::Memory,
-                "memory_limit",
-                limits.memory_bytes,
-                "bytes",
-            ),
-            (
-                Controller::Processes,
-                "process_limit",
-                limits.processes.map(u64::from),
-                "processes",
-            ),
-            (
-                Controller::Cpu,
-                "cpu_limit",
-                limits.cpu_millicores.map(u64::from),
-                "millicores",
-            ),
+            (Controller::Memory, "memory_limit", limits.memory_bytes, "bytes"),
+            (Controller::Processes, "process_limit", limits.processes.map(u64::from), "processes"),
+            (Controller::Cpu, "cpu_limit", limits.cpu_millicores.map(u64::from), "millicores"),
         ];
         for (controller, name, limit, unit) in figures {
             let how = match (self.homes.get(&controller), limit) {
@@ -209,11 +169,7 @@ impl Group {
         if let Some(home) = self.homes.get(&Controller::Freezer) {
             took.insert("freezer".to_owned(), version(home).to_owned());
         }
-        let kill = if self
-            .unified
-            .as_ref()
-            .is_some_and(|path| path.join("cgroup.kill").exists())
-        {
+        let kill = if self.unified.as_ref().is_some_and(|path| path.join("cgroup.kill").exists()) {
             "pid namespace and cgroup.kill"
         } else {
             "pid namespace"
@@ -235,10 +191,7 @@ impl Group {
                 fs::write(&state, "FROZEN")?;
                 look_until(|| Ok(fs::read_to_string(&state)?.trim() == "FROZEN"))
             }
-            None => Err(io::Error::new(
-                io::ErrorKind::Unsupported,
-                "no freezer on this machine",
-            )),
+            None => Err(io::Error::new(io::ErrorKind::Unsupported, "no freezer on this machine")),
         }
     }
 
@@ -250,41 +203,13 @@ impl Group {
                 wait_for_event(path, "frozen 0")
             }
             Some(Home::V1(path)) => fs::write(path.join("freezer.state"), "THAWED"),
-            None => Err(io::Error::new(
-                io::ErrorKind::Unsupported,
-                "no freezer on this machine",
-            )),
+            None => Err(io::Error::new(io::ErrorKind::Unsupported, "no freezer on this machine")),
         }
     }
 
     /// What the processes have used.
     pub(crate) fn usage(&self) -> Usage {
-        let mut usage = Usage::default();
-        match self.homes.get(&Controller::Memory) {
-            Some(Home::V2(path)) => {
-                usage.memory_bytes = number(&path.join("memory.current"));
-                usage.memory_peak_bytes = number(&path.join("memory.peak"));
-                usage.memory_kills = field(&path.join("memory.events"), "oom_kill");
-            }
-            Some(Home::V1(path)) => {
-                usage.memory_bytes = number(&path.join("memory.usage_in_bytes"));
-                usage.memory_peak_bytes = number(&path.join("memory.max_usage_in_bytes"));
-                usage.memory_kills = field(&path.join("memory.oom_control"), "oom_kill");
-            }
-            None => {}
-        }
-        match self.homes.get(&Controller::CpuTime) {
-            Some(Home::V2(path)) => usage.cpu_micros = field(&path.join("cpu.stat"), "usage_usec"),
-            Some(Home::V1(path)) => {
-                usage.cpu_micros = number(&path.join("cpuacct.usage")).map(|nanos| nanos / 1_000);
-            }
-            None => {}
-        }
-        if let Some(Home::V2(path) | Home::V1(path)) = self.homes.get(&Controller::Processes) {
-            usage.processes = number(&path.join("pids.current"));
-            usage.process_refusals = field(&path.join("pids.events"), "max");
-        }
-        usage
+        usage::read(&self.homes)
     }
 
     /// Kills every process in the groups, frozen or not, as far as it is there now.
@@ -295,10 +220,7 @@ impl Group {
             fs::write(unified.join("cgroup.kill"), "1")?;
         } else {
             for procs in self.procs() {
-                for pid in fs::read_to_string(procs)?
-                    .lines()
-                    .filter_map(|line| line.parse().ok())
-                {
+                for pid in fs::read_to_string(procs)?.lines().filter_map(|line| line.parse().ok()) {
                     // A process that is gone by now needs no signal.
                     let _ = nix::sys::signal::kill(
                         nix::unistd::Pid::from_raw(pid),
@@ -323,86 +245,10 @@ impl Group {
                 Err(error) if error.raw_os_error() == Some(libc::EBUSY) => Ok(false),
                 Err(error) => Err(error),
             })
-            .map_err(SandboxError::io(format!(
-                "remove the control group {}",
-                path.display()
-            )))?;
+            .map_err(SandboxError::io(format!("remove the control group {}", path.display())))?;
             self.directories.pop();
         }
         Ok(())
-    }
-}
-
-/// Lets the children of the parent group use a controller of version 2.
-fn delegate(mount: &Path, parent: &str, controller: Controller) -> io::Result<()> {
-    if matches!(controller, Controller::CpuTime | Controller::Freezer) {
-        return Ok(());
-    }
-    for level in [mount.to_owned(), mount.join(parent)] {
-        let control = level.join("cgroup.subtree_control");
-        let has = fs::read_to_string(&control)?
-            .split_ascii_whitespace()
-            .any(|name| name == controller.name());
-        if !has {
-            fs::write(&control, format!("+{}", controller.name()))?;
-        }
-    }
-    Ok(())
-}
-
-fn set_limit(home: &Home, controller: Controller, limit: u64) -> Result<(), SandboxError> {
-    let write = |path: PathBuf, value: String| {
-        fs::write(&path, &value).map_err(|error| SandboxError::Unavailable {
-            what: format!("the limit {} of {limit}", controller.name()),
-            reason: format!(
-                "{value:?} could not be written to {}: {error}",
-                path.display()
-            ),
-            advice: "Look whether a limit of an enclosing group forbids it".to_owned(),
-        })
-    };
-    let quota = (limit * CPU_PERIOD_MICROS / 1_000).max(1_000);
-    match (home, controller) {
-        (Home::V2(path), Controller::Memory) => {
-            write(path.join("memory.max"), limit.to_string())?;
-            // Absent where the kernel has no swap.
-            let swap = path.join("memory.swap.max");
-            if swap.exists() {
-                write(swap, "0".to_owned())
-            } else {
-                Ok(())
-            }
-        }
-        (Home::V1(path), Controller::Memory) => {
-            write(path.join("memory.limit_in_bytes"), limit.to_string())?;
-            let swap = path.join("memory.memsw.limit_in_bytes");
-            if swap.exists() {
-                write(swap, limit.to_string())
-            } else {
-                Ok(())
-            }
-        }
-        (Home::V2(path) | Home::V1(path), Controller::Processes) => {
-            write(path.join("pids.max"), limit.to_string())
-        }
-        (Home::V2(path), Controller::Cpu) => {
-            write(path.join("cpu.max"), format!("{quota} {CPU_PERIOD_MICROS}"))
-        }
-        (Home::V1(path), Controller::Cpu) => {
-            write(
-                path.join("cpu.cfs_period_us"),
-                CPU_PERIOD_MICROS.to_string(),
-            )?;
-            write(path.join("cpu.cfs_quota_us"), quota.to_string())
-        }
-        (Home::V2(_) | Home::V1(_), Controller::CpuTime | Controller::Freezer) => Ok(()),
-    }
-}
-
-const fn version(home: &Home) -> &'static str {
-    match home {
-        Home::V1(_) => "control group version 1",
-        Home::V2(_) => "control group version 2",
     }
 }
 
@@ -413,24 +259,15 @@ fn wait_for_event(path: &Path, line: &str) -> io::Result<()> {
     loop {
         // Opened before it is read, so that a change in between is told.
         let events = fs::File::open(&file)?;
-        if io::read_to_string(&events)?
-            .lines()
-            .any(|found| found == line)
-        {
+        if io::read_to_string(&events)?.lines().any(|found| found == line) {
             return Ok(());
         }
         let left = deadline.saturating_duration_since(Instant::now());
         if left.is_zero() {
-            return Err(io::Error::new(
-                io::ErrorKind::TimedOut,
-                format!("{line:?} did not come"),
-            ));
+            return Err(io::Error::new(io::ErrorKind::TimedOut, format!("{line:?} did not come")));
         }
         let timeout = PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX);
-        poll(
-            &mut [PollFd::new(events.as_fd(), PollFlags::POLLPRI)],
-            timeout,
-        )?;
+        poll(&mut [PollFd::new(events.as_fd(), PollFlags::POLLPRI)], timeout)?;
     }
 }
 
@@ -441,28 +278,8 @@ fn look_until(mut done: impl FnMut() -> io::Result<bool>) -> io::Result<()> {
         if Instant::now() > deadline {
             return Err(io::Error::new(io::ErrorKind::TimedOut, "it did not settle"));
         }
-        #[expect(
-            clippy::disallowed_methods,
-            reason = "version 1 groups have nothing to wait on"
-        )]
+        #[expect(clippy::disallowed_methods, reason = "version 1 groups have nothing to wait on")]
         std::thread::sleep(LOOK_AGAIN);
     }
     Ok(())
-}
-
-/// A file that holds one number.
-fn number(path: &Path) -> Option<u64> {
-    fs::read_to_string(path).ok()?.trim().parse().ok()
-}
-
-/// A line `name number` of a file.
-fn field(path: &Path, name: &str) -> Option<u64> {
-    let text = fs::read_to_string(path).ok()?;
-    text.lines().find_map(|line| {
-        line.strip_prefix(name)?
-            .strip_prefix(' ')?
-            .trim()
-            .parse()
-            .ok()
-    })
 }

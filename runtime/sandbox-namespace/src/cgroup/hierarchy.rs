@@ -21,13 +21,7 @@ pub enum Controller {
 }
 
 impl Controller {
-    const ALL: [Self; 5] = [
-        Self::Memory,
-        Self::Processes,
-        Self::Cpu,
-        Self::CpuTime,
-        Self::Freezer,
-    ];
+    const ALL: [Self; 5] = [Self::Memory, Self::Processes, Self::Cpu, Self::CpuTime, Self::Freezer];
 
     /// Its name in version 1.
     #[must_use]
@@ -142,10 +136,7 @@ impl Hierarchies {
     /// Where a controller is found; version 2 comes first.
     pub(crate) fn home(&self, controller: Controller) -> Option<Home> {
         let in_unified = controller.is_built_in()
-            || self
-                .unified_controllers
-                .iter()
-                .any(|name| name == controller.name());
+            || self.unified_controllers.iter().any(|name| name == controller.name());
         match &self.unified {
             Some(unified) if in_unified => Some(Home::V2(unified.clone())),
             Some(_) | None => self.v1.get(&controller).cloned().map(Home::V1),
@@ -159,12 +150,8 @@ impl Hierarchies {
 
     /// Every mount point that a session's groups may be in.
     pub(crate) fn mounts(&self) -> Vec<&Path> {
-        let mut mounts: Vec<&Path> = self
-            .unified
-            .iter()
-            .chain(self.v1.values())
-            .map(PathBuf::as_path)
-            .collect();
+        let mut mounts: Vec<&Path> =
+            self.unified.iter().chain(self.v1.values()).map(PathBuf::as_path).collect();
         mounts.sort_unstable();
         mounts.dedup();
         mounts
@@ -178,9 +165,7 @@ fn unescape(text: &str) -> String {
     while let Some(at) = rest.find('\\') {
         out.push_str(&rest[..at]);
         rest = &rest[at..];
-        let code = rest
-            .get(1..4)
-            .and_then(|digits| u8::from_str_radix(digits, 8).ok());
+        let code = rest.get(1..4).and_then(|digits| u8::from_str_radix(digits, 8).ok());
         if let Some(code) = code.filter(u8::is_ascii) {
             out.push(char::from(code));
             rest = &rest[4..];
@@ -210,10 +195,7 @@ mod tests {
     fn controllers_are_found_where_they_are() {
         let found = Hierarchies::parse(HYBRID);
         assert_eq!(found.mode(), Mode::Hybrid);
-        assert_eq!(
-            found.home(Controller::Memory),
-            Some(Home::V1("/sys/fs/cgroup/memory".into()))
-        );
+        assert_eq!(found.home(Controller::Memory), Some(Home::V1("/sys/fs/cgroup/memory".into())));
         assert_eq!(
             found.home(Controller::Cpu),
             Some(Home::V1("/sys/fs/cgroup/cpu,cpuacct".into()))

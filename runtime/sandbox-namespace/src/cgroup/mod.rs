@@ -5,6 +5,8 @@
 
 mod group;
 mod hierarchy;
+mod limit;
+mod usage;
 
 pub(crate) use group::Group;
 pub use hierarchy::{Controller, Hierarchies, Mode};

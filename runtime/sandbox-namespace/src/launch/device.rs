@@ -42,13 +42,8 @@ const MASKED_FILES: [&str; 9] = [
 const MASKED_DIRECTORIES: [&str; 4] = ["/proc/acpi", "/proc/asound", "/proc/driver", "/proc/scsi"];
 
 /// Directories of `/proc` that can be read only.
-const READ_ONLY_DIRECTORIES: [&str; 5] = [
-    "/proc/bus",
-    "/proc/fs",
-    "/proc/irq",
-    "/proc/sys",
-    "/proc/tty",
-];
+const READ_ONLY_DIRECTORIES: [&str; 5] =
+    ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/tty"];
 
 /// Fills `/dev`, which is a directory of the new root.
 pub(crate) fn make_dev(identity: Identity) -> Result<(), Failure> {
@@ -83,10 +78,7 @@ pub(crate) fn make_dev(identity: Identity) -> Result<(), Failure> {
         "devpts",
         &dev.join("pts"),
         MsFlags::MS_NOSUID | MsFlags::MS_NOEXEC,
-        &format!(
-            "newinstance,ptmxmode=0666,mode=0620,gid={}",
-            identity.uid_base + TTY_GROUP
-        ),
+        &format!("newinstance,ptmxmode=0666,mode=0620,gid={}", identity.uid_base + TTY_GROUP),
     )
 }
 

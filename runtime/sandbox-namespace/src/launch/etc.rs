@@ -60,26 +60,11 @@ pub(crate) const HOST_ENTRIES: [&str; 40] = [
 ];
 
 /// The entries of an image's `/etc` that are never shown.
-const IMAGE_SECRETS: [&str; 8] = [
-    "shadow",
-    "shadow-",
-    "gshadow",
-    "gshadow-",
-    "passwd-",
-    "group-",
-    "machine-id",
-    "ssh",
-];
+const IMAGE_SECRETS: [&str; 8] =
+    ["shadow", "shadow-", "gshadow", "gshadow-", "passwd-", "group-", "machine-id", "ssh"];
 
 /// The files that are written anew.
-const WRITTEN: [&str; 6] = [
-    "passwd",
-    "group",
-    "hosts",
-    "hostname",
-    "resolv.conf",
-    "nsswitch.conf",
-];
+const WRITTEN: [&str; 6] = ["passwd", "group", "hosts", "hostname", "resolv.conf", "nsswitch.conf"];
 
 /// Files up to this size are copied; larger ones are bound. In bytes.
 const COPY_MAX: u64 = 256 * 1024;
@@ -186,9 +171,7 @@ fn take(path: &Path) -> io::Result<Option<Content>> {
         Some(Content::Bind(Tree::clone_of(path, READ_ONLY)?, true))
     } else if kind.is_file() && meta.len() <= COPY_MAX {
         let mut bytes = Vec::new();
-        fs::File::open(path)?
-            .take(COPY_MAX)
-            .read_to_end(&mut bytes)?;
+        fs::File::open(path)?.take(COPY_MAX).read_to_end(&mut bytes)?;
         Some(Content::Copy(bytes, meta.permissions().mode() & 0o777))
     } else if kind.is_file() {
         Some(Content::Bind(Tree::clone_of(path, READ_ONLY)?, false))
@@ -232,19 +215,13 @@ fn written(hostname: &str, identity: Identity) -> [(&'static str, String); 6] {
                  nobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin\n"
             ),
         ),
-        (
-            "group",
-            format!("root:x:0:\ntty:x:5:\nagent:x:{gid}:\nnogroup:x:65534:\n"),
-        ),
+        ("group", format!("root:x:0:\ntty:x:5:\nagent:x:{gid}:\nnogroup:x:65534:\n")),
         (
             "hosts",
             format!("127.0.0.1 localhost {hostname}\n::1 localhost ip6-localhost ip6-loopback\n"),
         ),
         ("hostname", format!("{hostname}\n")),
-        (
-            "resolv.conf",
-            "nameserver 127.0.0.1\noptions timeout:1 attempts:1\n".to_owned(),
-        ),
+        ("resolv.conf", "nameserver 127.0.0.1\noptions timeout:1 attempts:1\n".to_owned()),
         (
             "nsswitch.conf",
             "passwd: files\ngroup: files\nshadow: files\nhosts: files dns\nnetworks: files\n\

@@ -26,9 +26,7 @@ pub(crate) struct NestingLimit(fs::File);
 impl NestingLimit {
     /// Finds the directory; the file in it is opened in the new user namespace, whose limit it then is.
     pub(crate) fn find() -> Result<Self, Failure> {
-        fs::File::open("/proc/sys/user")
-            .map(Self)
-            .during(|| "open /proc/sys/user".to_owned())
+        fs::File::open("/proc/sys/user").map(Self).during(|| "open /proc/sys/user".to_owned())
     }
 
     /// Forbids any user namespace below this one.
@@ -42,11 +40,7 @@ impl NestingLimit {
                 libc::O_WRONLY | libc::O_CLOEXEC,
             )
         };
-        let opened = if fd < 0 {
-            Err(io::Error::last_os_error())
-        } else {
-            Ok(fd)
-        };
+        let opened = if fd < 0 { Err(io::Error::last_os_error()) } else { Ok(fd) };
         opened
             .and_then(|fd| {
                 // SAFETY: the kernel just returned this descriptor and nothing else owns it.
@@ -123,20 +117,13 @@ pub(crate) fn become_agent(identity: Identity) -> Result<(), Failure> {
     nix::sys::prctl::set_no_new_privs().during(|| "set no_new_privs".to_owned())?;
     // SAFETY: the arguments are numbers and a null pointer, which asks for an anonymous keyring.
     let ring = unsafe {
-        libc::syscall(
-            libc::SYS_keyctl,
-            JOIN_SESSION_KEYRING,
-            std::ptr::null::<libc::c_char>(),
-        )
+        libc::syscall(libc::SYS_keyctl, JOIN_SESSION_KEYRING, std::ptr::null::<libc::c_char>())
     };
     // A kernel without keyrings has none to leak.
     if ring < 0 && io::Error::last_os_error().raw_os_error() != Some(libc::ENOSYS) {
         return Err(io::Error::last_os_error()).during(|| "take a keyring of its own".to_owned());
     }
-    let none = libc::rlimit {
-        rlim_cur: 0,
-        rlim_max: 0,
-    };
+    let none = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
     // SAFETY: setrlimit reads one rlimit, which outlives the call.
     if unsafe { libc::setrlimit(libc::RLIMIT_CORE, &raw const none) } < 0 {
         return Err(io::Error::last_os_error()).during(|| "forbid core dumps".to_owned());
@@ -147,11 +134,7 @@ pub(crate) fn become_agent(identity: Identity) -> Result<(), Failure> {
 fn drop_bounding_set() -> Result<(), Failure> {
     let last: libc::c_ulong = fs::read_to_string("/proc/sys/kernel/cap_last_cap")
         .map_err(|error| error.to_string())
-        .and_then(|text| {
-            text.trim()
-                .parse()
-                .map_err(|error| format!("{text:?}: {error}"))
-        })
+        .and_then(|text| text.trim().parse().map_err(|error| format!("{text:?}: {error}")))
         .during(|| "find the last capability".to_owned())?;
     for capability in 0..=last {
         // SAFETY: the arguments are numbers.
@@ -165,15 +148,8 @@ fn drop_bounding_set() -> Result<(), Failure> {
 
 fn drop_capabilities() -> Result<(), Failure> {
     // SAFETY: the arguments are numbers.
-    let ambient = unsafe {
-        libc::prctl(
-            libc::PR_CAP_AMBIENT,
-            libc::PR_CAP_AMBIENT_CLEAR_ALL,
-            0,
-            0,
-            0,
-        )
-    };
+    let ambient =
+        unsafe { libc::prctl(libc::PR_CAP_AMBIENT, libc::PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) };
     if ambient < 0 {
         return Err(io::Error::last_os_error()).during(|| "clear the ambient set".to_owned());
     }

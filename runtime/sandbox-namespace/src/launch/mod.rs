@@ -63,11 +63,7 @@ fn serve() -> Result<(), Failure> {
     nix::unistd::setsid().during(|| "start a session".to_owned())?;
     let mut lines = BufReader::new(driver.try_clone().during(|| "copy the socket".to_owned())?);
     let mut line = String::new();
-    lines
-        .by_ref()
-        .take(PLAN_MAX)
-        .read_line(&mut line)
-        .during(|| "read the plan".to_owned())?;
+    lines.by_ref().take(PLAN_MAX).read_line(&mut line).during(|| "read the plan".to_owned())?;
     let plan: Plan = serde_json::from_str(&line).during(|| "read the plan".to_owned())?;
     let said = Sandbox::prepare(&plan).and_then(|(sandbox, protections)| {
         let pid = sandbox.pid;
@@ -127,20 +123,10 @@ impl Sandbox {
             unsafe { libc::_exit(1) }
         };
         drop((theirs, errors_in));
-        let mut sandbox = Self {
-            pid,
-            handle,
-            stream: ours,
-            errors,
-            messages: Vec::new(),
-            reaped: false,
-        };
-        let mut reader = BufReader::new(
-            sandbox
-                .stream
-                .try_clone()
-                .during(|| "copy the pipe".to_owned())?,
-        );
+        let mut sandbox =
+            Self { pid, handle, stream: ours, errors, messages: Vec::new(), reaped: false };
+        let mut reader =
+            BufReader::new(sandbox.stream.try_clone().during(|| "copy the pipe".to_owned())?);
         for procs in &plan.cgroup_procs {
             fs::write(procs, pid.to_string())
                 .during(|| format!("put process 1 into {}", procs.display()))?;
@@ -173,11 +159,8 @@ impl Sandbox {
             if executing && said {
                 executing = false;
                 // Execution closes the stream; only a failure says something.
-                let mut reader = BufReader::new(
-                    self.stream
-                        .try_clone()
-                        .during(|| "copy the pipe".to_owned())?,
-                );
+                let mut reader =
+                    BufReader::new(self.stream.try_clone().during(|| "copy the pipe".to_owned())?);
                 match hear(&mut reader) {
                     Ok(Said::Failed { step, reason }) => return Err(Failure { step, reason }),
                     Ok(Said::WantsMaps | Said::Ready(_)) | Err(_) => {
@@ -307,9 +290,7 @@ impl Drop for Sandbox {
 
 fn hear(reader: &mut BufReader<UnixStream>) -> Result<Said, Failure> {
     let mut line = String::new();
-    reader
-        .read_line(&mut line)
-        .during(|| "listen to process 1".to_owned())?;
+    reader.read_line(&mut line).during(|| "listen to process 1".to_owned())?;
     if line.is_empty() {
         return Err(Failure {
             step: "listen to process 1".to_owned(),
@@ -323,9 +304,7 @@ fn next_order(orders: &mut BufReader<UnixStream>) -> Result<Option<ToLauncher>, 
     let mut line = String::new();
     match orders.read_line(&mut line) {
         Ok(0) => Ok(None),
-        Ok(_) => serde_json::from_str(&line)
-            .map(Some)
-            .during(|| "read an order".to_owned()),
+        Ok(_) => serde_json::from_str(&line).map(Some).during(|| "read an order".to_owned()),
         // A reset connection is a dead driver too.
         Err(_) => Ok(None),
     }

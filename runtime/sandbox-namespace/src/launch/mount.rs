@@ -38,12 +38,7 @@ impl Tree {
         let fd = i32::try_from(check(fd)?).map_err(io::Error::other)?;
         // SAFETY: the kernel just returned this descriptor and nothing else owns it.
         let tree = Self(unsafe { OwnedFd::from_raw_fd(fd) });
-        set_attributes(
-            tree.0.as_raw_fd(),
-            c"",
-            AT_RECURSIVE | libc::AT_EMPTY_PATH,
-            attributes,
-        )?;
+        set_attributes(tree.0.as_raw_fd(), c"", AT_RECURSIVE | libc::AT_EMPTY_PATH, attributes)?;
         Ok(tree)
     }
 
@@ -114,12 +109,7 @@ pub(crate) fn make_private() -> Result<(), Failure> {
 /// It is mounted over `/tmp` for a moment, because that directory is there on every machine.
 pub(crate) fn enter_new_root(options: &str) -> Result<(), Failure> {
     let place = Path::new("/tmp");
-    mount_new(
-        "tmpfs",
-        place,
-        MsFlags::MS_NOSUID | MsFlags::MS_NODEV,
-        options,
-    )?;
+    mount_new("tmpfs", place, MsFlags::MS_NOSUID | MsFlags::MS_NODEV, options)?;
     nix::unistd::chdir(place).during(|| "enter the new root".to_owned())?;
     // With both arguments alike the old root comes to lie on top of the new one: see pivot_root(2).
     nix::unistd::pivot_root(".", ".").during(|| "pivot into the new root".to_owned())?;
@@ -160,11 +150,7 @@ fn set_attributes(
 }
 
 fn check(result: libc::c_long) -> io::Result<libc::c_long> {
-    if result < 0 {
-        Err(io::Error::last_os_error())
-    } else {
-        Ok(result)
-    }
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result) }
 }
 
 fn c_path(path: &Path) -> io::Result<CString> {

@@ -12,13 +12,8 @@ use super::step::{During, Failure};
 ///
 /// Needs `/proc` of this pid namespace, with `/proc/sys` still writable.
 pub(crate) fn bring_loopback_up() -> Result<(), Failure> {
-    let control = socket(
-        AddressFamily::Inet,
-        SockType::Datagram,
-        SockFlag::SOCK_CLOEXEC,
-        None,
-    )
-    .during(|| "open a socket for loopback".to_owned())?;
+    let control = socket(AddressFamily::Inet, SockType::Datagram, SockFlag::SOCK_CLOEXEC, None)
+        .during(|| "open a socket for loopback".to_owned())?;
     // SAFETY: an ifreq of zeros is valid: an empty name and a zero union.
     let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
     for (to, from) in request.ifr_name.iter_mut().zip(b"lo") {
@@ -29,11 +24,7 @@ pub(crate) fn bring_loopback_up() -> Result<(), Failure> {
         libc::c_short::try_from(up).during(|| "name the flags".to_owned())?;
     // SAFETY: SIOCSIFFLAGS reads one ifreq, which outlives the call.
     let result = unsafe {
-        libc::ioctl(
-            control.as_raw_fd(),
-            libc::SIOCSIFFLAGS,
-            std::ptr::from_ref(&request),
-        )
+        libc::ioctl(control.as_raw_fd(), libc::SIOCSIFFLAGS, std::ptr::from_ref(&request))
     };
     if result < 0 {
         return Err(io::Error::last_os_error()).during(|| "bring loopback up".to_owned());

@@ -77,9 +77,7 @@ pub(super) fn run(plan: &Plan, stream: UnixStream, errors: OwnedFd) -> Result<In
 /// Reads what the launcher says; the end of the stream is the launcher's death.
 fn expect(reader: &mut BufReader<UnixStream>, wanted: Told) -> Result<(), Failure> {
     let mut line = String::new();
-    reader
-        .read_line(&mut line)
-        .during(|| "listen to the launcher".to_owned())?;
+    reader.read_line(&mut line).during(|| "listen to the launcher".to_owned())?;
     let told: Told = serde_json::from_str(&line).during(|| "listen to the launcher".to_owned())?;
     if told == wanted {
         Ok(())
@@ -105,13 +103,8 @@ fn set_streams(errors: &OwnedFd) -> Result<(), Failure> {
         }
     }
     // SAFETY: the arguments are numbers; descriptors stay open until execve(2).
-    let closed = unsafe {
-        libc::close_range(
-            3,
-            libc::c_uint::MAX,
-            libc::CLOSE_RANGE_CLOEXEC.cast_signed(),
-        )
-    };
+    let closed =
+        unsafe { libc::close_range(3, libc::c_uint::MAX, libc::CLOSE_RANGE_CLOEXEC.cast_signed()) };
     if closed < 0 {
         return Err(io::Error::last_os_error()).during(|| "close what is open".to_owned());
     }

@@ -20,9 +20,8 @@ use super::step::{During, Failure};
 use super::{device, network};
 
 /// What a `host` root shows of the machine, besides what is chosen from `/etc`.
-const HOST_DIRECTORIES: [&str; 8] = [
-    "bin", "lib", "lib32", "lib64", "libx32", "opt", "sbin", "usr",
-];
+const HOST_DIRECTORIES: [&str; 8] =
+    ["bin", "lib", "lib32", "lib64", "libx32", "opt", "sbin", "usr"];
 
 /// The directories of the root that the driver makes itself; an image's own are not shown.
 const OWN_DIRECTORIES: [&str; 13] = [
@@ -73,20 +72,13 @@ impl Sources {
     pub(crate) fn open(spec: &SandboxSpec) -> Result<Self, Failure> {
         let socket = spec.control.join("control.sock");
         let identity = spec.identity;
-        std::os::unix::fs::chown(
-            &socket,
-            Some(identity.host_uid()),
-            Some(identity.host_gid()),
-        )
-        .during(|| format!("hand {} to the agent's identity", socket.display()))?;
+        std::os::unix::fs::chown(&socket, Some(identity.host_uid()), Some(identity.host_gid()))
+            .during(|| format!("hand {} to the agent's identity", socket.display()))?;
         let mut extra = Vec::new();
         for bind in &spec.extra_read_only {
             let entry = fs::metadata(&bind.host)
                 .and_then(|meta| {
-                    Ok(Entry::Tree(
-                        Tree::clone_of(&bind.host, READ_ONLY)?,
-                        meta.is_dir(),
-                    ))
+                    Ok(Entry::Tree(Tree::clone_of(&bind.host, READ_ONLY)?, meta.is_dir()))
                 })
                 .during(|| format!("open {}", bind.host.display()))?;
             extra.push((bind.inside.clone(), entry));
@@ -95,11 +87,7 @@ impl Sources {
             entries: root_entries(&spec.root)?,
             etc: Taken::from_root(&spec.root)?,
             workspace: open(&spec.workspace, WRITABLE)?,
-            objects: spec
-                .objects
-                .as_deref()
-                .map(|path| open(path, READ_ONLY))
-                .transpose()?,
+            objects: spec.objects.as_deref().map(|path| open(path, READ_ONLY)).transpose()?,
             control: open(&socket, READ_ONLY)?,
             init: read_init(&spec.init)?,
             processors: Tree::clone_of(Path::new(SYS_SHOWN), READ_ONLY).ok(),
@@ -151,13 +139,9 @@ impl Sources {
 /// The entries of the root that come from outside, by name.
 fn root_entries(root: &Root) -> Result<Vec<(PathBuf, Entry)>, Failure> {
     let (base, names) = match root {
-        Root::Host => (
-            PathBuf::from("/"),
-            HOST_DIRECTORIES
-                .iter()
-                .map(PathBuf::from)
-                .collect::<Vec<_>>(),
-        ),
+        Root::Host => {
+            (PathBuf::from("/"), HOST_DIRECTORIES.iter().map(PathBuf::from).collect::<Vec<_>>())
+        }
         Root::Directory(image) => {
             let names = fs::read_dir(image)
                 .and_then(|entries| {
@@ -171,10 +155,7 @@ fn root_entries(root: &Root) -> Result<Vec<(PathBuf, Entry)>, Failure> {
     };
     let mut entries = Vec::new();
     for name in names {
-        if name
-            .to_str()
-            .is_some_and(|name| OWN_DIRECTORIES.contains(&name))
-        {
+        if name.to_str().is_some_and(|name| OWN_DIRECTORIES.contains(&name)) {
             continue;
         }
         let path = base.join(&name);
@@ -194,11 +175,7 @@ fn root_entries(root: &Root) -> Result<Vec<(PathBuf, Entry)>, Failure> {
 /// Everything that the agent may write to besides the workspace: one tmpfs, so that one limit holds for all.
 fn make_scratch(spec: &SandboxSpec) -> Result<(), Failure> {
     let base = Path::new("/srv");
-    let size = spec
-        .limits
-        .disk_bytes
-        .map(|bytes| format!("size={bytes},"))
-        .unwrap_or_default();
+    let size = spec.limits.disk_bytes.map(|bytes| format!("size={bytes},")).unwrap_or_default();
     mount::mount_new(
         "tmpfs",
         base,
@@ -263,9 +240,7 @@ fn put(path: &Path, entry: Entry) -> Result<(), Failure> {
 }
 
 fn read_init(path: &Path) -> Result<Vec<u8>, Failure> {
-    let size = fs::metadata(path)
-        .during(|| format!("look at init, {}", path.display()))?
-        .len();
+    let size = fs::metadata(path).during(|| format!("look at init, {}", path.display()))?.len();
     if size > INIT_MAX {
         return Err(Failure {
             step: format!("read init, {}", path.display()),
@@ -281,8 +256,7 @@ fn open(path: &Path, attributes: u64) -> Result<Tree, Failure> {
 
 fn attach(tree: Tree, target: impl AsRef<Path>) -> Result<(), Failure> {
     let target = target.as_ref();
-    tree.attach(target)
-        .during(|| format!("attach {}", target.display()))
+    tree.attach(target).during(|| format!("attach {}", target.display()))
 }
 
 fn make_dir(path: &Path, mode: u32) -> Result<(), Failure> {

@@ -19,9 +19,6 @@ pub(crate) trait During<T> {
 
 impl<T, E: Display> During<T> for Result<T, E> {
     fn during(self, step: impl FnOnce() -> String) -> Result<T, Failure> {
-        self.map_err(|error| Failure {
-            step: step(),
-            reason: error.to_string(),
-        })
+        self.map_err(|error| Failure { step: step(), reason: error.to_string() })
     }
 }

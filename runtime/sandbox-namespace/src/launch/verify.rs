@@ -22,18 +22,8 @@ const STATUS: [(&str, &str); 7] = [
 
 /// Paths of the sandbox and what must hold for the mount that they are on.
 const MOUNTS: [(&str, FsFlags); 6] = [
-    (
-        "/",
-        FsFlags::ST_RDONLY
-            .union(FsFlags::ST_NOSUID)
-            .union(FsFlags::ST_NODEV),
-    ),
-    (
-        "/usr",
-        FsFlags::ST_RDONLY
-            .union(FsFlags::ST_NOSUID)
-            .union(FsFlags::ST_NODEV),
-    ),
+    ("/", FsFlags::ST_RDONLY.union(FsFlags::ST_NOSUID).union(FsFlags::ST_NODEV)),
+    ("/usr", FsFlags::ST_RDONLY.union(FsFlags::ST_NOSUID).union(FsFlags::ST_NODEV)),
     ("/dev", FsFlags::ST_RDONLY.union(FsFlags::ST_NOSUID)),
     ("/proc/sys", FsFlags::ST_RDONLY),
     ("/tmp", FsFlags::ST_NOSUID.union(FsFlags::ST_NODEV)),
@@ -70,20 +60,14 @@ pub(crate) fn read_back(spec: &SandboxSpec) -> Result<BTreeMap<String, String>, 
         ("capabilities", "none, in any set".to_owned()),
         ("init", "can't be traced from inside".to_owned()),
         ("keyring", "own".to_owned()),
-        (
-            "mounts",
-            "own namespace, private; root read-only".to_owned(),
-        ),
+        ("mounts", "own namespace, private; root read-only".to_owned()),
         ("nested_user_namespaces", "forbidden".to_owned()),
         ("network", "own namespace, loopback only".to_owned()),
         ("no_new_privs", "set".to_owned()),
         ("pid_namespace", "own".to_owned()),
         ("ipc_namespace", "own".to_owned()),
         ("uts_namespace", "own".to_owned()),
-        (
-            "user_namespace",
-            format!("own; the agent is {} on the host", identity.host_uid()),
-        ),
+        ("user_namespace", format!("own; the agent is {} on the host", identity.host_uid())),
     ]
     .into_iter()
     .map(|(name, how)| (name.to_owned(), how))
@@ -92,7 +76,5 @@ pub(crate) fn read_back(spec: &SandboxSpec) -> Result<BTreeMap<String, String>, 
 
 /// The value of a line `Name:\tvalue`.
 fn value<'a>(status: &'a str, name: &str) -> Option<&'a str> {
-    status
-        .lines()
-        .find_map(|line| Some(line.strip_prefix(name)?.strip_prefix(':')?.trim()))
+    status.lines().find_map(|line| Some(line.strip_prefix(name)?.strip_prefix(':')?.trim()))
 }

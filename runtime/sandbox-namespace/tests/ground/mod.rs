@@ -11,40 +11,31 @@ use custody_sandbox::{Driver, Identity, Root, Sandbox, SandboxSpec};
 use custody_sandbox_namespace::NamespaceDriver;
 
 /// A launcher and an init in one.
-pub const STUB: &str = env!("CARGO_BIN_EXE_custody-sandbox-stub");
+pub(crate) const STUB: &str = env!("CARGO_BIN_EXE_custody-sandbox-stub");
 
 /// The driver, with a group of its own for the sandboxes of one test, removed at its end.
-pub struct Real {
-    pub driver: NamespaceDriver,
-    pub parent: String,
+pub(crate) struct Real {
+    pub(crate) driver: NamespaceDriver,
+    pub(crate) parent: String,
 }
 
 impl Real {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self::below(format!("custody-test-{}", std::process::id()))
     }
 
-    pub fn below(parent: String) -> Self {
-        let driver = NamespaceDriver::new(
-            STUB.into(),
-            vec!["sandbox-launch".into()],
-            Arc::new(SystemClock),
-        )
-        .expect("control groups can be read")
-        .with_cgroup_parent(parent.clone());
+    pub(crate) fn below(parent: String) -> Self {
+        let driver =
+            NamespaceDriver::new(STUB.into(), vec!["sandbox-launch".into()], Arc::new(SystemClock))
+                .expect("control groups can be read")
+                .with_cgroup_parent(parent.clone());
         Self { driver, parent }
     }
 
     /// The groups of sessions in every hierarchy.
-    pub fn groups(&self) -> Vec<PathBuf> {
-        let groups = self
-            .parents()
-            .into_iter()
-            .flat_map(|parent| fs::read_dir(parent).unwrap());
-        groups
-            .map(|entry| entry.unwrap().path())
-            .filter(|path| path.is_dir())
-            .collect()
+    pub(crate) fn groups(&self) -> Vec<PathBuf> {
+        let groups = self.parents().into_iter().flat_map(|parent| fs::read_dir(parent).unwrap());
+        groups.map(|entry| entry.unwrap().path()).filter(|path| path.is_dir()).collect()
     }
 
     fn parents(&self) -> Vec<PathBuf> {
@@ -57,7 +48,7 @@ impl Real {
     }
 
     /// A started sandbox and the keeper's end of its control socket.
-    pub fn run(&self, room: &Room, spec: SandboxSpec) -> (Box<dyn Sandbox>, Control) {
+    pub(crate) fn run(&self, room: &Room, spec: SandboxSpec) -> (Box<dyn Sandbox>, Control) {
         let authorization = authorize(&spec.limits);
         let limits = authorization.intent().limits().clone();
         let mut sandbox = self
@@ -86,12 +77,8 @@ impl Fixture for Real {
     fn spec(&self, room: &Room) -> SandboxSpec {
         let identity = Identity::default();
         let workspace = room.path("workspace");
-        std::os::unix::fs::chown(
-            &workspace,
-            Some(identity.host_uid()),
-            Some(identity.host_gid()),
-        )
-        .expect("the workspace is the agent's");
+        std::os::unix::fs::chown(&workspace, Some(identity.host_uid()), Some(identity.host_gid()))
+            .expect("the workspace is the agent's");
         SandboxSpec {
             session: room.session(),
             root: Root::Host,
@@ -108,7 +95,7 @@ impl Fixture for Real {
 }
 
 /// Runs a shell command inside; its exit code and what it wrote.
-pub fn sh(control: &mut Control, command: &str) -> (i32, String) {
+pub(crate) fn sh(control: &mut Control, command: &str) -> (i32, String) {
     let answer = control.order(&["run", "sh", "-c", command]);
     let (code, output) = answer.split_once('\n').unwrap_or((&answer, ""));
     (code.parse().unwrap_or(i32::MIN), output.to_owned())
