@@ -283,3 +283,61 @@ fn look_until(mut done: impl FnMut() -> io::Result<bool>) -> io::Result<()> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use custody_model::Timestamp;
+
+    use super::*;
+
+    fn session() -> SessionId {
+        SessionId::new(Timestamp::from_micros(1_795_461_120_000_000), [7; 10])
+    }
+
+    #[test]
+    fn a_limit_that_the_machine_can_not_enforce_is_an_error_that_says_what_to_do() {
+        let limits = Limits { memory_bytes: Some(1 << 30), ..Limits::default() };
+        let none = Hierarchies::default();
+        let error = Group::create(&none, "custody", session(), &limits).unwrap_err();
+        let SandboxError::Unavailable { what, advice, .. } = error else { panic!("{error}") };
+        assert!(what.contains("memory_limit"), "{what}");
+        assert!(advice.contains("Enable"), "{advice}");
+    }
+
+    #[test]
+    fn what_is_not_there_and_not_demanded_is_told() {
+        let none = Hierarchies::default();
+        let group = Group::create(&none, "custody", session(), &Limits::default()).unwrap();
+        let took = group.protections(&Limits::default());
+        assert!(took["memory_limit"].starts_with("not there"), "{took:?}");
+        assert!(took["freezer"].starts_with("not there"), "{took:?}");
+    }
+
+    /// Plain files in place of a version 2 hierarchy: they show what is written, not what the kernel makes of it.
+    #[test]
+    fn limits_are_written_in_the_words_of_version_2() {
+        let mount = tempfile::tempdir().unwrap();
+        let parent = mount.path().join("custody");
+        fs::create_dir(&parent).unwrap();
+        for level in [mount.path(), &parent] {
+            fs::write(level.join("cgroup.subtree_control"), "memory pids").unwrap();
+        }
+        let hierarchies = Hierarchies::version_2(mount.path(), &["cpu", "memory", "pids"]);
+        let limits = Limits {
+            memory_bytes: Some(1 << 30),
+            processes: Some(64),
+            cpu_millicores: Some(1_500),
+            ..Limits::default()
+        };
+        let group = Group::create(&hierarchies, "custody", session(), &limits).unwrap();
+        let written =
+            |name: &str| fs::read_to_string(parent.join(session().to_string()).join(name)).unwrap();
+        assert_eq!(written("memory.max"), "1073741824");
+        assert_eq!(written("pids.max"), "64");
+        assert_eq!(written("cpu.max"), "150000 100000");
+        // Only the controller that was not delegated yet is asked for.
+        let delegated = fs::read_to_string(parent.join("cgroup.subtree_control")).unwrap();
+        assert_eq!(delegated, "+cpu");
+        assert_eq!(group.procs().len(), 1);
+    }
+}

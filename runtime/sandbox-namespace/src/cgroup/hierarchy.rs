@@ -116,6 +116,16 @@ impl Hierarchies {
         found
     }
 
+    /// A machine with version 2 alone, for tests.
+    #[cfg(test)]
+    pub(crate) fn version_2(mount: &Path, controllers: &[&str]) -> Self {
+        Self {
+            unified: Some(mount.to_owned()),
+            unified_controllers: controllers.iter().map(|&name| name.to_owned()).collect(),
+            v1: BTreeMap::new(),
+        }
+    }
+
     /// Which versions there are.
     #[must_use]
     pub fn mode(&self) -> Mode {
