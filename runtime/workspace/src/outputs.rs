@@ -7,6 +7,7 @@
 mod branch;
 mod commits;
 mod import;
+mod pipes;
 
 use std::ffi::OsStr;
 use std::os::fd::BorrowedFd;

@@ -9,6 +9,7 @@ use custody_record::SinkError;
 use custody_record::event::{CommitAuthor, PolicyViolated};
 
 use super::import::{self, Found};
+use super::pipes::Pipes;
 use super::{Identity, OutputError, OutputRequest, Outputs, commit_tree, commits};
 use crate::gate::{self, violation};
 use crate::git::Git;
@@ -48,6 +49,7 @@ pub fn publish(
     let kept = own_commits(request, &git, scratch.path(), &objects, &mut outputs.violations)?;
     let parent = kept.last().unwrap_or(base).clone();
 
+    let _pipes = Pipes::cover(request, &mut outputs.violations)?;
     let index = scratch.path().join("index");
     std::fs::copy(request.base.index(), &index).map_err(failed(&index))?;
     let tree_git = git.clone().with_index(&index).with_work_tree(request.clean_path);
@@ -218,11 +220,19 @@ fn refused(request: &OutputRequest<'_>, different: &Different) -> Option<PolicyV
     if guarded.is_some() {
         return guarded;
     }
-    let size = beneath(request.clean, path.as_path().as_os_str(), libc::O_PATH)
-        .and_then(|file| std::fs::File::from(file).metadata())
-        .map_or(0, |found| found.size());
+    let found = beneath(request.clean, path.as_path().as_os_str(), libc::O_PATH)
+        .and_then(|file| std::fs::File::from(file).metadata());
     let limit = request.limits.file_bytes;
-    (size > limit).then(|| violation(path, format!("it is larger than {limit} bytes")))
+    match found {
+        Ok(found) if !found.is_file() && !found.is_symlink() => {
+            Some(violation(path, "it is neither a file nor a link any more"))
+        }
+        Ok(found) if found.size() > limit => {
+            Some(violation(path, format!("it is larger than {limit} bytes")))
+        }
+        Ok(_) => None,
+        Err(error) => Some(violation(path, format!("it can't be looked at: {error}"))),
+    }
 }
 
 /// Denied paths are placeholders in the clean view; anything else came there behind the guard.

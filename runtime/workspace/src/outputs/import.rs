@@ -151,11 +151,10 @@ fn read_head(root: BorrowedFd<'_>) -> Option<GitOid> {
 
 fn packed_ref(root: BorrowedFd<'_>, name: &OsStr) -> Option<Vec<u8>> {
     let packed = read_small(root, OsStr::new("packed-refs"), MAX_PACKED_REFS_BYTES)?;
-    let found = packed.split(|b| *b == b'\n').find_map(|line| {
+    packed.split(|b| *b == b'\n').find_map(|line| {
         let space = line.iter().position(|b| *b == b' ')?;
         (&line[space + 1..] == name.as_bytes()).then(|| line[..space].to_vec())
-    });
-    found
+    })
 }
 
 /// The content of a regular file below `.git`, if it is not longer than `limit`.

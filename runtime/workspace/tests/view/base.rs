@@ -21,7 +21,7 @@ fn git_inside_sees_a_clean_tree_and_rereads_no_file() {
             assert_eq!(session.ok("git diff-files --name-only"), "");
             assert_eq!(
                 session.ok("git describe").trim(),
-                "v1-1-".to_owned() + &session.ok("git log -1 --format=g%h").trim().to_owned()
+                "v1-1-".to_owned() + session.ok("git log -1 --format=g%h").trim()
             );
         }
     });

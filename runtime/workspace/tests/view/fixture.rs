@@ -233,6 +233,10 @@ impl<'a> Session<'a> {
     }
 
     pub(crate) fn publish(&self) -> Outputs {
+        self.publish_within(OutputLimits::default())
+    }
+
+    pub(crate) fn publish_within(&self, limits: OutputLimits) -> Outputs {
         let scratch = self.installation.state().join("repositories");
         let request = OutputRequest {
             mirror: &self.installation.mirror,
@@ -246,7 +250,7 @@ impl<'a> Session<'a> {
             subject: "Session of a test",
             author: &Identity::agent(),
             time: SystemClock.now(),
-            limits: OutputLimits::default(),
+            limits,
         };
         publish(&request, &mut |_| Ok(())).unwrap()
     }

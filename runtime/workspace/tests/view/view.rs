@@ -1,7 +1,7 @@
 //! The view: the guard lies where the rules guard, on the one overlay.
 
 use custody_record::Body;
-use custody_workspace::view::Mediation;
+use custody_workspace::view::{Mediation, StrictReason, ViewError};
 
 use crate::fixture::{DENY_SECRETS, Installation, in_own_mounts};
 
@@ -94,7 +94,30 @@ fn nothing_starts_without_the_guard_that_rules_need() {
             },
         )
         .unwrap();
-        assert!(workspace.attach().is_err());
+        assert!(matches!(workspace.attach(), Err(ViewError::NoGuard(_))));
+        workspace.detach().unwrap();
+    });
+}
+
+#[test]
+fn more_guarded_paths_than_can_be_mounted_make_the_workspace_strict() {
+    in_own_mounts(|| {
+        let installation = Installation::new();
+        let rules = crate::fixture::rules(DENY_SECRETS);
+        let (base, _) = installation.base(&rules);
+        let workspace = custody_workspace::view::Workspace::prepare(
+            &custody_workspace::view::WorkspaceConfig {
+                base: &base,
+                rules: &rules,
+                strict: false,
+                directory: &installation.state(),
+                owner: crate::fixture::OWNER,
+                max_guarded_paths: 2,
+            },
+        )
+        .unwrap();
+        let reason = StrictReason::TooManyGuardedPaths { found: 3, limit: 2 };
+        assert_eq!(workspace.mediation(), &Mediation::Strict { reason });
         workspace.detach().unwrap();
     });
 }
