@@ -84,21 +84,19 @@ fn the_report_says_that_a_key_of_the_record_itself_shows_no_origin() {
 #[test]
 fn every_flipped_byte_is_found_in_its_file() {
     let place = Place::new();
-    place.sealed(1);
+    place.sealed(0);
     for file in samples::files(&place.record) {
         let path = place.record.join(&file);
         let original = fs::read(&path).unwrap();
         for at in 0..original.len() {
-            // All bits, and the lowest alone: the smallest change that there is.
-            for mask in [0xff, 0x01] {
-                let mut bytes = original.clone();
-                bytes[at] ^= mask;
-                fs::write(&path, &bytes).unwrap();
-                let report = check(&place);
-                let named = report.findings.iter().any(|f| f.file.as_deref() == file.to_str());
-                let broken = report.integrity == Integrity::Broken && named;
-                assert!(broken, "byte {at} ^ {mask:#x} of {}\n{report}", file.display());
-            }
+            // One bit: the smallest change that there is, and every byte has a meaning.
+            let mut bytes = original.clone();
+            bytes[at] ^= 1 << (at % 8);
+            fs::write(&path, &bytes).unwrap();
+            let report = check(&place);
+            let named = report.findings.iter().any(|f| f.file.as_deref() == file.to_str());
+            let broken = report.integrity == Integrity::Broken && named;
+            assert!(broken, "byte {at} of {}\n{report}", file.display());
         }
         fs::write(&path, &original).unwrap();
     }

@@ -67,14 +67,17 @@ pub(crate) fn widths(level: u32, size: u64) -> impl Iterator<Item = (u64, u64)> 
     full.chain(partial)
 }
 
-/// The entries of a bundle with the offset of each.
+/// An entry, and where the two bytes of its length stand in the bundle.
+pub(crate) type BundleEntry<'a> = (usize, &'a [u8]);
+
+/// The entries of a bundle.
 ///
 /// # Errors
 /// [`BundleError`], with everything that could be read before it.
 pub(crate) fn entries_of(
     bundle: &[u8],
     width: u64,
-) -> (Vec<(usize, &[u8])>, Result<(), BundleError>) {
+) -> (Vec<BundleEntry<'_>>, Result<(), BundleError>) {
     let mut entries = Vec::new();
     let mut at = 0;
     while at < bundle.len() {
@@ -235,7 +238,7 @@ fn sync_file_system(dir: &Path) -> io::Result<()> {
 /// harm: nobody reads it.
 pub(crate) fn remove_outdated(dir: &Path, old: u64, new: u64) {
     let partials = |size: u64| {
-        let bundle = (size % ENTRIES_PER_BUNDLE > 0)
+        let bundle = (!size.is_multiple_of(ENTRIES_PER_BUNDLE))
             .then(|| entry_path(size / ENTRIES_PER_BUNDLE, size % ENTRIES_PER_BUNDLE));
         let hashes = (0..8).filter_map(move |level| {
             let nodes = size >> (8 * level);

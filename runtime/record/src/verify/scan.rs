@@ -227,18 +227,20 @@ impl Scan {
         let work: Vec<(u64, u64)> = widths(0, size).collect();
         let next = AtomicU64::new(0);
         let done = Mutex::new(Vec::with_capacity(work.len()));
-        std::thread::scope(|scope| {
-            for _ in 0..threads().min(work.len().max(1)) {
-                scope.spawn(|| {
-                    loop {
-                        let at = usize::try_from(next.fetch_add(1, Ordering::Relaxed))
-                            .unwrap_or(usize::MAX);
-                        let Some((index, width)) = work.get(at).copied() else { return };
-                        let read = read_chunk(dir, index, width);
-                        done.lock().unwrap_or_else(PoisonError::into_inner).push((index, read));
-                    }
-                });
+        let read_on = || {
+            loop {
+                let at =
+                    usize::try_from(next.fetch_add(1, Ordering::Relaxed)).unwrap_or(usize::MAX);
+                let Some((index, width)) = work.get(at).copied() else { return };
+                let read = read_chunk(dir, index, width);
+                done.lock().unwrap_or_else(PoisonError::into_inner).push((index, read));
             }
+        };
+        std::thread::scope(|scope| {
+            for _ in 1..threads().min(work.len()) {
+                scope.spawn(read_on);
+            }
+            read_on();
         });
         let mut done = done.into_inner().unwrap_or_else(PoisonError::into_inner);
         done.sort_by_key(|(index, _)| *index);
