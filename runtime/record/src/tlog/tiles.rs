@@ -279,12 +279,7 @@ mod tests {
             let entry = i.to_string();
             straight.push(entry.as_bytes()).unwrap();
             if !(20..500).contains(&i) {
-                let mut resumed = TileWriter::resume(many.path(), u64::from(i.min(20))).unwrap();
-                resumed = if i < 20 {
-                    resumed
-                } else {
-                    TileWriter::resume(many.path(), u64::from(i)).unwrap()
-                };
+                let mut resumed = TileWriter::resume(many.path(), u64::from(i)).unwrap();
                 resumed.push(entry.as_bytes()).unwrap();
                 resumed.finish().unwrap();
                 assert_eq!(resumed.frontier(), straight.frontier(), "after {i}");
