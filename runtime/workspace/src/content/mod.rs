@@ -5,6 +5,7 @@
 //! writes nothing. Shared by all threads of the keeper.
 
 mod hash;
+mod links;
 mod open;
 mod replay;
 mod versions;
@@ -18,6 +19,7 @@ use custody_record::event::{FileKind, FileRead};
 use nix::sys::stat::FileStat;
 
 pub use hash::{GitHash, Hashed, MAX_HASHED_BYTES, MAX_OPEN_HASHED_BYTES, Stamp, hash_file};
+use links::Links;
 pub use open::{open_beneath, path_beneath, reopen_for_reading};
 pub(crate) use versions::{Entry, Version, rebased};
 
@@ -31,6 +33,9 @@ pub struct BaseEntry {
     /// Bytes.
     pub size: u64,
 }
+
+/// Files that are looked at to find the other name of a hard link.
+const MAX_NAMES_TRIED: usize = 20_000;
 
 /// How much is hashed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,6 +87,8 @@ pub struct Contents {
     format: GitHash,
     limits: HashLimits,
     entries: Mutex<HashMap<WorkspacePath, Entry>>,
+    /// Taken after `entries`, never before.
+    links: Mutex<Links>,
 }
 
 impl Contents {
@@ -95,7 +102,13 @@ impl Contents {
         limits: HashLimits,
     ) -> Self {
         let entries = base.into_iter().map(|(path, entry)| (path, Entry::from_base(entry)));
-        Self { root, format, limits, entries: Mutex::new(entries.collect()) }
+        Self {
+            root,
+            format,
+            limits,
+            entries: Mutex::new(entries.collect()),
+            links: Mutex::default(),
+        }
     }
 
     /// The root of the clean view.
@@ -178,7 +191,7 @@ impl Contents {
         let changed =
             read.digest.is_none() || before.as_ref().is_none_or(|b| !same_content(b, &read));
         let entry = if recorded { Entry::written(version) } else { Entry::seen(version) };
-        self.lock().insert(path.clone(), entry);
+        self.put(path, entry);
         let unnoticed =
             (recorded && changed).then(|| Written { before, after: read.clone(), changed });
         (read, unnoticed)
@@ -205,8 +218,7 @@ impl Contents {
             return self.written_and_gone(path);
         };
         let after = version.read.clone();
-        let before =
-            self.lock().insert(path.clone(), Entry::written(version)).and_then(|e| e.read());
+        let before = self.put(path, Entry::written(version)).and_then(|e| e.read());
         let changed =
             after.digest.is_none() || before.as_ref().is_none_or(|b| !same_content(b, &after));
         Written { before, after, changed }
@@ -215,7 +227,7 @@ impl Contents {
     /// A file was written at `path`, and nobody can tell any more what it had.
     pub fn written_and_gone(&self, path: &WorkspacePath) -> Written {
         let entry = Entry::written(Version::default());
-        let before = self.lock().insert(path.clone(), entry).and_then(|e| e.read());
+        let before = self.put(path, entry).and_then(|e| e.read());
         Written { before, after: FileRead::default(), changed: true }
     }
 
@@ -257,12 +269,16 @@ impl Contents {
             (Some(entry), None) => entry.as_written(),
             (None, None) => Entry::written(Version::default()),
         };
-        self.lock().insert(path.clone(), entry);
+        if let Some(target) = target {
+            self.lock_links().join(path, target);
+        }
+        self.put(path, entry);
     }
 
     /// `from` was renamed to `to`, with everything below it. `directory` tells what it is where no event told before.
     pub fn renamed(&self, from: &WorkspacePath, to: &WorkspacePath, directory: bool) -> Renamed {
         let mut entries = self.lock();
+        self.lock_links().renamed(from, to);
         let replaced = entries.remove(to).and_then(|e| e.read());
         let entry = match entries.remove(from) {
             Some(entry) => entry,
@@ -280,12 +296,14 @@ impl Contents {
     /// `a` and `b` changed places, with everything below them.
     pub fn exchanged(&self, a: &WorkspacePath, b: &WorkspacePath) {
         let mut entries = self.lock();
+        self.lock_links().exchanged(a, b);
         versions::exchange(&mut entries, a, b);
     }
 
     /// `path` was removed, with everything below it. `directory` tells what it was where no event told before.
     pub fn removed(&self, path: &WorkspacePath, directory: bool) -> Removed {
         let entry = self.lock().remove(path);
+        self.lock_links().leave(path);
         let kind = match &entry {
             _ if directory => FileKind::Directory,
             Some(entry) => entry.kind(),
@@ -336,6 +354,51 @@ impl Contents {
             Ok(hashed) => Version::from(hashed),
             Err(_) => Version::unread(&stat),
         })
+    }
+
+    /// Another known path of the open file, found by its inode: for a file that was linked before it was ever opened.
+    #[must_use]
+    pub(crate) fn other_name(
+        &self,
+        path: &WorkspacePath,
+        file: BorrowedFd<'_>,
+    ) -> Option<WorkspacePath> {
+        let inode = |fd: BorrowedFd<'_>| {
+            nix::sys::stat::fstat(fd).ok().map(|stat| (stat.st_dev, stat.st_ino))
+        };
+        let (wanted, size) = (inode(file)?, nix::sys::stat::fstat(file).ok()?.st_size);
+        let mut candidates: Vec<(bool, bool, WorkspacePath)> = {
+            let entries = self.lock();
+            let files = entries.iter().filter(|(p, entry)| *p != path && entry.read().is_some());
+            let name = path.as_path().file_name();
+            files
+                .map(|(p, entry)| {
+                    let known = entry.read().and_then(|r| r.size);
+                    let same_size = known.is_some_and(|s| i64::try_from(s) == Ok(size));
+                    // The likeliest first: copies of trees by links keep the names.
+                    (p.as_path().file_name() != name, !same_size, p.clone())
+                })
+                .collect()
+        };
+        candidates.sort();
+        let mut candidates = candidates.into_iter().map(|(_, _, p)| p).take(MAX_NAMES_TRIED);
+        candidates.find(|candidate| {
+            path_beneath(self.root.as_fd(), candidate)
+                .is_ok_and(|found| inode(found.as_fd()) == Some(wanted))
+        })
+    }
+
+    /// Sets what stands at a path, and at the other names of the same file. Returns what stood there.
+    fn put(&self, path: &WorkspacePath, entry: Entry) -> Option<Entry> {
+        let mut entries = self.lock();
+        for other in self.lock_links().others(path) {
+            entries.insert(other, entry.clone());
+        }
+        entries.insert(path.clone(), entry)
+    }
+
+    fn lock_links(&self) -> MutexGuard<'_, Links> {
+        self.links.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<WorkspacePath, Entry>> {

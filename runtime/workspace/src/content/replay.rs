@@ -53,6 +53,6 @@ impl Contents {
             FileKind::Symlink => Entry::Symlink(None),
             FileKind::Other => Entry::Other,
         };
-        self.lock().insert(written.path.clone(), entry);
+        self.put(&written.path, entry);
     }
 }

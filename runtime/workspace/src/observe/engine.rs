@@ -16,7 +16,7 @@ use super::batch::Batch;
 use super::directories::Directories;
 use super::group::{Group, open_handle, path_below, stat};
 use super::notice::{Notice, Place, Span};
-use super::{Alarms, ObserveError, Observed, ObserverConfig};
+use super::{Alarms, ObserveError, Observed, ObserverConfig, UNKNOWN_PID};
 use crate::access::AccessSink;
 use crate::content::{Contents, path_beneath};
 
@@ -32,6 +32,16 @@ pub(super) struct Unclosed {
     pub(super) told: bool,
 }
 
+/// A file that was found changed without any notice of a write.
+#[derive(Clone, Debug)]
+pub(super) struct Suspect {
+    pub(super) path: WorkspacePath,
+    pub(super) since: Timestamp,
+}
+
+/// Microseconds after which no notice of a write is expected any more.
+const SUSPECT_MICROS: u64 = 1_000_000;
+
 pub(super) struct Engine {
     pub(super) group: Arc<Group>,
     /// The root of the overlay, for handles.
@@ -41,6 +51,7 @@ pub(super) struct Engine {
     /// A name of each file that came to be in this session, by its handle.
     pub(super) names: HashMap<Box<[u8]>, WorkspacePath>,
     pub(super) unclosed: HashMap<Box<[u8]>, Unclosed>,
+    pub(super) suspects: HashMap<Box<[u8]>, Suspect>,
     /// Files whose last close was told without a digest, because another process's write was waiting in the queue.
     pub(super) owed: HashSet<Box<[u8]>>,
     rules: PathRules,
@@ -66,6 +77,7 @@ impl Engine {
             directories: Directories::default(),
             names: HashMap::new(),
             unclosed: HashMap::new(),
+            suspects: HashMap::new(),
             owed: HashSet::new(),
             rules: config.rules,
             sink: config.sink,
@@ -116,6 +128,10 @@ impl Engine {
             due = due.saturating_sub(at as u64);
         }
         self.spare = batch;
+        if !self.suspects.is_empty() {
+            let now = self.clock.now();
+            self.convict(|suspect| now.micros_since(suspect.since) > SUSPECT_MICROS);
+        }
         if self.lost > 0 {
             let lost = std::mem::take(&mut self.lost);
             self.gap(format!("{lost} events on files whose directory was gone before it was seen"));
@@ -123,8 +139,28 @@ impl Engine {
         self.failed.clone().map_or(Ok(()), Err)
     }
 
+    /// Tells the versions that nobody can be named for.
+    fn convict(&mut self, due: impl Fn(&Suspect) -> bool) {
+        let due: Vec<_> = self.suspects.extract_if(|_, suspect| due(suspect)).collect();
+        for (object, Suspect { path, .. }) in due {
+            let Some(file) = self.open(&object) else { continue };
+            let (_, unnoticed) = self.contents.opened_through(&path, file.as_fd());
+            if let Some(unnoticed) = unnoticed {
+                let written = FileWritten {
+                    path,
+                    kind: FileKind::File,
+                    before: unnoticed.before,
+                    after: unnoticed.after,
+                    open: true,
+                };
+                self.emit(UNKNOWN_PID, Body::FileWritten(written));
+            }
+        }
+    }
+
     /// Tells what unclosed files have now.
     pub(super) fn settle(&mut self) -> Result<(), ObserveError> {
+        self.convict(|_| true);
         let modified: Vec<(Box<[u8]>, Unclosed)> = self
             .unclosed
             .iter_mut()
@@ -350,6 +386,18 @@ impl Engine {
         self.failed = Some(error.clone());
         self.gap(format!("file events can't be read any more: {reason}"));
         error
+    }
+
+    /// When what is handled now was read.
+    pub(super) fn time(&self) -> Timestamp {
+        self.time
+    }
+
+    /// Gives everything that is remembered by its path another path.
+    pub(super) fn moved(&mut self, moved: impl Fn(&mut WorkspacePath)) {
+        self.names.values_mut().for_each(&moved);
+        self.unclosed.values_mut().map(|u| &mut u.path).for_each(&moved);
+        self.suspects.values_mut().map(|s| &mut s.path).for_each(&moved);
     }
 
     pub(super) fn root(&self) -> BorrowedFd<'_> {

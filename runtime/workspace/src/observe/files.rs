@@ -10,9 +10,8 @@ use custody_record::event::{
 };
 use nix::fcntl::readlinkat;
 
-use super::UNKNOWN_PID;
 use super::batch::Batch;
-use super::engine::{Engine, Unclosed, owned, pid_of, written};
+use super::engine::{Engine, Suspect, Unclosed, owned, pid_of, written};
 use super::group::stat;
 use super::notice::Notice;
 
@@ -100,7 +99,9 @@ impl Engine {
                 self.check(pid, path, "a symbolic link was made");
             }
             _ if linked => {
-                let target = other_name.cloned();
+                let target = other_name
+                    .cloned()
+                    .or_else(|| self.contents.other_name(path, file.as_ref()?.as_fd()));
                 self.contents.linked(path, target.as_ref(), file.as_ref().map(|f| f.as_fd()));
                 self.emit(pid, Body::FileLinked(FileLinked { path: path.clone(), target }));
                 self.check(pid, path, "a hard link was made");
@@ -168,23 +169,15 @@ impl Engine {
         }
         let before = self.contents.entry(path);
         let (content, unnoticed) = self.contents.opened_through(path, file.as_fd());
-        let Some(unnoticed) = unnoticed else { return content };
-        self.pull(batch);
-        if batch.written_later(at, object) {
-            // It was noticed, only later: that event will tell it.
+        if unnoticed.is_some() {
+            // Written through a mapping, or by a process that is just now in the call: its notice comes in a moment.
             self.contents.restore(path, before);
-            return self.known(path).1;
+            let object = batch.bytes(object);
+            if !self.suspects.contains_key(object) {
+                let suspect = Suspect { path: path.clone(), since: self.time() };
+                self.suspects.insert(object.into(), suspect);
+            }
         }
-        self.emit(
-            UNKNOWN_PID,
-            Body::FileWritten(FileWritten {
-                path: path.clone(),
-                kind: FileKind::File,
-                before: unnoticed.before,
-                after: unnoticed.after,
-                open: true,
-            }),
-        );
         content
     }
 
@@ -199,6 +192,9 @@ impl Engine {
     ) {
         let (mask, pid) = (notice.mask, pid_of(notice));
         let object = owned(batch, notice.object);
+        if let Some(object) = &object {
+            self.suspects.remove(object);
+        }
         let closed = mask & libc::FAN_CLOSE_WRITE != 0 || (made && mask & libc::FAN_OPEN == 0);
         if !closed && let Some(object) = &object {
             let modified = !made && !self.owed.contains(object);
@@ -218,18 +214,9 @@ impl Engine {
             self.opened(pid, path, FileKind::Other, Access::Write, FileRead::default());
             return;
         }
-        let mut was_told_open = false;
-        let mut other_writer = false;
-        if closed
-            && let Some(object) = &object
-            && let Some(unclosed) = self.unclosed.get(object)
-        {
-            other_writer = unclosed.pid != pid;
-            was_told_open = unclosed.told;
-            if !other_writer {
-                self.unclosed.remove(object);
-            }
-        }
+        // Another process that still has it open tells of its next write by a notice of its own.
+        let unclosed = object.as_ref().filter(|_| closed).and_then(|o| self.unclosed.remove(o));
+        let was_told_open = unclosed.is_some_and(|u| u.told);
         let limits = self.contents.limits();
         let limit = if closed { limits.closed } else { limits.open };
         let mut told = match &file {
@@ -255,7 +242,7 @@ impl Engine {
                     kind: FileKind::File,
                     before,
                     after: told.after,
-                    open: !closed || other_writer,
+                    open: !closed,
                 }),
             );
         } else {

@@ -40,8 +40,7 @@ impl Engine {
                     *path = there;
                 }
             };
-            self.names.values_mut().for_each(moved);
-            self.unclosed.values_mut().map(|u| &mut u.path).for_each(moved);
+            self.moved(moved);
         } else if let Some(object) = notice.object {
             let object = batch.bytes(object);
             if let Some(name) = self.names.get_mut(object) {
@@ -49,6 +48,9 @@ impl Engine {
             }
             if let Some(unclosed) = self.unclosed.get_mut(object) {
                 unclosed.path = to.clone();
+            }
+            if let Some(suspect) = self.suspects.get_mut(object) {
+                suspect.path = to.clone();
             }
         }
         let renamed = self.contents.renamed(&from, &to, directory);
@@ -89,8 +91,7 @@ impl Engine {
                 *path = there;
             }
         };
-        self.names.values_mut().for_each(moved);
-        self.unclosed.values_mut().map(|u| &mut u.path).for_each(moved);
+        self.moved(moved);
         self.directories.exchanged(a, b);
         self.contents.exchanged(a, b);
         for (from, to, kind) in [(a, b, kinds.0), (b, a, kinds.1)] {

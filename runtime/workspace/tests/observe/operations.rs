@@ -248,7 +248,7 @@ fn links_symbolic_links_and_special_files_are_told() {
                     target: "../outside".to_owned()
                 }),
                 made("p", FileKind::Other),
-                link("h", None),
+                link("h", Some("src/a.rs")),
             ]
         );
         w.sh("cat h g");
