@@ -266,7 +266,7 @@ impl Contents {
         let known = target.and_then(|t| self.lock().get(t).cloned());
         let entry = match (known, file.and_then(|f| self.hash(f, self.limits.closed))) {
             (_, Some(version)) => Entry::written(version),
-            (Some(entry), None) => entry.as_written(),
+            (Some(entry), None) => entry.into_written(),
             (None, None) => Entry::written(Version::default()),
         };
         if let Some(target) = target {
@@ -289,7 +289,7 @@ impl Contents {
         if directory {
             versions::move_below(&mut entries, from, to);
         }
-        entries.insert(to.clone(), entry.as_written());
+        entries.insert(to.clone(), entry.into_written());
         Renamed { kind, replaced }
     }
 

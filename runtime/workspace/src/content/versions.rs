@@ -74,7 +74,7 @@ impl Entry {
     }
 
     /// The same content at a path that events tell of.
-    pub(super) fn as_written(self) -> Self {
+    pub(super) fn into_written(self) -> Self {
         match self {
             Self::Seen(version) => Self::Written(version),
             Self::Unseen => Self::Written(Version::default()),
@@ -163,7 +163,7 @@ pub(super) fn move_below(
     let moved: Vec<_> = entries.extract_if(|p, _| p != from && p.starts_with(from)).collect();
     for (path, entry) in moved {
         if let Some(path) = rebased(&path, from, to) {
-            entries.insert(path, entry.as_written());
+            entries.insert(path, entry.into_written());
         }
     }
 }
@@ -178,7 +178,7 @@ pub(super) fn exchange(
     for (path, entry) in moved {
         let target = if path.starts_with(a) { rebased(&path, a, b) } else { rebased(&path, b, a) };
         if let Some(target) = target {
-            entries.insert(target, entry.as_written());
+            entries.insert(target, entry.into_written());
         }
     }
 }

@@ -4,7 +4,7 @@ use custody_model::WorkspacePath;
 use custody_record::Body;
 use custody_record::event::{FileKind, FileRenamed};
 
-use super::batch::{Batch, StillToCome};
+use super::batch::Batch;
 use super::engine::{Engine, pid_of};
 use super::notice::Notice;
 use crate::content::{path_beneath, rebased};
@@ -106,9 +106,8 @@ impl Engine {
     fn is_exchange(&mut self, batch: &mut Batch, at: usize, from: &WorkspacePath) -> bool {
         let mut looks = 0;
         loop {
-            match batch.take_reverse(at) {
-                Ok(reverse) => return reverse,
-                Err(StillToCome) => {}
+            if let Ok(reverse) = batch.take_reverse(at) {
+                return reverse;
             }
             // After a plain rename nothing stands there, unless somebody made it anew.
             if looks >= MAX_LOOKS || path_beneath(self.root(), from).is_err() {
