@@ -82,7 +82,12 @@ pub(crate) fn skip(n: u32) -> sock_filter {
 
 /// Runs a program as the kernel would; for tests of what a filter answers.
 #[cfg(test)]
-pub(crate) fn run(program: &[sock_filter], architecture: u32, number: u32, arguments: [u64; 6]) -> u32 {
+pub(crate) fn run(
+    program: &[sock_filter],
+    architecture: u32,
+    number: u32,
+    arguments: [u64; 6],
+) -> u32 {
     let mut data = Vec::new();
     data.extend(number.to_le_bytes());
     data.extend(architecture.to_le_bytes());

@@ -5,7 +5,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
 use nix::errno::Errno;
 use nix::sys::socket::{
-    ControlMessage, ControlMessageOwned, MsgFlags, recvmsg, sendmsg, setsockopt, sockopt,
+    ControlMessage, ControlMessageOwned, MsgFlags, recvmsg, send, sendmsg, setsockopt, sockopt,
 };
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -73,16 +73,16 @@ impl Channel {
             return Err(ChannelError::TooManyDescriptors);
         }
         let raw: Vec<_> = descriptors.iter().map(AsRawFd::as_raw_fd).collect();
-        let rights = [ControlMessage::ScmRights(&raw)];
-        let rights = if raw.is_empty() { &[] } else { &rights[..] };
+        let (fd, flags) = (self.0.as_raw_fd(), MsgFlags::MSG_NOSIGNAL);
         loop {
-            match sendmsg::<()>(
-                self.0.as_raw_fd(),
-                &[IoSlice::new(&bytes)],
-                rights,
-                MsgFlags::MSG_NOSIGNAL,
-                None,
-            ) {
+            // Alone it goes by send(2): behind init's filter, sendmsg(2) would wait for the keeper.
+            let sent = if raw.is_empty() {
+                send(fd, &bytes, flags)
+            } else {
+                let rights = [ControlMessage::ScmRights(&raw)];
+                sendmsg::<()>(fd, &[IoSlice::new(&bytes)], &rights, flags, None)
+            };
+            match sent {
                 Ok(_) => return Ok(()),
                 Err(Errno::EINTR) => {}
                 Err(errno) => return Err(ChannelError::Socket(errno)),
@@ -110,7 +110,9 @@ impl Channel {
                     for part in message.cmsgs().map_err(|_| ChannelError::TooManyDescriptors)? {
                         if let ControlMessageOwned::ScmRights(raw) = part {
                             // SAFETY: the kernel has just made these descriptors for us; nobody else owns them.
-                            descriptors.extend(raw.into_iter().map(|fd| unsafe { OwnedFd::from_raw_fd(fd) }));
+                            descriptors.extend(
+                                raw.into_iter().map(|fd| unsafe { OwnedFd::from_raw_fd(fd) }),
+                            );
                         }
                     }
                     break (message.bytes, message.flags);
@@ -170,13 +172,9 @@ mod tests {
     use crate::protocol::{FromInit, ToInit};
 
     fn pair() -> (Channel, Channel) {
-        let (a, b) = socketpair(
-            AddressFamily::Unix,
-            SockType::SeqPacket,
-            None,
-            SockFlag::SOCK_CLOEXEC,
-        )
-        .unwrap();
+        let (a, b) =
+            socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_CLOEXEC)
+                .unwrap();
         (Channel::new(a).unwrap(), Channel::new(b).unwrap())
     }
 
@@ -195,7 +193,10 @@ mod tests {
     #[test]
     fn unknown_members_and_other_versions_are_refused() {
         assert!(matches!(decode::<ToInit>(br#"{"v":1,"body":"go"}"#), Ok(ToInit::Go)));
-        assert!(matches!(decode::<ToInit>(br#"{"v":2,"body":"go"}"#), Err(ChannelError::Version(2))));
+        assert!(matches!(
+            decode::<ToInit>(br#"{"v":2,"body":"go"}"#),
+            Err(ChannelError::Version(2))
+        ));
         for bad in [
             &br#"{"v":1,"body":"go","more":1}"#[..],
             br#"{"v":1,"body":{"stop":{"grace_ms":1,"more":1}}}"#,

@@ -15,11 +15,16 @@ use std::path::{Path, PathBuf};
 use custody_init::channel::Channel;
 use custody_init::protocol::{Failed, Start, Step};
 use nix::errno::Errno;
-use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, SigmaskHow, Signal, sigaction, sigprocmask};
+use nix::sys::signal::{
+    SaFlags, SigAction, SigHandler, SigSet, SigmaskHow, Signal, sigaction, sigprocmask,
+};
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
 use nix::sys::stat::{Mode, umask};
 use nix::sys::wait::waitpid;
-use nix::unistd::{AccessFlags, ForkResult, Pid, access, chdir, dup2_stderr, dup2_stdin, dup2_stdout, execve, fork, setsid};
+use nix::unistd::{
+    AccessFlags, ForkResult, Pid, access, chdir, dup2_stderr, dup2_stdin, dup2_stdout, execve,
+    fork, setsid,
+};
 use serde::{Deserialize, Serialize};
 
 use crate::failure::{Failure, Try};
@@ -67,13 +72,9 @@ impl Child {
         streams: [OwnedFd; 3],
         control: &Channel,
     ) -> Result<Self, Failure> {
-        let (ours, theirs) = socketpair(
-            AddressFamily::Unix,
-            SockType::SeqPacket,
-            None,
-            SockFlag::SOCK_CLOEXEC,
-        )
-        .or_fail(Step::Fork, "socketpair")?;
+        let (ours, theirs) =
+            socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_CLOEXEC)
+                .or_fail(Step::Fork, "socketpair")?;
         let ours = Channel::new(ours).map_err(|e| broken(&e))?;
         let theirs = Channel::new(theirs).map_err(|e| broken(&e))?;
         // Init hears of its end by a signalfd: blocked before there is anything to hear of.
@@ -109,7 +110,11 @@ impl Child {
                 }
                 Some((Setup::Failed(failed), _)) => return Err(Failure(failed)),
                 Some((Setup::Go, _)) | None => {
-                    return Err(Failure::new(Step::Fork, None, "the command's process ended early"));
+                    return Err(Failure::new(
+                        Step::Fork,
+                        None,
+                        "the command's process ended early",
+                    ));
                 }
             }
         }
@@ -232,11 +237,10 @@ impl Command {
                 .collect::<Result<_, _>>()
                 .map_err(|_| Failure::new(Step::Exec, Some(libc::EINVAL), "a NUL in an argument"))
         };
-        let name = start
-            .argv
-            .first()
-            .filter(|name| !name.is_empty())
-            .ok_or_else(|| Failure::new(Step::Exec, Some(libc::EINVAL), "no command is given"))?;
+        let name =
+            start.argv.first().filter(|name| !name.is_empty()).ok_or_else(|| {
+                Failure::new(Step::Exec, Some(libc::EINVAL), "no command is given")
+            })?;
         let path = start.env.iter().find_map(|e| e.strip_prefix("PATH=")).unwrap_or(DEFAULT_PATH);
         let program = find(name, path)?;
         let program = CString::new(program.as_os_str().as_bytes())

@@ -11,7 +11,8 @@ use libc::c_long;
 use nix::errno::Errno;
 
 use crate::bpf::{
-    Action, and, load_architecture, load_high, load_low, load_number, ret, skip, unless_at_least, unless_equal,
+    Action, and, load_architecture, load_high, load_low, load_number, ret, skip, unless_at_least,
+    unless_equal,
 };
 
 #[cfg(not(target_arch = "x86_64"))]
@@ -55,15 +56,23 @@ const NOT_THERE: &[c_long] = &[
 ];
 
 /// Address families of sockets; of them, only loopback has somebody to answer.
-const FAMILIES: &[libc::c_int] =
-    &[libc::AF_UNIX, libc::AF_INET, libc::AF_INET6, libc::AF_NETLINK];
+const FAMILIES: &[libc::c_int] = &[libc::AF_UNIX, libc::AF_INET, libc::AF_INET6, libc::AF_NETLINK];
 
 /// Execution domains: Linux and the 32-bit flags that Docker allows, and the question which one it is.
 const PERSONALITIES: &[u32] = &[0, 0x0008, 0x2_0000, 0x2_0008, 0xffff_ffff];
 
 /// Allowed whatever the arguments, by what they are about.
 const ALLOWED: &[&[c_long]] = &[
-    FILES, DIRECTORIES, ATTRIBUTES, WAITING, MEMORY, PROCESSES, SIGNALS, TIME, SOCKETS, IDENTITY,
+    FILES,
+    DIRECTORIES,
+    ATTRIBUTES,
+    WAITING,
+    MEMORY,
+    PROCESSES,
+    SIGNALS,
+    TIME,
+    SOCKETS,
+    IDENTITY,
     SYSTEM,
 ];
 
@@ -259,7 +268,8 @@ pub(crate) fn install(program: &[libc::sock_filter]) -> nix::Result<(OwnedFd, St
         filter: program.as_ptr().cast_mut(),
     };
     // With WAIT_KILLABLE_RECV (Linux 5.19) a signal does not undo a call that the keeper has begun to record.
-    let best = libc::SECCOMP_FILTER_FLAG_NEW_LISTENER | libc::SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV;
+    let best =
+        libc::SECCOMP_FILTER_FLAG_NEW_LISTENER | libc::SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV;
     for (flags, told) in [
         (best, "signals wait for the record"),
         (libc::SECCOMP_FILTER_FLAG_NEW_LISTENER, "signals interrupt the record"),
@@ -278,7 +288,10 @@ pub(crate) fn install(program: &[libc::sock_filter]) -> nix::Result<(OwnedFd, St
                 // SAFETY: the kernel has just made this descriptor, which fits an int; nobody else owns it.
                 let listener = unsafe { OwnedFd::from_raw_fd(raw as libc::c_int) };
                 let calls: usize = ALLOWED.iter().map(|group| group.len()).sum();
-                return Ok((listener, format!("{calls} calls allowed, {} notified, {told}", NOTIFIED.len() + 1)));
+                return Ok((
+                    listener,
+                    format!("{calls} calls allowed, {} notified, {told}", NOTIFIED.len() + 1),
+                ));
             }
             Err(Errno::EINVAL) if flags == best => {}
             Err(errno) => return Err(errno),
@@ -343,18 +356,48 @@ mod tests {
     #[test]
     fn what_reaches_into_the_kernel_or_round_the_record_is_refused() {
         for call in [
-            libc::SYS_mount, libc::SYS_umount2, libc::SYS_fsopen, libc::SYS_fsmount,
-            libc::SYS_move_mount, libc::SYS_open_tree, libc::SYS_mount_setattr,
-            libc::SYS_pivot_root, libc::SYS_chroot, libc::SYS_setns, libc::SYS_unshare,
-            libc::SYS_bpf, libc::SYS_perf_event_open, libc::SYS_userfaultfd, libc::SYS_keyctl,
-            libc::SYS_add_key, libc::SYS_request_key, libc::SYS_kexec_load,
-            libc::SYS_kexec_file_load, libc::SYS_init_module, libc::SYS_finit_module,
-            libc::SYS_delete_module, libc::SYS_open_by_handle_at, libc::SYS_swapon,
-            libc::SYS_swapoff, libc::SYS_quotactl, libc::SYS_quotactl_fd, libc::SYS_acct,
-            libc::SYS_reboot, libc::SYS_iopl, libc::SYS_ioperm, libc::SYS_syslog,
-            libc::SYS_process_vm_readv, libc::SYS_process_vm_writev, libc::SYS_kcmp,
-            libc::SYS_pidfd_getfd, libc::SYS_fanotify_init, libc::SYS_settimeofday,
-            libc::SYS_clock_settime, libc::SYS_sethostname, libc::SYS_uselib, libc::SYS_vhangup,
+            libc::SYS_mount,
+            libc::SYS_umount2,
+            libc::SYS_fsopen,
+            libc::SYS_fsmount,
+            libc::SYS_move_mount,
+            libc::SYS_open_tree,
+            libc::SYS_mount_setattr,
+            libc::SYS_pivot_root,
+            libc::SYS_chroot,
+            libc::SYS_setns,
+            libc::SYS_unshare,
+            libc::SYS_bpf,
+            libc::SYS_perf_event_open,
+            libc::SYS_userfaultfd,
+            libc::SYS_keyctl,
+            libc::SYS_add_key,
+            libc::SYS_request_key,
+            libc::SYS_kexec_load,
+            libc::SYS_kexec_file_load,
+            libc::SYS_init_module,
+            libc::SYS_finit_module,
+            libc::SYS_delete_module,
+            libc::SYS_open_by_handle_at,
+            libc::SYS_swapon,
+            libc::SYS_swapoff,
+            libc::SYS_quotactl,
+            libc::SYS_quotactl_fd,
+            libc::SYS_acct,
+            libc::SYS_reboot,
+            libc::SYS_iopl,
+            libc::SYS_ioperm,
+            libc::SYS_syslog,
+            libc::SYS_process_vm_readv,
+            libc::SYS_process_vm_writev,
+            libc::SYS_kcmp,
+            libc::SYS_pidfd_getfd,
+            libc::SYS_fanotify_init,
+            libc::SYS_settimeofday,
+            libc::SYS_clock_settime,
+            libc::SYS_sethostname,
+            libc::SYS_uselib,
+            libc::SYS_vhangup,
         ] {
             assert_eq!(answer(call, [0; 6]), errno(libc::EPERM), "{call}");
         }
@@ -383,7 +426,8 @@ mod tests {
 
     #[test]
     fn no_call_stands_in_the_table_twice() {
-        let mut calls: Vec<_> = ALLOWED.iter().copied().flatten().chain(NOTIFIED).chain(NOT_THERE).collect();
+        let mut calls: Vec<_> =
+            ALLOWED.iter().copied().flatten().chain(NOTIFIED).chain(NOT_THERE).collect();
         calls.sort_unstable();
         let before = calls.len();
         calls.dedup();

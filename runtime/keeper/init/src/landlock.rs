@@ -109,8 +109,7 @@ pub(crate) fn restrict(rules: &Landlock) -> Result<String, Failure> {
 
 /// False if there is no such path.
 fn allow(ruleset: &OwnedFd, path: &str, access: u64) -> Result<bool, Failure> {
-    let opened =
-        File::options().read(true).custom_flags(libc::O_PATH | libc::O_CLOEXEC).open(path);
+    let opened = File::options().read(true).custom_flags(libc::O_PATH | libc::O_CLOEXEC).open(path);
     let file = match opened {
         Ok(file) => file,
         Err(error) if error.raw_os_error() == Some(libc::ENOENT) => return Ok(false),

@@ -108,10 +108,7 @@ fn receive_start(channel: &Channel) -> Result<Start, Failure> {
     match channel.receive() {
         Ok(Some((ToInit::Start(start), _))) => Ok(*start),
         Ok(Some((
-            other @ (ToInit::Go
-            | ToInit::Signal(_)
-            | ToInit::Resize(_)
-            | ToInit::Stop { .. }),
+            other @ (ToInit::Go | ToInit::Signal(_) | ToInit::Resize(_) | ToInit::Stop { .. }),
             _,
         ))) => Err(Failure::new(Step::Request, None, &format!("{other:?} before Start"))),
         Ok(None) => Err(Failure::new(Step::Request, None, "the keeper is gone")),

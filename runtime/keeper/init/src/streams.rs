@@ -71,7 +71,8 @@ fn open_terminal(window: Window) -> Result<Streams, Failure> {
 
 /// Gives the terminal another size.
 pub(crate) fn resize(master: &impl AsRawFd, window: Window) -> nix::Result<()> {
-    let size = libc::winsize { ws_row: window.rows, ws_col: window.cols, ws_xpixel: 0, ws_ypixel: 0 };
+    let size =
+        libc::winsize { ws_row: window.rows, ws_col: window.cols, ws_xpixel: 0, ws_ypixel: 0 };
     // SAFETY: the ioctl reads one winsize, which outlives the call.
     let done = unsafe { libc::ioctl(master.as_raw_fd(), libc::TIOCSWINSZ, &raw const size) };
     Errno::result(done).map(drop)

@@ -37,11 +37,11 @@ const CAPABILITY_VERSION_3: u32 = 0x2008_0522;
 
 /// Drops every capability and the way to get one by exec.
 pub(crate) fn drop_privileges() -> Result<(), Failure> {
-    let step = |what: &'static str| move |r: nix::Result<libc::c_int>| r.or_fail(Step::Privileges, what);
+    let step =
+        |what: &'static str| move |r: nix::Result<libc::c_int>| r.or_fail(Step::Privileges, what);
     // SAFETY: prctl takes integers only here.
-    let done = unsafe {
-        libc::prctl(libc::PR_CAP_AMBIENT, libc::PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0)
-    };
+    let done =
+        unsafe { libc::prctl(libc::PR_CAP_AMBIENT, libc::PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) };
     step("PR_CAP_AMBIENT_CLEAR_ALL")(Errno::result(done))?;
     let header = Header { version: CAPABILITY_VERSION_3, pid: 0 };
     let none = [0_u32; 6];

@@ -112,7 +112,8 @@ impl Listener {
             };
             // SAFETY: accept4 has just made this descriptor; nobody else owns it.
             let connection = unsafe { OwnedFd::from_raw_fd(raw) };
-            let who = getsockopt(&connection, sockopt::PeerCredentials).map_err(InsideError::Wait)?;
+            let who =
+                getsockopt(&connection, sockopt::PeerCredentials).map_err(InsideError::Wait)?;
             let pid = u32::try_from(who.pid()).unwrap_or(0);
             if who.uid() == peer.uid && pid != 0 && peer.pid.is_none_or(|p| p == pid) {
                 return Ok(Inside { channel: Channel::new(connection)?, pid });
@@ -200,7 +201,9 @@ impl Inside {
         match self.channel.receive()? {
             Some((FromInit::Ready(ready), descriptors)) => sort(ready, descriptors),
             Some((FromInit::Failed(failed), _)) => Err(InsideError::Failed(failed)),
-            Some((FromInit::Exited(status), _)) => Err(InsideError::OutOfTurn(format!("{status:?}"))),
+            Some((FromInit::Exited(status), _)) => {
+                Err(InsideError::OutOfTurn(format!("{status:?}")))
+            }
             None => Err(InsideError::HungUp),
         }
     }
@@ -294,10 +297,7 @@ fn sort(
 }
 
 /// Waits until `fd` can be read (or its other end is gone); false after `deadline`.
-pub(super) fn readable(
-    fd: BorrowedFd<'_>,
-    deadline: Option<Instant>,
-) -> Result<bool, InsideError> {
+pub(super) fn readable(fd: BorrowedFd<'_>, deadline: Option<Instant>) -> Result<bool, InsideError> {
     loop {
         let wait = match deadline {
             None => PollTimeout::NONE,

@@ -55,7 +55,8 @@ pub(super) fn parse(head: &[u8]) -> Option<Asked> {
         None => (after, ""),
     };
     let path = if path.is_empty() { "/" } else { path };
-    let end = (0..=path.len().min(MAX_TOLD_PATH_BYTES)).rev().find(|n| path.is_char_boundary(*n))?;
+    let end =
+        (0..=path.len().min(MAX_TOLD_PATH_BYTES)).rev().find(|n| path.is_char_boundary(*n))?;
     let cut = if end < path.len() { "…" } else { "" };
     let request = format!("{method} {}{cut}{query}", &path[..end]);
     Some(Asked { host, port, request: Some(request) })

@@ -89,10 +89,7 @@ impl NoticeLimits {
 
 impl Default for NoticeLimits {
     fn default() -> Self {
-        Self {
-            argv_bytes: Self::MAX_ARGV_BYTES,
-            waiting_connects: Self::MAX_WAITING_CONNECTS,
-        }
+        Self { argv_bytes: Self::MAX_ARGV_BYTES, waiting_connects: Self::MAX_WAITING_CONNECTS }
     }
 }
 
@@ -130,9 +127,8 @@ impl Notices {
             limits,
         };
         let woken = Arc::clone(&stop);
-        let thread = std::thread::Builder::new()
-            .name("notices".into())
-            .spawn(move || server.run(&woken))?;
+        let thread =
+            std::thread::Builder::new().name("notices".into()).spawn(move || server.run(&woken))?;
         Ok(Self { thread: Some(thread), stop })
     }
 

@@ -121,8 +121,7 @@ impl Relay {
         serve: impl FnOnce(&Arc<Shared>) + Send + 'static,
     ) -> io::Result<()> {
         let shared = Arc::clone(&self.shared);
-        let thread =
-            std::thread::Builder::new().name(name.into()).spawn(move || serve(&shared))?;
+        let thread = std::thread::Builder::new().name(name.into()).spawn(move || serve(&shared))?;
         self.threads.push(thread);
         Ok(())
     }
@@ -146,10 +145,7 @@ impl Relay {
         let none = self.shared.connections.lock().unwrap_or_else(PoisonError::into_inner);
         // Each has its own deadline, so this ends.
         drop(
-            self.shared
-                .fewer
-                .wait_while(none, |n| *n > 0)
-                .unwrap_or_else(PoisonError::into_inner),
+            self.shared.fewer.wait_while(none, |n| *n > 0).unwrap_or_else(PoisonError::into_inner),
         );
     }
 }
@@ -332,7 +328,13 @@ fn refuse_request(
     Ok(())
 }
 
-fn asked_name(shared: &Shared, question: &dns::Question, time: Timestamp, pid: Option<u32>, transport: Transport) -> Result<(), SinkError> {
+fn asked_name(
+    shared: &Shared,
+    question: &dns::Question,
+    time: Timestamp,
+    pid: Option<u32>,
+    transport: Transport,
+) -> Result<(), SinkError> {
     shared.refused(
         pid,
         time,
@@ -380,8 +382,7 @@ fn answer_stream(
 ) -> io::Result<()> {
     stream.set_write_timeout(Some(shared.limits.patience))?;
     let whole = |b: &[u8]| {
-        b.first_chunk::<2>()
-            .is_some_and(|n| b.len() >= 2 + usize::from(u16::from_be_bytes(*n)))
+        b.first_chunk::<2>().is_some_and(|n| b.len() >= 2 + usize::from(u16::from_be_bytes(*n)))
     };
     let bytes = read_some(&mut stream, 2 + MAX_MESSAGE_BYTES, shared, whole)?;
     if !whole(&bytes) {

@@ -125,11 +125,7 @@ impl SeccompListener {
         loop {
             // SAFETY: `response` is a seccomp_notif_resp that outlives the call, as this ioctl wants it.
             let done = unsafe {
-                libc::ioctl(
-                    self.0.as_raw_fd(),
-                    libc::SECCOMP_IOCTL_NOTIF_SEND,
-                    &raw const response,
-                )
+                libc::ioctl(self.0.as_raw_fd(), libc::SECCOMP_IOCTL_NOTIF_SEND, &raw const response)
             };
             if done == 0 {
                 return Ok(());
@@ -167,12 +163,9 @@ impl Call {
             libc::SYS_connect => {
                 Self::Connect(Connect { fd: a as i32, address: b, length: c as u32 })
             }
-            libc::SYS_sendto => Self::Send(Send::To {
-                fd: a as i32,
-                address: e,
-                length: f as u32,
-                flags: d as i32,
-            }),
+            libc::SYS_sendto => {
+                Self::Send(Send::To { fd: a as i32, address: e, length: f as u32, flags: d as i32 })
+            }
             libc::SYS_sendmsg => {
                 Self::Send(Send::Message { fd: a as i32, header: b, flags: c as i32 })
             }

@@ -76,7 +76,9 @@ mod tests {
 
     #[test]
     fn loopback_in_every_spelling_stays_inside() {
-        for text in ["127.0.0.1:1", "127.9.9.9:1", "0.0.0.0:1", "[::1]:1", "[::]:1", "[::ffff:127.0.0.1]:1"] {
+        for text in
+            ["127.0.0.1:1", "127.9.9.9:1", "0.0.0.0:1", "[::1]:1", "[::]:1", "[::ffff:127.0.0.1]:1"]
+        {
             assert!(stays_inside(text.parse().unwrap()), "{text}");
         }
         for text in ["203.0.113.5:80", "128.0.0.1:1", "[2001:db8::1]:1", "[::ffff:10.0.0.1]:1"] {

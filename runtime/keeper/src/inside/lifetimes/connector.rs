@@ -155,9 +155,8 @@ impl Connector {
 
     fn datagram(&self, buffer: &mut [u8]) -> io::Result<usize> {
         // SAFETY: the kernel writes at most `buffer.len()` bytes to `buffer`.
-        let length = unsafe {
-            libc::recv(self.0.as_raw_fd(), buffer.as_mut_ptr().cast(), buffer.len(), 0)
-        };
+        let length =
+            unsafe { libc::recv(self.0.as_raw_fd(), buffer.as_mut_ptr().cast(), buffer.len(), 0) };
         usize::try_from(length).map_err(|_| io::Error::last_os_error())
     }
 

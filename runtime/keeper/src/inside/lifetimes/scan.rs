@@ -28,10 +28,7 @@ fn parse(stat: &[u8]) -> Option<(u8, u32)> {
 }
 
 /// Parent and child of those who descend from `members` and are none yet, parents first.
-pub(super) fn descendants(
-    living: &BTreeMap<u32, u32>,
-    members: &HashSet<u32>,
-) -> Vec<(u32, u32)> {
+pub(super) fn descendants(living: &BTreeMap<u32, u32>, members: &HashSet<u32>) -> Vec<(u32, u32)> {
     let mut known = members.clone();
     let mut found = Vec::new();
     loop {
