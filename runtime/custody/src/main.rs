@@ -1,2 +1,53 @@
-//! 
-fn main() {}
+//! The one binary: dispatch, and nothing else.
+
+#![expect(unreachable_pub, reason = "a binary exports nothing; `pub` tells what other modules use")]
+
+mod caller;
+mod cli;
+mod commands;
+mod console;
+mod failure;
+mod output;
+mod render;
+mod wire;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use cli::{Cli, Command};
+use failure::Failure;
+
+fn main() -> ExitCode {
+    // Process 1 of a sandbox comes out of this: nothing else may have happened in the process before.
+    if std::env::args_os().nth(1).is_some_and(|first| first == wire::LAUNCHER) {
+        return custody_sandbox_namespace::launch::main(std::env::args_os().skip(2));
+    }
+    let cli = Cli::parse();
+    let filter = tracing_subscriber::EnvFilter::builder()
+        .with_env_var("CUSTODY_LOG")
+        .with_default_directive(tracing::Level::WARN.into())
+        .from_env_lossy();
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    let format = cli.output;
+    dispatch(cli).unwrap_or_else(|failure| {
+        output::failure(format, &failure);
+        ExitCode::from(failure.code.exit_code())
+    })
+}
+
+fn dispatch(cli: Cli) -> Result<ExitCode, Failure> {
+    let wire = wire::Wire::new(&cli)?;
+    match cli.command {
+        Command::Run(args) => commands::run::run(&wire, args),
+        Command::Session(command) => commands::session::run(&wire, command),
+        Command::Verify(args) => commands::verify::run(&wire, &args),
+        Command::Investigate(args) => commands::investigate::run(&wire, &args),
+        Command::Policy(command) => commands::policy::run(&wire, command),
+        Command::Repo(command) => commands::repo::run(&wire, command),
+        Command::Doctor => commands::doctor::run(&wire),
+        Command::Completions { shell } => commands::completions(shell),
+        Command::Keeper(args) => commands::keeper::run(&wire, &args),
+        Command::Debug(command) => commands::debug::run(&wire, command),
+    }
+}

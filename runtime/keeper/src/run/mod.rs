@@ -4,6 +4,7 @@
 //! opened is told in the record, which is then closed and sealed like any other.
 
 mod authorize;
+mod bare;
 mod disk;
 mod environment;
 mod finish;
@@ -33,7 +34,9 @@ use crate::recorder::Recorder;
 use crate::spec::SessionSpec;
 
 pub use authorize::requested;
+pub use bare::{BareWorkspace, with_bare_workspace};
 pub use finish::close_refused;
+pub use prepare::{base_entries, hash_format};
 
 /// What a keeper is made of.
 pub struct Setup<'a> {

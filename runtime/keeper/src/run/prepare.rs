@@ -1,8 +1,12 @@
 //! Prepare: the base checkout, the overlay on it, and the mediators of the workspace.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::Path;
+use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use custody_model::{Clock, GitOid, WorkspacePath};
+use custody_policy::PathRules;
 use custody_record::SinkError;
 use custody_record::event::GapSource;
 use custody_sandbox::{Authorization, Identity};
@@ -68,14 +72,24 @@ pub(super) fn private_mounts() -> nix::Result<()> {
     mount(None::<&str>, "/", None::<&str>, MsFlags::MS_REC | MsFlags::MS_SLAVE, None::<&str>)
 }
 
+/// What the mediators of a workspace are made from.
+pub(super) struct Parts<'a> {
+    pub(super) state: &'a Path,
+    pub(super) mirror: Mirror,
+    pub(super) commit: &'a GitOid,
+    pub(super) rules: &'a PathRules,
+    pub(super) strict: bool,
+    pub(super) directory: &'a Path,
+    pub(super) recorder: &'a Arc<Recorder>,
+    pub(super) clock: &'a Arc<dyn Clock>,
+    pub(super) messages: &'a Sender<Message>,
+}
+
 pub(super) fn prepare(
     session: &Session<'_>,
     authorization: &Authorization,
 ) -> Result<Prepared, KeeperError> {
     let permit = authorization.intent();
-    let rules = permit.path_rules();
-    let identity = Identity::default();
-    let owner = Owner { uid: identity.host_uid(), gid: identity.host_gid() };
     let state = session.setup.state.path();
     let name = session
         .spec
@@ -84,46 +98,65 @@ pub(super) fn prepare(
         .map_err(KeeperError::step("reading the repository's name"))?;
     let mirror =
         Mirrors::of(state).get(&name).map_err(KeeperError::step("opening the repository's mirror"))?;
+    let parts = Parts {
+        state,
+        mirror,
+        commit: &session.spec.base_commit,
+        rules: permit.path_rules(),
+        strict: permit.strict(),
+        directory: &session.dir.workspace(),
+        recorder: &session.recorder,
+        clock: &session.setup.clock,
+        messages: &session.sender,
+    };
+    mediate(parts, &mut |step| tell(session, step))
+}
+
+/// Mounts the workspace with its mediators on it.
+pub(super) fn mediate(
+    parts: Parts<'_>,
+    progress: &mut dyn FnMut(Progress),
+) -> Result<Prepared, KeeperError> {
+    let identity = Identity::default();
+    let owner = Owner { uid: identity.host_uid(), gid: identity.host_gid() };
     let author = outputs::Identity::agent();
     let request = BaseRequest {
-        mirror: &mirror,
-        commit: &session.spec.base_commit,
-        rules,
+        mirror: &parts.mirror,
+        commit: parts.commit,
+        rules: parts.rules,
         owner,
         owner_inside: Owner { uid: identity.uid, gid: identity.gid },
         identity: &author,
-        now: session.setup.clock.now(),
+        now: parts.clock.now(),
     };
-    let base = Base::prepare(state, &request, &mut |step| tell(session, step))
+    let base = Base::prepare(parts.state, &request, progress)
         .map_err(KeeperError::step("preparing the base checkout"))?;
-    let directory = session.dir.workspace();
-    std::fs::create_dir_all(&directory)
-        .map_err(KeeperError::file(format!("making {}", directory.display())))?;
+    std::fs::create_dir_all(parts.directory)
+        .map_err(KeeperError::file(format!("making {}", parts.directory.display())))?;
     let workspace = Workspace::prepare(&WorkspaceConfig {
         base: &base,
-        rules,
-        strict: permit.strict(),
-        directory: &directory,
+        rules: parts.rules,
+        strict: parts.strict,
+        directory: parts.directory,
         owner,
         max_guarded_paths: MAX_GUARDED_PATHS,
     })
     .map_err(KeeperError::step("mounting the workspace"))?;
     let contents = Arc::new(contents(&base, &workspace)?);
     let guard = match workspace.needs_guard() {
-        true => Some(mount_guard(session, authorization, &workspace, &contents)?),
+        true => Some(mount_guard(&parts, &workspace, &contents)?),
         false => None,
     };
     let watch = match workspace.mediation() {
-        Mediation::Observed { .. } => observe(session, authorization, &workspace, &contents)?,
+        Mediation::Observed { .. } => observe(&parts, &workspace, &contents)?,
         Mediation::Strict { .. } => Watch::default(),
     };
     workspace.attach().map_err(KeeperError::step("attaching the workspace"))?;
-    Ok(Prepared { mirror, base, workspace, contents, guard, watch })
+    Ok(Prepared { mirror: parts.mirror, base, workspace, contents, guard, watch })
 }
 
 fn mount_guard(
-    session: &Session<'_>,
-    authorization: &Authorization,
+    parts: &Parts<'_>,
     workspace: &Workspace,
     contents: &Arc<Contents>,
 ) -> Result<Guard, KeeperError> {
@@ -133,11 +166,11 @@ fn mount_guard(
     };
     let config = GuardConfig {
         backing: duplicate(workspace.clean())?,
-        rules: authorization.intent().path_rules().clone(),
+        rules: parts.rules.clone(),
         mode,
         contents: contents.clone(),
-        sink: session.recorder.clone(),
-        clock: session.setup.clock.clone(),
+        sink: parts.recorder.clone(),
+        clock: parts.clock.clone(),
         passthrough: true,
         threads: GUARD_THREADS,
         scan_links: false,
@@ -147,19 +180,18 @@ fn mount_guard(
 }
 
 fn observe(
-    session: &Session<'_>,
-    authorization: &Authorization,
+    parts: &Parts<'_>,
     workspace: &Workspace,
     contents: &Arc<Contents>,
 ) -> Result<Watch, KeeperError> {
-    let alarms = Bells { recorder: session.recorder.clone(), messages: session.sender.clone() };
+    let alarms = Bells { recorder: parts.recorder.clone(), messages: parts.messages.clone() };
     let observer = Observer::start(ObserverConfig {
         mount: workspace.clean(),
         contents: contents.clone(),
-        sink: session.recorder.clone(),
+        sink: parts.recorder.clone(),
         alarms: Arc::new(alarms),
-        clock: session.setup.clock.clone(),
-        rules: authorization.intent().path_rules().clone(),
+        clock: parts.clock.clone(),
+        rules: parts.rules.clone(),
         own_pid: std::process::id(),
         backlog: BacklogLimits::default(),
     })
@@ -171,11 +203,21 @@ fn observe(
 fn contents(base: &Base, workspace: &Workspace) -> Result<Contents, KeeperError> {
     let root = readable(workspace.clean())
         .map_err(KeeperError::file("opening the root of the workspace"))?;
-    let format = match base.commit().as_str().len() {
+    Ok(Contents::new(root, hash_format(base), base_entries(base), HashLimits::default()))
+}
+
+/// How the repository of a base names its objects.
+#[must_use]
+pub fn hash_format(base: &Base) -> GitHash {
+    match base.commit().as_str().len() {
         40 => GitHash::Sha1,
         _ => GitHash::Sha256,
-    };
-    let entries = base.manifest().entries().iter().filter(|entry| !entry.withheld).map(|entry| {
+    }
+}
+
+/// What a session sees of its base, for its [`Contents`].
+pub fn base_entries(base: &Base) -> impl Iterator<Item = (WorkspacePath, BaseEntry)> {
+    base.manifest().entries().iter().filter(|entry| !entry.withheld).map(|entry| {
         let mode = match entry.kind {
             EntryKind::File => 0o100_644,
             EntryKind::Executable => 0o100_755,
@@ -184,8 +226,7 @@ fn contents(base: &Base, workspace: &Workspace) -> Result<Contents, KeeperError>
         };
         let known = BaseEntry { git_blob: entry.blob.clone(), mode, size: entry.size };
         (entry.path.clone(), known)
-    });
-    Ok(Contents::new(root, format, entries, HashLimits::default()))
+    })
 }
 
 fn duplicate(fd: BorrowedFd<'_>) -> Result<OwnedFd, KeeperError> {
@@ -220,7 +261,7 @@ fn tell(session: &Session<'_>, step: Progress) {
 /// The observer's alarms, on their way to the record and the main loop.
 struct Bells {
     recorder: Arc<Recorder>,
-    messages: std::sync::mpsc::Sender<Message>,
+    messages: Sender<Message>,
 }
 
 impl Alarms for Bells {

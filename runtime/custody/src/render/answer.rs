@@ -1,0 +1,51 @@
+//! An answer of `investigate`, for people.
+
+use std::fmt::Write;
+
+use custody_investigate::report::{Answer, Finding};
+
+use super::{summary, tame};
+
+/// The whole answer.
+pub fn page(answer: &Answer) -> String {
+    let mut text = String::new();
+    // Writing to a String can't fail.
+    let _ = writeln!(text, "question    {}", tame(&answer.question));
+    if let Some(line) = &answer.text {
+        let _ = writeln!(text, "line        {}", tame(line.trim_end()));
+    }
+    if let Some(commit) = &answer.commit {
+        let _ = writeln!(text, "commit      {commit}");
+    }
+    for note in &answer.notes {
+        let _ = writeln!(text, "note        {}", tame(note));
+    }
+    if answer.findings.is_empty() {
+        let _ = writeln!(text, "session     none that this installation recorded (absent)");
+    }
+    for finding in &answer.findings {
+        text.push('\n');
+        text.push_str(&one(finding));
+    }
+    text
+}
+
+fn one(finding: &Finding) -> String {
+    let mut text = String::new();
+    for statement in &finding.statements {
+        let events: Vec<String> = statement.evidence.iter().map(|e| format!("#{}", e.seq)).collect();
+        let proof = if events.is_empty() { "-".to_owned() } else { events.join(" ") };
+        let assurance = super::word(&statement.assurance);
+        let _ = writeln!(
+            text,
+            "{:<11} {}  [{assurance}, event {proof}]",
+            statement.topic,
+            tame(&statement.text)
+        );
+    }
+    if let Some(page) = &finding.summary {
+        text.push('\n');
+        text.push_str(&summary::activity(page));
+    }
+    text
+}

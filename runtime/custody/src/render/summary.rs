@@ -1,0 +1,155 @@
+//! A session in a page, for people.
+
+use std::fmt::Write;
+
+use custody_investigate::Summary;
+use custody_record::event::{Coverage, ExitStatus};
+
+use super::{command_line, count, cut, listed, tame};
+
+/// The whole page.
+pub fn page(summary: &Summary) -> String {
+    let mut text = String::new();
+    // Writing to a String can't fail.
+    let _ = writeln!(text, "session     {}", summary.session);
+    if let Some(requester) = &summary.requester {
+        let by = match summary.approvers.as_slice() {
+            [] => "no approval needed".to_owned(),
+            names => {
+                let names: Vec<&str> = names.iter().map(custody_model::UserName::as_str).collect();
+                format!("approved by {}", names.join(", "))
+            }
+        };
+        let _ = writeln!(text, "requested   by {requester}, {by}");
+    }
+    let rule = summary.rule.as_deref().unwrap_or("-");
+    let policy = summary.policy_name.as_deref().unwrap_or("-");
+    let _ = writeln!(text, "policy      {policy} ({}), rule {rule}", &summary.policy.to_string()[..19]);
+    if let Some(request) = &summary.request {
+        let _ = writeln!(text, "command     {}", command_line(&request.command));
+        let dirty = if request.dirty { ", with uncommitted changes" } else { "" };
+        let _ =
+            writeln!(text, "repository  {} at {}{dirty}", request.repository, request.base_commit.short());
+        let mediation = summary.mediation.as_deref().unwrap_or("-");
+        let _ = writeln!(text, "sandbox     image {}, workspace {mediation}", request.image);
+    }
+    if let Some(started) = summary.started {
+        let _ = writeln!(text, "started     {}", started.time);
+    }
+    let _ = writeln!(text, "state       {}", state(summary));
+    let _ = writeln!(text, "record      {} events{}", summary.events, coverage(summary));
+    text.push('\n');
+    text.push_str(&activity(summary));
+    text
+}
+
+/// What was read, written, run and refused.
+pub fn activity(summary: &Summary) -> String {
+    let mut text = String::new();
+    let _ = writeln!(
+        text,
+        "  read      {}",
+        count(summary.read.len(), "file", "files")
+    );
+    text.push_str(&listed(summary.read.iter().map(|t| times(&t.path.to_string(), t.count))));
+    let _ = writeln!(text, "  wrote     {}", count(summary.written.len(), "file", "files"));
+    text.push_str(&listed(summary.written.iter().map(|t| times(&t.path.to_string(), t.count))));
+    if !summary.removed.is_empty() {
+        let _ = writeln!(text, "  removed   {}", count(summary.removed.len(), "file", "files"));
+        text.push_str(&listed(summary.removed.iter().map(|t| t.path.to_string())));
+    }
+    let _ = writeln!(
+        text,
+        "  ran       {}",
+        count(summary.executed.len(), "command line", "command lines")
+    );
+    text.push_str(&listed(
+        summary.executed.iter().map(|e| times(&cut(&command_line(&e.argv), 100), e.count)),
+    ));
+    let refused = summary.denied.len() + summary.egress.len();
+    let _ = writeln!(text, "  refused   {}", count(refused, "attempt", "attempts"));
+    let denied = summary.denied.iter().map(|d| {
+        let who = d.program.as_deref().unwrap_or("?");
+        let operation = format!("{:?}", d.operation).to_lowercase();
+        times(&format!("{operation} {} by {} (rule {})", d.path, tame(who), tame(&d.rule)), d.count)
+    });
+    text.push_str(&listed(denied));
+    let egress = summary.egress.iter().map(|e| {
+        let who = e.program.as_deref().unwrap_or("?");
+        let via = format!("{:?}", e.via).to_lowercase();
+        times(&format!("{via} {} by {}", tame(&e.target), tame(who)), e.count)
+    });
+    text.push_str(&listed(egress));
+    if !summary.violations.is_empty() {
+        let _ = writeln!(text, "  kept out  {}", count(summary.violations.len(), "path", "paths"));
+        text.push_str(&listed(
+            summary.violations.iter().map(|v| format!("{}: {} (rule {})", v.path, tame(&v.what), tame(&v.rule))),
+        ));
+    }
+    if !summary.commits.is_empty() {
+        let _ = writeln!(text, "  commits   {}", summary.commits.len());
+        text.push_str(&listed(summary.commits.iter().map(|c| {
+            let files = usize::try_from(c.commit.file_count).unwrap_or(usize::MAX);
+            format!(
+                "{} on {} by {} ({})",
+                c.commit.commit.short(),
+                c.commit.branch,
+                format!("{:?}", c.commit.author).to_lowercase(),
+                count(files, "file", "files")
+            )
+        })));
+    }
+    if !summary.gaps.is_empty() {
+        let _ = writeln!(text, "  gaps      {}", summary.gaps.len());
+        text.push_str(&listed(summary.gaps.iter().map(|g| tame(&g.reason))));
+    }
+    if let Some(differences) = summary.differences.filter(|n| *n > 0) {
+        let _ = writeln!(text, "  differs   {differences} paths of the workspace differ from the record");
+    }
+    text
+}
+
+/// How it stands, in a few words.
+pub fn state(summary: &Summary) -> String {
+    match (summary.outcome, summary.closed) {
+        (Some(outcome), Some(closed)) => {
+            let mut text = format!("{:?}", outcome).to_lowercase();
+            if let Some(exit) = summary.exit {
+                match exit {
+                    ExitStatus::Code(code) => {
+                        let _ = write!(text, ", exit code {code}");
+                    }
+                    ExitStatus::Signal(signal) => {
+                        let _ = write!(text, ", ended by signal {signal}");
+                    }
+                }
+            }
+            if let Some(reason) = &summary.reason {
+                let _ = write!(text, ": {}", tame(reason));
+            }
+            if let Some(started) = summary.started {
+                let _ = write!(text, " after {:.1} s", closed.time.micros_since(started.time) as f64 / 1e6);
+            }
+            text
+        }
+        _ if summary.started.is_some() => "running, or its keeper died".to_owned(),
+        _ => "preparing, or its keeper died".to_owned(),
+    }
+}
+
+fn coverage(summary: &Summary) -> String {
+    let mut text = String::new();
+    for (channel, coverage) in &summary.coverage {
+        let word = match coverage {
+            Coverage::Complete => "complete",
+            Coverage::Gaps => "GAPS",
+            Coverage::Absent => "absent",
+        };
+        let _ = write!(text, ", {channel} {word}");
+    }
+    text
+}
+
+fn times(text: &str, count: u64) -> String {
+    if count > 1 { format!("{text} ×{count}") } else { text.to_owned() }
+}

@@ -1,0 +1,101 @@
+//! The one place where parts are put together: the state, the clock, the driver.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use custody_keeper::layout::StateDir;
+use custody_model::{Clock, Digest, ErrorCode, SessionId, SystemClock};
+use custody_sandbox_namespace::NamespaceDriver;
+use custody_session::KeeperProgram;
+
+use crate::cli::{Cli, Format};
+use crate::failure::{Explain, Failure};
+
+/// First argument of the process that becomes a sandbox. Never typed by hand.
+pub const LAUNCHER: &str = "sandbox-launch";
+
+/// What every command is given.
+pub struct Wire {
+    /// The installation.
+    pub state: StateDir,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// How results are printed.
+    pub format: Format,
+    program: PathBuf,
+}
+
+impl Wire {
+    /// Puts together what `cli` asks for.
+    pub fn new(cli: &Cli) -> Result<Self, Failure> {
+        let state = std::path::absolute(&cli.state)
+            .explain(ErrorCode::Io, "the state directory has no absolute path")?;
+        let program = std::env::current_exe()
+            .explain(ErrorCode::Io, "the path of the custody program can't be found")?;
+        Ok(Self {
+            state: StateDir::new(state),
+            clock: Arc::new(SystemClock),
+            format: cli.output,
+            program,
+        })
+    }
+
+    /// What makes sandboxes. Its control groups carry the state directory's name: two installations on one machine
+    /// never touch each other's.
+    pub fn driver(&self) -> Result<NamespaceDriver, Failure> {
+        let place = Digest::of(self.state.path().as_os_str().as_encoded_bytes());
+        let driver =
+            NamespaceDriver::new(self.program.clone(), vec![LAUNCHER.into()], self.clock.clone())
+                .explain(ErrorCode::EnvironmentLacks, "no sandbox can be made on this machine")?;
+        Ok(driver.with_cgroup_parent(format!("custody-{}", &place.hex()[..12])))
+    }
+
+    /// How keepers are started.
+    pub fn keeper(&self) -> KeeperProgram {
+        KeeperProgram {
+            program: self.program.clone(),
+            arguments: vec![
+                "--state".to_owned(),
+                self.state.path().display().to_string(),
+                "keeper".to_owned(),
+            ],
+        }
+    }
+
+    /// A new session's id.
+    pub fn new_session(&self) -> Result<SessionId, Failure> {
+        let mut random = [0; 10];
+        getrandom::fill(&mut random)
+            .map_err(|e| Failure::new(ErrorCode::Io, format!("the system gives no random bytes: {e}")))?;
+        Ok(SessionId::new(self.clock.now(), random))
+    }
+
+    /// Closes the records of keepers that died, and removes what is left of their sandboxes.
+    pub fn reconcile(&self) -> Result<(), Failure> {
+        if !self.state.sessions().exists() {
+            return Ok(());
+        }
+        let done = custody_session::reconcile(&self.state, &self.clock)
+            .explain(ErrorCode::Io, "the sessions of dead keepers can't be looked after")?;
+        if done.is_empty() {
+            return Ok(());
+        }
+        let dead: Vec<SessionId> = done.iter().map(|reconciled| reconciled.session).collect();
+        for reconciled in done {
+            match reconciled.closed {
+                Ok(()) => eprintln!(
+                    "custody: the keeper of session {} had died; its record is closed now",
+                    reconciled.session
+                ),
+                Err(error) => eprintln!(
+                    "custody: the keeper of session {} has died and its record can't be closed: {error}",
+                    reconciled.session
+                ),
+            }
+        }
+        self.driver()?
+            .remove_leftovers(&dead)
+            .explain(ErrorCode::Io, "what dead keepers left can't be removed")?;
+        Ok(())
+    }
+}
