@@ -20,7 +20,7 @@ use custody_record::{
     InstallationLog, Journal, JournalError, JournalHeader, JournalOptions, Keys, Sink, recover,
 };
 use custody_workspace::compare::compare;
-use custody_workspace::content::{Contents, HashLimits};
+use custody_workspace::overlay::{Overlay, OverlayConfig};
 
 use crate::base;
 
@@ -141,19 +141,19 @@ fn compared(
     dir: &SessionDir,
     spec: &SessionSpec,
 ) -> Result<Option<WorkspaceCompared>, Failure> {
-    let upper = match File::open(dir.workspace().join("upper")) {
-        Ok(upper) => upper,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(error.into()),
-    };
+    if !dir.workspace().join("upper").exists() {
+        return Ok(None);
+    }
     let policy = PolicyVersion::parse(&std::fs::read_to_string(dir.policy())?)?;
     let base = base::find(state, spec, policy.path_rules())?;
-    let contents = Contents::new(
-        upper.try_clone()?.into(),
-        custody_keeper::run::hash_format(&base),
-        custody_keeper::run::base_entries(&base),
-        HashLimits::default(),
-    );
+    // Mounted where nobody sees it; it goes with its descriptor.
+    let overlay = Overlay::mount(&OverlayConfig {
+        lower: &base.tree(),
+        layers: &dir.workspace(),
+        owner: custody_keeper::run::workspace_owner(),
+    })?;
+    let contents = custody_keeper::run::contents(&base, overlay.clean())?;
+    let upper = File::open(overlay.upper())?;
     for event in custody_record::Reader::open(&dir.record())?.events()? {
         contents.replay(&event?.body);
     }

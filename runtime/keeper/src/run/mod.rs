@@ -36,7 +36,7 @@ use crate::spec::SessionSpec;
 pub use authorize::requested;
 pub use bare::{BareWorkspace, with_bare_workspace};
 pub use finish::close_refused;
-pub use prepare::{base_entries, hash_format};
+pub use prepare::{contents, workspace_owner};
 
 /// What a keeper is made of.
 pub struct Setup<'a> {

@@ -5,13 +5,13 @@ use std::path::Path;
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use custody_model::{Clock, GitOid, WorkspacePath};
+use custody_model::{Clock, GitOid};
 use custody_policy::PathRules;
 use custody_record::SinkError;
 use custody_record::event::GapSource;
 use custody_sandbox::{Authorization, Identity};
-use custody_workspace::base::{Base, BaseRequest, EntryKind, Progress};
-use custody_workspace::content::{BaseEntry, Contents, GitHash, HashLimits};
+use custody_workspace::base::{Base, BaseRequest, Progress};
+use custody_workspace::content::{Contents, GitHash, HashLimits};
 use custody_workspace::guard::{Guard, GuardConfig, GuardLimits, GuardMode};
 use custody_workspace::mirror::{Mirror, Mirrors};
 use custody_workspace::observe::{Alarms, BacklogLimits, Observer, ObserverConfig};
@@ -118,7 +118,7 @@ pub(super) fn mediate(
     progress: &mut dyn FnMut(Progress),
 ) -> Result<Prepared, KeeperError> {
     let identity = Identity::default();
-    let owner = Owner { uid: identity.host_uid(), gid: identity.host_gid() };
+    let owner = workspace_owner();
     let author = outputs::Identity::agent();
     let request = BaseRequest {
         mirror: &parts.mirror,
@@ -142,7 +142,7 @@ pub(super) fn mediate(
         max_guarded_paths: MAX_GUARDED_PATHS,
     })
     .map_err(KeeperError::step("mounting the workspace"))?;
-    let contents = Arc::new(contents(&base, &workspace)?);
+    let contents = Arc::new(contents(&base, workspace.clean())?);
     let guard = match workspace.needs_guard() {
         true => Some(mount_guard(&parts, &workspace, &contents)?),
         false => None,
@@ -199,34 +199,24 @@ fn observe(
     Ok(Watch(Arc::new(Mutex::new(Some(observer)))))
 }
 
-/// What version each path has at the start: that of the base commit.
-fn contents(base: &Base, workspace: &Workspace) -> Result<Contents, KeeperError> {
-    let root = readable(workspace.clean())
-        .map_err(KeeperError::file("opening the root of the workspace"))?;
-    Ok(Contents::new(root, hash_format(base), base_entries(base), HashLimits::default()))
-}
-
-/// How the repository of a base names its objects.
-#[must_use]
-pub fn hash_format(base: &Base) -> GitHash {
-    match base.commit().as_str().len() {
+/// What version each path has at the start: that of the base commit. `clean` is the root of the clean view.
+///
+/// # Errors
+/// If the root can't be opened.
+pub fn contents(base: &Base, clean: BorrowedFd<'_>) -> Result<Contents, KeeperError> {
+    let root = readable(clean).map_err(KeeperError::file("opening the root of the workspace"))?;
+    let format = match base.commit().as_str().len() {
         40 => GitHash::Sha1,
         _ => GitHash::Sha256,
-    }
+    };
+    Ok(Contents::new(root, format, base.manifest().present(), HashLimits::default()))
 }
 
-/// What a session sees of its base, for its [`Contents`].
-pub fn base_entries(base: &Base) -> impl Iterator<Item = (WorkspacePath, BaseEntry)> {
-    base.manifest().entries().iter().filter(|entry| !entry.withheld).map(|entry| {
-        let mode = match entry.kind {
-            EntryKind::File => 0o100_644,
-            EntryKind::Executable => 0o100_755,
-            EntryKind::Symlink => 0o120_000,
-            EntryKind::Submodule => 0o160_000,
-        };
-        let known = BaseEntry { git_blob: entry.blob.clone(), mode, size: entry.size };
-        (entry.path.clone(), known)
-    })
+/// Who owns a workspace, as the host sees it.
+#[must_use]
+pub fn workspace_owner() -> Owner {
+    let identity = Identity::default();
+    Owner { uid: identity.host_uid(), gid: identity.host_gid() }
 }
 
 fn duplicate(fd: BorrowedFd<'_>) -> Result<OwnedFd, KeeperError> {
@@ -234,7 +224,7 @@ fn duplicate(fd: BorrowedFd<'_>) -> Result<OwnedFd, KeeperError> {
 }
 
 /// The same directory, opened for reading.
-pub(super) fn readable(directory: BorrowedFd<'_>) -> std::io::Result<OwnedFd> {
+fn readable(directory: BorrowedFd<'_>) -> std::io::Result<OwnedFd> {
     use nix::fcntl::{OFlag, openat};
     use nix::sys::stat::Mode;
     let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
