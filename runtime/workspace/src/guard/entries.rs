@@ -40,21 +40,29 @@ impl Server {
         })
     }
 
-    /// Makes a file, a fifo or a socket. Devices are refused: nothing could use them (`nodev`).
+    /// Makes a file, a fifo or a socket. Devices are refused to everybody but root of the machine,
+    /// whom the kernel has let pass (`CAP_MKNOD`); it asks nothing for the character device 0:0,
+    /// which to an overlay is a whiteout. None can be used on this mount (`nodev`).
     pub(super) fn mknod(
         &self,
         caller: Caller,
         parent: u64,
         name: &OsStr,
         mode: u32,
+        device: u32,
     ) -> Result<Entry> {
         let kind = recorded_kind(file_type(mode));
-        if matches!(file_type(mode), FileType::CharDevice | FileType::BlockDevice) {
-            return Err(Errno::EPERM);
+        match file_type(mode) {
+            FileType::CharDevice if device == 0 => return Err(Errno::EPERM),
+            FileType::CharDevice | FileType::BlockDevice if !caller.is_root() => {
+                return Err(Errno::EPERM);
+            }
+            _ => {}
         }
         let format = SFlag::from_bits_truncate(mode & SFlag::S_IFMT.bits());
         self.make(caller, parent, name, kind, Operation::Mknod, |directory| {
-            mknodat(directory, name, format, Mode::from_bits_truncate(mode & 0o7777), 0)
+            let mode = Mode::from_bits_truncate(mode & 0o7777);
+            mknodat(directory, name, format, mode, u64::from(device))
         })
     }
 

@@ -179,10 +179,10 @@ impl Filesystem for Mediated {
         name: &OsStr,
         mode: u32,
         _umask: u32,
-        _rdev: u32,
+        device: u32,
         reply: ReplyEntry,
     ) {
-        reply_entry(reply, self.0.mknod(Caller::of(request), parent.0, name, mode));
+        reply_entry(reply, self.0.mknod(Caller::of(request), parent.0, name, mode, device));
     }
 
     fn mkdir(

@@ -172,13 +172,14 @@ impl Guard {
     /// # Errors
     /// [`GuardError`]; nothing is mounted then.
     pub fn mount(config: GuardConfig, target: &Path) -> Result<Self, GuardError> {
+        let backing = mount::alone(config.backing);
         let aliases = if config.scan_links {
-            aliases::find(config.backing.as_fd(), &config.rules).map_err(GuardError::Backing)?
+            aliases::find(backing.as_fd(), &config.rules).map_err(GuardError::Backing)?
         } else {
             HashMap::new()
         };
         let table =
-            Table::new(config.backing, config.limits.directories).map_err(GuardError::Backing)?;
+            Table::new(backing, config.limits.directories).map_err(GuardError::Backing)?;
         let server = Arc::new(Server {
             rules: config.rules,
             contents: config.contents,

@@ -1,7 +1,7 @@
 //! Mounting a FUSE file system without a helper program, and ending it for good.
 
 use std::fs::{File, OpenOptions};
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
@@ -34,4 +34,22 @@ pub(super) fn mount_at(device: &File, source: &str, target: &Path) -> Result<(),
 /// requests fail from now on with `ENOTCONN`. Then takes the mount away.
 pub(super) fn end(target: &Path) -> Result<(), Errno> {
     umount2(target, MntFlags::MNT_FORCE | MntFlags::MNT_DETACH)
+}
+
+/// The same directory without anything that is or will be mounted below it: the guard must never
+/// walk into its own mount. What is a private mount already and can't be cloned is taken as it is
+/// (before Linux 6.15 a detached mount can't).
+pub(super) fn alone(directory: OwnedFd) -> OwnedFd {
+    let flags = libc::OPEN_TREE_CLONE
+        | libc::OPEN_TREE_CLOEXEC
+        | libc::c_uint::try_from(libc::AT_EMPTY_PATH).unwrap_or(0);
+    // SAFETY: the descriptor is open and the path is an empty C string.
+    let cloned = unsafe {
+        libc::syscall(libc::SYS_open_tree, directory.as_fd().as_raw_fd(), c"".as_ptr(), flags)
+    };
+    match Errno::result(cloned).map(i32::try_from) {
+        // SAFETY: the kernel just made this descriptor, and nobody else has it.
+        Ok(Ok(fd)) => unsafe { OwnedFd::from_raw_fd(fd) },
+        Ok(Err(_)) | Err(_) => directory,
+    }
 }

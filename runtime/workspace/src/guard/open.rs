@@ -29,6 +29,7 @@ const KERNEL_FLAGS: OFlag = OFlag::O_APPEND
     .union(OFlag::O_CREAT)
     .union(OFlag::O_EXCL)
     .union(OFlag::O_NOCTTY)
+    .union(OFlag::O_NOFOLLOW)
     .union(OFlag::O_NONBLOCK)
     .union(OFlag::O_ASYNC);
 
@@ -241,6 +242,15 @@ impl Server {
     pub(super) fn flush(&self, caller: Caller, handle: u64) -> Result<()> {
         let open = self.handles.file(handle)?;
         if !open.writable {
+            return Ok(());
+        }
+        // A shell closes a copy of what it has just truncated. That the file is empty is recorded
+        // if it stays so: by the release, or by the next open.
+        let is_empty = {
+            let _names = self.reading_names();
+            self.table.stat(&open.node)?.st_size == 0
+        };
+        if is_empty {
             return Ok(());
         }
         let pid = if caller.pid == 0 { open.pid } else { caller.pid };

@@ -1,0 +1,8 @@
+//! The guard on real mounts: each test has a mount namespace of its own, with an overlay below.
+
+mod denied;
+mod operations;
+mod record;
+mod traps;
+mod tools;
+mod workspace;
