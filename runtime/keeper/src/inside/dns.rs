@@ -126,8 +126,8 @@ mod tests {
         let mut pointer = ask(&[b"a"]);
         pointer[HEADER_BYTES] = 0xc0;
         assert!(parse(&pointer).is_none());
-        assert!(parse(&ask(&[&[b'a'; 63]; 3])).is_some());
-        assert!(parse(&ask(&[&[b'a'; 63]; 5])).is_none());
+        assert!(parse(&ask(&[&[b'a'; 63][..]; 3])).is_some());
+        assert!(parse(&ask(&[&[b'a'; 63][..]; 5])).is_none());
     }
 
     proptest! {

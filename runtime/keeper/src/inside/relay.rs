@@ -210,12 +210,11 @@ fn accept(shared: &Arc<Shared>, listener: &TcpListener, service: Service) {
         *n += 1;
         drop(n);
         let time = shared.clock.now();
-        let pid = shared.owners.get(Transport::Tcp, peer.port());
         let for_thread = Arc::clone(shared);
         let started = std::thread::Builder::new().name("relayed".into()).spawn(move || {
             let outcome = match service {
-                Service::Proxy => refuse_request(&for_thread, stream, time, pid),
-                Service::Names => answer_stream(&for_thread, stream, time, pid),
+                Service::Proxy => refuse_request(&for_thread, stream, time, peer.port()),
+                Service::Names => answer_stream(&for_thread, stream, time, peer.port()),
             };
             if let Err(error) = outcome {
                 tracing::debug!(%error, "a connection to the relay ended early");
@@ -270,13 +269,15 @@ fn refuse_request(
     shared: &Shared,
     mut stream: TcpStream,
     time: Timestamp,
-    pid: Option<u32>,
+    port: u16,
 ) -> io::Result<()> {
     stream.set_write_timeout(Some(shared.limits.patience))?;
     let head = read_some(&mut stream, MAX_REQUEST_LINE_BYTES, shared, |b| b.contains(&b'\n'))?;
     if head.is_empty() {
         return Ok(());
     }
+    // Only now: a connection can be accepted before its connect is answered, but not speak before that.
+    let pid = shared.owners.get(Transport::Tcp, port);
     let asked = http::parse(&head);
     let (status, told, denied) = match asked {
         Some(asked) => {
@@ -378,7 +379,7 @@ fn answer_stream(
     shared: &Shared,
     mut stream: TcpStream,
     time: Timestamp,
-    pid: Option<u32>,
+    port: u16,
 ) -> io::Result<()> {
     stream.set_write_timeout(Some(shared.limits.patience))?;
     let whole = |b: &[u8]| {
@@ -390,6 +391,7 @@ fn answer_stream(
     }
     let end = 2 + usize::from(u16::from_be_bytes([bytes[0], bytes[1]]));
     let Some(question) = dns::parse(&bytes[2..end]) else { return Ok(()) };
+    let pid = shared.owners.get(Transport::Tcp, port);
     asked_name(shared, &question, time, pid, Transport::Tcp).map_err(io::Error::other)?;
     let answer = question.answer();
     let length = u16::try_from(answer.len()).map_err(io::Error::other)?;

@@ -71,17 +71,15 @@ fn repeats_are_counted_and_told_when_the_image_ends() {
     let (kept, recorder) = recorder();
     let now = Timestamp::from_micros(7);
     // Above any pid of this machine, so that /proc knows nothing of it.
-    recorder
-        .executed(exec(90_000_001, None, "/bin/cat"))
+    recorder.record_exec(exec(90_000_001, None, "/bin/cat"))
         .unwrap();
     for _ in 0..3 {
         recorder.access(now, 90_000_001, opened("a", 1)).unwrap();
     }
     recorder.access(now, 90_000_001, opened("a", 2)).unwrap();
     recorder.access(now, 90_000_001, opened("a", 2)).unwrap();
-    recorder
-        .exited(90_000_001, Some(ExitStatus::Code(0)))
-        .unwrap();
+    recorder.exited(90_000_001, Some(ExitStatus::Code(0)));
+    recorder.bury(|| Ok(())).unwrap();
     let types: Vec<String> = kept.0.lock().unwrap().iter().map(short).collect();
     assert_eq!(
         types,
@@ -99,8 +97,7 @@ fn repeats_are_counted_and_told_when_the_image_ends() {
 #[test]
 fn every_access_names_the_exec_that_led_to_it() {
     let (kept, recorder) = recorder();
-    recorder
-        .executed(exec(90_000_001, None, "/bin/sh"))
+    recorder.record_exec(exec(90_000_001, None, "/bin/sh"))
         .unwrap();
     LifeSink::forked(&recorder, 90_000_001, 90_000_002);
     recorder
@@ -121,14 +118,12 @@ fn every_access_names_the_exec_that_led_to_it() {
 #[test]
 fn a_failed_exec_leaves_the_image_as_it_was() {
     let (kept, recorder) = recorder();
-    recorder
-        .executed(exec(90_000_001, None, "/bin/sh"))
+    recorder.record_exec(exec(90_000_001, None, "/bin/sh"))
         .unwrap();
     let mut missing = exec(90_000_001, None, "/usr/local/bin/rg");
     missing.failed = Some("ENOENT".into());
     recorder.record_exec(missing).unwrap();
-    recorder
-        .executed(exec(90_000_001, None, "/usr/bin/rg"))
+    recorder.record_exec(exec(90_000_001, None, "/usr/bin/rg"))
         .unwrap();
     recorder
         .access(Timestamp::from_micros(7), 90_000_001, opened("a", 1))
