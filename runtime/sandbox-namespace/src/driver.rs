@@ -64,12 +64,12 @@ impl NamespaceDriver {
         self
     }
 
-    /// Kills and removes what dead keepers left: every session's groups below the parent but those of `alive`.
-    /// Mounts and processes need no sweeping, they end with the launcher. Returns the sessions that were removed.
+    /// Kills and removes what the dead keepers of these sessions left: their groups. It takes the dead and not the
+    /// living, because a session that begins meanwhile is in nobody's list. Mounts and processes need no sweeping, they end with the launcher. Returns the sessions that were removed.
     ///
     /// # Errors
     /// [`SandboxError::Io`] naming the first thing that could not be removed.
-    pub fn remove_leftovers(&self, alive: &[SessionId]) -> Result<Vec<SessionId>, SandboxError> {
+    pub fn remove_leftovers(&self, dead: &[SessionId]) -> Result<Vec<SessionId>, SandboxError> {
         let mut removed = Vec::new();
         for mount in self.hierarchies.mounts() {
             let parent = mount.join(&self.cgroup_parent);
@@ -89,7 +89,7 @@ impl NamespaceDriver {
                 else {
                     continue;
                 };
-                if !alive.contains(&session) && !removed.contains(&session) {
+                if dead.contains(&session) && !removed.contains(&session) {
                     let mut group = Group::left_over(
                         &self.hierarchies,
                         &self.cgroup_parent,

@@ -192,8 +192,8 @@ fn the_death_of_the_keeper_ends_the_sandbox_and_the_rest_is_swept() {
     });
     assert!(!real.groups().is_empty());
     let session = session.parse().unwrap();
-    assert_eq!(real.driver.remove_leftovers(&[session]).unwrap(), Vec::new());
-    assert_eq!(real.driver.remove_leftovers(&[]).unwrap(), vec![session]);
+    assert_eq!(real.driver.remove_leftovers(&[]).unwrap(), Vec::new());
+    assert_eq!(real.driver.remove_leftovers(&[session]).unwrap(), vec![session]);
     assert_eq!(real.groups(), Vec::<std::path::PathBuf>::new());
 }
 
