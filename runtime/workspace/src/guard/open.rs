@@ -270,7 +270,8 @@ impl Server {
     /// The last use of a handle ended.
     pub(super) fn release(&self, handle: u64) -> Result<()> {
         let open = self.handles.remove_file(handle)?;
-        let recorded = if open.writable {
+        // A release comes late: what another writer has begun by now is that one's version.
+        let recorded = if open.writable && open.node.opens().writers < 2 {
             self.record_version(open.pid, &open.node, false)
         } else {
             Ok(())
