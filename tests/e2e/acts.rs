@@ -173,8 +173,9 @@ fn eight_acts_survive_kill_9_of_the_keeper() {
 fn a_thousand_harmless_refusals_hide_no_later_one() {
     let (installation, repository) = (Installation::new(), Repository::with_secrets());
     let policy = installation.policy(POLICY);
-    let script =
-        format!("i=0; while [ $i -lt 1000 ]; do : 2>/dev/null >>LICENSE; i=$((i+1)); done\n{ACTS}");
+    let script = format!(
+        "i=0; while [ $i -lt 1000 ]; do true 2>/dev/null >>LICENSE; i=$((i+1)); done\n{ACTS}"
+    );
     let _ = installation.run(&repository, &["--policy", &policy], &script);
     let record = installation.record(installation.session());
     let refused: u64 = record

@@ -36,33 +36,24 @@ fn every_statement_names_its_event_and_its_assurance() {
     assert!(answer.to_string().contains(&session), "{answer}");
     let record = installation.record(installation.session());
     let known: Vec<String> = record.events().iter().map(|event| event.id.to_string()).collect();
-    let mut events = Vec::new();
-    collect(&answer, "event", &mut events);
-    assert!(!events.is_empty(), "no statement names an event: {answer}");
-    for event in &events {
-        assert!(known.contains(event), "{event} is not in the record");
+    let mut statements = Vec::new();
+    for finding in answer["findings"].as_array().expect("findings") {
+        statements.extend(finding["statements"].as_array().expect("statements"));
     }
-    let mut assurances = Vec::new();
-    collect(&answer, "assurance", &mut assurances);
-    assert!(assurances.iter().any(|assurance| assurance == "observed"), "{answer}");
-}
-
-/// Every text under a member called `key`, wherever it is.
-fn collect(value: &serde_json::Value, key: &str, found: &mut Vec<String>) {
-    match value {
-        serde_json::Value::Object(members) => {
-            for (name, member) in members {
-                match member {
-                    serde_json::Value::String(text) if name == key => found.push(text.clone()),
-                    other => collect(other, key, found),
-                }
-            }
+    assert!(statements.len() > 5, "{answer}");
+    for statement in statements {
+        let assurance = statement["assurance"].as_str().expect("an assurance");
+        assert!(["observed", "self_reported", "inferred", "absent"].contains(&assurance));
+        let evidence = statement["evidence"].as_array().expect("evidence");
+        // What is absent can't be proved by an event.
+        assert_eq!(evidence.is_empty(), assurance == "absent", "{statement}");
+        for event in evidence {
+            let id = event["id"].as_str().expect("an id");
+            assert!(
+                known.iter().any(|known| known == id),
+                "{id} is not in the record: {statement}"
+            );
         }
-        serde_json::Value::Array(items) => items.iter().for_each(|item| collect(item, key, found)),
-        serde_json::Value::Null
-        | serde_json::Value::Bool(_)
-        | serde_json::Value::Number(_)
-        | serde_json::Value::String(_) => {}
     }
 }
 

@@ -7,7 +7,11 @@ use custody_tests::{Installation, Repository};
 /// The bare mirror, which any git can fetch from.
 fn mirror(installation: &Installation) -> String {
     let entries = std::fs::read_dir(installation.state().join("repositories")).expect("mirrors");
-    let mirrors: Vec<_> = entries.flatten().map(|entry| entry.path()).collect();
+    let mirrors: Vec<_> = entries
+        .flatten()
+        .map(|entry| entry.path())
+        .filter(|path| path.extension().is_some_and(|extension| extension == "git"))
+        .collect();
     assert_eq!(mirrors.len(), 1, "{mirrors:?}");
     mirrors[0].to_str().expect("UTF-8").to_owned()
 }

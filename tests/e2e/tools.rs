@@ -19,7 +19,7 @@ fn in_both_modes(repository: &Repository, script: &str) -> [String; 2] {
 #[test]
 fn ripgrep_finds_what_it_finds_natively() {
     let repository = Repository::example();
-    let script = "rg --line-number --sort path 'two|Read'";
+    let script = "rg --line-number --sort path 'two|Read' .";
     let native = std::process::Command::new("sh")
         .current_dir(repository.path())
         .args(["-c", script])

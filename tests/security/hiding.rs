@@ -19,7 +19,7 @@ fn the_secret_stays_hidden(script: &str) -> [Record; 2] {
 #[test]
 fn from_reading() {
     let script = "cat secrets/key.txt; head -c 9 secrets/key.txt; ls secrets; find . -name key.txt -exec cat {} +
-cd secrets && cat key.txt; cat <secrets/key.txt; cat .env; grep -r hunter . ; rg --hidden --no-ignore hunter";
+(cd secrets && cat key.txt); cat <secrets/key.txt; cat .env; grep -r hunter . ; rg --hidden --no-ignore hunter";
     for record in the_secret_stays_hidden(script) {
         assert!(record.refusals("secrets").next().is_some());
         assert!(record.refusals(".env").next().is_some());

@@ -1,5 +1,6 @@
 //! The machine around a sandbox is out of reach.
 
+use custody_record::event::Outcome;
 use custody_tests::{Installation, Repository};
 
 /// Runs a script in a session and returns what it printed.
@@ -71,5 +72,9 @@ fn the_wall_time_ends_a_session_that_does_not_end() {
         &["--timeout", "2s"],
         "trap '' TERM; while :; do sleep 1; done",
     );
-    assert_eq!(output.code, Some(73), "{}", output.text());
+    // The command ignores SIGTERM, so SIGKILL ends it.
+    assert_eq!(output.code, Some(128 + 9), "{}", output.text());
+    let record = installation.record(installation.session());
+    assert_eq!(record.closed().outcome, Outcome::Stopped);
+    assert!(record.closed().reason.contains("wall time"), "{}", record.closed().reason);
 }

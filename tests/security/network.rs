@@ -12,7 +12,7 @@ fn the_machines_own_loopback_is_another_one() {
     let (installation, repository) = (Installation::new(), Repository::example());
     let script =
         format!("bash -c 'exec 3<>/dev/tcp/127.0.0.1/{port} && echo REACHED'; echo the-end");
-    let output = installation.run(&repository, &[], &script);
+    let output = installation.run(&repository, &["--quiet"], &script);
     assert!(
         output.text().contains("the-end") && !output.text().contains("REACHED"),
         "{}",

@@ -19,7 +19,7 @@ forbidden() {
 }
 
 say 'looks for the place that prints the usage'
-rg --line-number 'fputs\("usage: ' --glob '*.c' || exit 71
+rg --line-number 'fputs\("usage: ' --glob '*.c' . || exit 71
 say 'reads what it needs'
 head -n 3 NEWS
 sed -n '/^usage(enum argmode/,/^}/p' main.c | head -n 12
