@@ -120,7 +120,7 @@ impl Group {
     ) -> Result<PathBuf, SandboxError> {
         let path = mount.join(parent).join(session.to_string());
         if !self.directories.contains(&path) {
-            fs::create_dir_all(&path)
+            make(&path)
                 .map_err(SandboxError::io(format!("make the control group {}", path.display())))?;
             self.directories.push(path.clone());
         }
@@ -246,10 +246,27 @@ impl Group {
                 Err(error) => Err(error),
             })
             .map_err(SandboxError::io(format!("remove the control group {}", path.display())))?;
+            if let Some(parent) = path.parent() {
+                // The last session takes the parent with it; with others in it, it stays.
+                let _in_use = fs::remove_dir(parent);
+            }
             self.directories.pop();
         }
         Ok(())
     }
+}
+
+/// Makes a session's group and its parent, which the end of another session may take away in between.
+fn make(path: &Path) -> io::Result<()> {
+    /// Sessions that end just then, one after the other.
+    const TRIES: usize = 64;
+    for _ in 0..TRIES {
+        match fs::create_dir_all(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            other => return other,
+        }
+    }
+    fs::create_dir_all(path)
 }
 
 /// Waits until `cgroup.events` has this line; the kernel tells of each change by POLLPRI.
