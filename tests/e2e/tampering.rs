@@ -113,8 +113,8 @@ fn a_swapped_blob_is_named() {
 /// The last bundle of events (C2SP tlog-tiles v0.1.0: each entry after its length in two bytes, big-endian), and where
 /// its entries begin and end.
 fn last_bundle(record: &Path) -> (PathBuf, Vec<u8>, Vec<std::ops::Range<usize>>) {
-    let bundles = files(record).into_iter().filter(|path| path.starts_with("tile/entries"));
-    let path = bundles.last().expect("a sealed record has bundles");
+    let mut bundles = files(record).into_iter().filter(|path| path.starts_with("tile/entries"));
+    let path = bundles.next_back().expect("a sealed record has bundles");
     let bytes = fs::read(record.join(&path)).expect("readable");
     let (mut entries, mut at) = (Vec::new(), 0);
     while let Some(length) = bytes.get(at..at + 2) {
