@@ -21,7 +21,51 @@ pub enum InvalidDigest {
     GitOid(String),
 }
 
+const HEX: &[u8; 16] = b"0123456789abcdef";
+
+/// What a byte is worth as a lower-case hex digit; 16 if it is none.
+const HEX_VALUE: [u8; 256] = {
+    let mut table = [16; 256];
+    let mut value = 0;
+    while value < 16 {
+        table[HEX[value as usize] as usize] = value;
+        value += 1;
+    }
+    table
+};
+
+const PREFIX: &[u8; 7] = b"sha256:";
+
 impl Digest {
+    /// Bytes of the text form.
+    pub const TEXT_BYTES: usize = PREFIX.len() + 64;
+
+    /// The text form, as ASCII (the fast way: nothing is allocated).
+    #[must_use]
+    pub fn text(&self) -> [u8; Self::TEXT_BYTES] {
+        let mut text = [0; Self::TEXT_BYTES];
+        let (prefix, hex) = text.split_at_mut(PREFIX.len());
+        prefix.copy_from_slice(PREFIX);
+        for (pair, byte) in hex.as_chunks_mut::<2>().0.iter_mut().zip(self.0) {
+            *pair = [HEX[usize::from(byte >> 4)], HEX[usize::from(byte & 15)]];
+        }
+        text
+    }
+
+    /// The digest that has this text.
+    #[must_use]
+    pub fn from_text(text: &[u8]) -> Option<Self> {
+        let hex = text.strip_prefix(PREFIX).filter(|hex| hex.len() == 64)?;
+        let mut bytes = [0; 32];
+        let mut seen = 0;
+        for (byte, [high, low]) in bytes.iter_mut().zip(hex.as_chunks::<2>().0) {
+            let (high, low) = (HEX_VALUE[usize::from(*high)], HEX_VALUE[usize::from(*low)]);
+            seen |= high | low;
+            *byte = high << 4 | low & 15;
+        }
+        (seen < 16).then_some(Self(bytes))
+    }
+
     /// The digest of `bytes`.
     #[must_use]
     pub fn of(bytes: &[u8]) -> Self {
@@ -49,7 +93,7 @@ impl Digest {
 
 impl fmt::Display for Digest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "sha256:{}", hex::encode(self.0))
+        f.write_str(std::str::from_utf8(&self.text()).map_err(|_| fmt::Error)?)
     }
 }
 
@@ -60,20 +104,14 @@ impl fmt::Debug for Digest {
 }
 
 fn is_lower_hex(text: &str) -> bool {
-    text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
+    text.bytes().all(|b| HEX_VALUE[usize::from(b)] < 16)
 }
 
 impl FromStr for Digest {
     type Err = InvalidDigest;
 
     fn from_str(text: &str) -> Result<Self, InvalidDigest> {
-        let mut bytes = [0; 32];
-        match text.strip_prefix("sha256:") {
-            Some(hex) if is_lower_hex(hex) && hex::decode_to_slice(hex, &mut bytes).is_ok() => {
-                Ok(Self(bytes))
-            }
-            _ => Err(InvalidDigest::Digest(text.to_owned())),
-        }
+        Self::from_text(text.as_bytes()).ok_or_else(|| InvalidDigest::Digest(text.to_owned()))
     }
 }
 
@@ -151,7 +189,23 @@ text_form!(GitOid, "^([0-9a-f]{40}|[0-9a-f]{64})$");
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    proptest! {
+        #[test]
+        fn every_digest_has_the_hex_of_another_implementation(bytes: [u8; 32], at in 0..71_usize, byte: u8) {
+            let digest = Digest::from_bytes(bytes);
+            prop_assert_eq!(digest.to_string(), format!("sha256:{}", hex::encode(bytes)));
+            prop_assert_eq!(digest.to_string().parse(), Ok(digest));
+            let mut text = digest.text();
+            text[at] = byte;
+            if let Some(read) = Digest::from_text(&text) {
+                prop_assert_eq!(read.text(), text);
+            }
+        }
+    }
 
     #[test]
     fn a_digest_has_one_spelling() {

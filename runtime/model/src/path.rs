@@ -1,5 +1,6 @@
 //! Paths inside a workspace, whatever bytes they are made of.
 
+use std::borrow::Cow;
 use std::ffi::OsStr;
 use std::fmt;
 use std::os::unix::ffi::OsStrExt;
@@ -66,6 +67,15 @@ impl WorkspacePath {
         &self.0
     }
 
+    /// The text form; borrowed if it is the path's own bytes.
+    #[must_use]
+    pub fn to_text(&self) -> Cow<'_, str> {
+        match std::str::from_utf8(&self.0) {
+            Ok(text) if is_plain(&self.0) => Cow::Borrowed(text),
+            _ => Cow::Owned(self.to_string()),
+        }
+    }
+
     /// As a relative file system path.
     #[must_use]
     pub fn as_path(&self) -> &Path {
@@ -117,6 +127,11 @@ impl WorkspacePath {
     }
 }
 
+/// Whether bytes are their own text: printable ASCII without `%`.
+fn is_plain(bytes: &[u8]) -> bool {
+    bytes.iter().all(|b| matches!(b, b' '..=b'~') && *b != b'%')
+}
+
 impl fmt::Display for WorkspacePath {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for chunk in self.0.utf8_chunks() {
@@ -148,6 +163,9 @@ impl FromStr for WorkspacePath {
     type Err = InvalidPath;
 
     fn from_str(text: &str) -> Result<Self, InvalidPath> {
+        if is_plain(text.as_bytes()) {
+            return Self::from_bytes(text.as_bytes());
+        }
         let invalid = |reason| InvalidPath { text: text.to_owned(), reason };
         let mut bytes = Vec::with_capacity(text.len());
         let mut rest = text.bytes();
@@ -204,6 +222,7 @@ mod tests {
         #[test]
         fn every_path_survives_its_text_form(bytes in proptest::collection::vec(any::<u8>(), 0..40)) {
             if let Ok(path) = WorkspacePath::from_bytes(&bytes) {
+                prop_assert_eq!(path.to_text(), path.to_string());
                 prop_assert_eq!(path.to_string().parse(), Ok(path));
             }
         }

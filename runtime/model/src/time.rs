@@ -38,8 +38,93 @@ impl Timestamp {
     }
 }
 
+/// Microseconds from the first to the last moment whose text is spelt without jiff: 0001-01-01 to 9998-12-31.
+const PLAIN: std::ops::Range<i64> = -62_135_596_800_000_000..253_370_764_800_000_000;
+
+const MICROS_PER_DAY: i64 = 86_400_000_000;
+
+/// Days from 0000-03-01, where a year of 400-year cycles begins, to 1970-01-01.
+const DAYS_TO_EPOCH: i64 = 719_468;
+
+const DAYS_PER_CYCLE: i64 = 146_097;
+
+/// Days from 1970-01-01 to a day of the proleptic Gregorian calendar.
+fn day_number(year: i64, month: i64, day: i64) -> i64 {
+    // Years that begin in March end with the leap day, so that months before it do not shift.
+    let (year, month) = if month > 2 { (year, month - 3) } else { (year - 1, month + 9) };
+    let cycle = year.div_euclid(400);
+    let year = year.rem_euclid(400);
+    let day_of_year = (153 * month + 2) / 5 + day - 1;
+    cycle * DAYS_PER_CYCLE + year * 365 + year / 4 - year / 100 + day_of_year - DAYS_TO_EPOCH
+}
+
+/// Year, month and day of a day number.
+fn calendar(day: i64) -> (i64, i64, i64) {
+    let day = day + DAYS_TO_EPOCH;
+    let (cycle, rest) = (day.div_euclid(DAYS_PER_CYCLE), day.rem_euclid(DAYS_PER_CYCLE));
+    let year = (rest - rest / 1_460 + rest / 36_524 - rest / 146_096) / 365;
+    let day_of_year = rest - (365 * year + year / 4 - year / 100);
+    let month = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * month + 2) / 5 + 1;
+    let year = cycle * 400 + year;
+    if month < 10 { (year, month + 3, day) } else { (year + 1, month - 9, day) }
+}
+
+fn put_digits(field: &mut [u8], mut value: i64) {
+    for digit in field.iter_mut().rev() {
+        *digit = b'0' + u8::try_from(value % 10).unwrap_or(0);
+        value /= 10;
+    }
+}
+
+fn digits(field: &[u8]) -> Option<i64> {
+    field.iter().try_fold(0, |value, digit| {
+        digit.is_ascii_digit().then(|| value * 10 + i64::from(digit - b'0'))
+    })
+}
+
+impl Timestamp {
+    /// Bytes of the text of a time in the years 1 to 9998.
+    pub const TEXT_BYTES: usize = 27;
+
+    /// The text form, for a time in the years 1 to 9998 (the fast way: nothing is allocated).
+    #[must_use]
+    pub fn plain_text(self) -> Option<[u8; Self::TEXT_BYTES]> {
+        if !PLAIN.contains(&self.0) {
+            return None;
+        }
+        let (year, month, day) = calendar(self.0.div_euclid(MICROS_PER_DAY));
+        let micros = self.0.rem_euclid(MICROS_PER_DAY);
+        let seconds = micros / 1_000_000;
+        let mut text = *b"0000-00-00T00:00:00.000000Z";
+        put_digits(&mut text[..4], year);
+        put_digits(&mut text[5..7], month);
+        put_digits(&mut text[8..10], day);
+        put_digits(&mut text[11..13], seconds / 3600);
+        put_digits(&mut text[14..16], seconds / 60 % 60);
+        put_digits(&mut text[17..19], seconds % 60);
+        put_digits(&mut text[20..26], micros % 1_000_000);
+        Some(text)
+    }
+
+    /// The time that has this text, if it is one of [`Timestamp::plain_text`].
+    #[must_use]
+    pub fn from_plain_text(text: &[u8; Self::TEXT_BYTES]) -> Option<Self> {
+        let (year, month, day) = (digits(&text[..4])?, digits(&text[5..7])?, digits(&text[8..10])?);
+        let (hour, minute, second) =
+            (digits(&text[11..13])?, digits(&text[14..16])?, digits(&text[17..19])?);
+        let seconds = (day_number(year, month, day) * 24 + hour) * 3600 + minute * 60 + second;
+        let found = Self(seconds * 1_000_000 + digits(&text[20..26])?);
+        // A field beyond its range, or another separator, shows in the text of what was found.
+        (found.plain_text().as_ref() == Some(text)).then_some(found)
+    }
+}
+
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(text) = self.plain_text() {
+            return f.write_str(std::str::from_utf8(&text).map_err(|_| fmt::Error)?);
+        }
         match jiff::Timestamp::from_microsecond(self.0) {
             Ok(at) => write!(f, "{at:.6}"),
             Err(_) => Err(fmt::Error),
@@ -51,6 +136,9 @@ impl FromStr for Timestamp {
     type Err = InvalidTimestamp;
 
     fn from_str(text: &str) -> Result<Self, InvalidTimestamp> {
+        if let Some(time) = text.as_bytes().try_into().ok().and_then(Self::from_plain_text) {
+            return Ok(time);
+        }
         let invalid = || InvalidTimestamp { text: text.to_owned() };
         let at: jiff::Timestamp = text.parse().map_err(|_| invalid())?;
         let parsed = Self(at.as_microsecond());
@@ -101,7 +189,50 @@ impl Clock for SystemClock {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    /// What jiff writes, and what it reads if that is the one spelling.
+    fn jiff_text(time: Timestamp) -> Option<String> {
+        Some(format!("{:.6}", jiff::Timestamp::from_microsecond(time.0).ok()?))
+    }
+
+    fn jiff_time(text: &str) -> Option<Timestamp> {
+        let time = Timestamp(text.parse::<jiff::Timestamp>().ok()?.as_microsecond());
+        (jiff_text(time).as_deref() == Some(text)).then_some(time)
+    }
+
+    proptest! {
+        #[test]
+        fn every_time_is_spelt_as_jiff_spells_it(micros in -70_000_000_000_000_000_i64..253_402_200_000_000_000) {
+            let time = Timestamp::from_micros(micros);
+            prop_assert_eq!(Some(time.to_string()), jiff_text(time));
+            prop_assert_eq!(time.to_string().parse::<Timestamp>().unwrap(), time);
+        }
+
+        #[test]
+        fn texts_that_look_like_times_are_read_as_jiff_reads_them(
+            text in "[0-9]{4}-[01][0-9]-[0-3][0-9][Tt][0-2][0-9]:[0-6][0-9]:[0-6][0-9][.,][0-9]{6}[Zz]",
+        ) {
+            prop_assert_eq!(text.parse::<Timestamp>().ok(), jiff_time(&text));
+        }
+    }
+
+    #[test]
+    fn every_day_is_in_the_calendar_where_jiff_has_it() {
+        for day in 0..366 * 410 {
+            let time =
+                Timestamp((day - DAYS_TO_EPOCH + 1600 * 365) * MICROS_PER_DAY + 86_399_999_999);
+            assert_eq!(Some(time.to_string()), jiff_text(time));
+            assert_eq!(time.plain_text().as_ref().and_then(Timestamp::from_plain_text), Some(time));
+        }
+        for edge in [PLAIN.start - 1, PLAIN.start, PLAIN.end - 1, PLAIN.end] {
+            let time = Timestamp(edge);
+            assert_eq!(Some(time.to_string()), jiff_text(time));
+            assert_eq!(time.plain_text().is_some(), PLAIN.contains(&edge));
+        }
+    }
 
     #[test]
     fn one_moment_has_one_spelling() {
