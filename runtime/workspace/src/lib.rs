@@ -8,13 +8,13 @@ pub mod content;
 pub mod gate;
 pub mod git;
 pub mod guard;
+mod lock;
 pub mod mirror;
+mod mount;
 pub mod observe;
 pub mod outputs;
 pub mod overlay;
 pub mod view;
-mod lock;
-mod mount;
 mod worktree;
 
 pub use access::AccessSink;

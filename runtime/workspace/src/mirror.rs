@@ -71,9 +71,7 @@ impl Mirrors {
     /// Those of the installation whose state directory is `state`.
     #[must_use]
     pub fn of(state: &Path) -> Self {
-        Self {
-            directory: state.join("repositories"),
-        }
+        Self { directory: state.join("repositories") }
     }
 
     /// The mirror of `source`, registered (without fetching anything yet) if it is not known.
@@ -133,10 +131,7 @@ impl Mirrors {
     /// # Errors
     /// [`MirrorError::File`].
     pub fn list(&self) -> Result<Vec<RepositoryName>, MirrorError> {
-        let failed = |source| MirrorError::File {
-            path: self.directory.clone(),
-            source,
-        };
+        let failed = |source| MirrorError::File { path: self.directory.clone(), source };
         let entries = match std::fs::read_dir(&self.directory) {
             Ok(entries) => entries,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
@@ -201,11 +196,7 @@ impl Mirror {
         let location = source.location();
         let mut words: Vec<&OsStr> = ["fetch", "--quiet", "--prune", "--no-tags", "--force"]
             .into_iter()
-            .chain([
-                "--no-write-fetch-head",
-                "--no-recurse-submodules",
-                "--update-shallow",
-            ])
+            .chain(["--no-write-fetch-head", "--no-recurse-submodules", "--update-shallow"])
             .map(OsStr::new)
             .collect();
         let own = source.upload_pack();
@@ -243,13 +234,7 @@ impl Mirror {
             "refs/sources/remotes/",
         ] {
             let commit = format!("{place}{revision}^{{commit}}");
-            let words = [
-                "rev-parse",
-                "--quiet",
-                "--verify",
-                "--end-of-options",
-                &commit,
-            ];
+            let words = ["rev-parse", "--quiet", "--verify", "--end-of-options", &commit];
             match self.git().run_for_oid(&words, &[]) {
                 Ok(commit) => return self.resolved(commit),
                 Err(GitError::Failed { .. }) => {}
@@ -259,10 +244,7 @@ impl Mirror {
             }
         }
         let (repository, revision) = (self.name.clone(), revision.to_owned());
-        Err(MirrorError::NoCommit {
-            repository,
-            revision,
-        })
+        Err(MirrorError::NoCommit { repository, revision })
     }
 
     /// Keeps a commit and what it needs from git's clean-up.
@@ -285,9 +267,7 @@ impl Mirror {
 
     fn resolved(&self, commit: GitOid) -> Result<Resolved, MirrorError> {
         let tree = format!("{commit}^{{tree}}");
-        let tree = self
-            .git()
-            .run_for_oid(&["rev-parse", "--verify", &tree], &[])?;
+        let tree = self.git().run_for_oid(&["rev-parse", "--verify", &tree], &[])?;
         Ok(Resolved { commit, tree })
     }
 

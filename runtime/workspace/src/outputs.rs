@@ -64,19 +64,13 @@ impl Identity {
     /// What commits of a process inside the sandbox are signed with unless it says otherwise.
     #[must_use]
     pub fn agent() -> Self {
-        Self {
-            name: "Agent".to_owned(),
-            email: "agent@custody.invalid".to_owned(),
-        }
+        Self { name: "Agent".to_owned(), email: "agent@custody.invalid".to_owned() }
     }
 
     /// Custody itself.
     #[must_use]
     pub fn custody() -> Self {
-        Self {
-            name: "Custody".to_owned(),
-            email: "custody@custody.invalid".to_owned(),
-        }
+        Self { name: "Custody".to_owned(), email: "custody@custody.invalid".to_owned() }
     }
 }
 

@@ -115,16 +115,12 @@ impl Workspace {
     /// [`ViewError`].
     pub fn prepare(config: &WorkspaceConfig<'_>) -> Result<Self, ViewError> {
         let mediation = if config.strict {
-            Mediation::Strict {
-                reason: StrictReason::Asked,
-            }
+            Mediation::Strict { reason: StrictReason::Asked }
         } else {
             let guarded = guarded_paths(config.rules, config.base.manifest());
             if guarded.len() > config.max_guarded_paths {
                 let (found, limit) = (guarded.len(), config.max_guarded_paths);
-                Mediation::Strict {
-                    reason: StrictReason::TooManyGuardedPaths { found, limit },
-                }
+                Mediation::Strict { reason: StrictReason::TooManyGuardedPaths { found, limit } }
             } else {
                 Mediation::Observed { guarded }
             }
@@ -143,13 +139,7 @@ impl Workspace {
             owner: config.owner,
         })?;
         overlay.attach(&clean)?;
-        Ok(Self {
-            overlay,
-            mediation,
-            view,
-            clean,
-            guard,
-        })
+        Ok(Self { overlay, mediation, view, clean, guard })
     }
 
     /// The root of the clean view: no guard, no other mount on it. The guard's backing and the observer's mark.
@@ -220,10 +210,7 @@ impl Workspace {
         }
         let (from, to) = (directory(&self.guard)?, directory(&self.view)?);
         for GuardedPath { path, .. } in guarded {
-            let failed = |source| ViewError::Guard {
-                path: path.clone(),
-                source,
-            };
+            let failed = |source| ViewError::Guard { path: path.clone(), source };
             let relative = path.as_path().as_os_str();
             let clone = mount::clone_below(from.as_fd(), relative).map_err(failed)?;
             let place = mount::beneath(to.as_fd(), relative, libc::O_PATH).map_err(failed)?;
@@ -247,10 +234,8 @@ impl Workspace {
 }
 
 fn directory(path: &Path) -> Result<std::fs::File, ViewError> {
-    std::fs::File::open(path).map_err(|source| ViewError::MountPoint {
-        path: path.to_owned(),
-        source,
-    })
+    std::fs::File::open(path)
+        .map_err(|source| ViewError::MountPoint { path: path.to_owned(), source })
 }
 
 /// Whether something is mounted at this directory.

@@ -94,10 +94,9 @@ pub(super) fn recorded_kind(kind: FileType) -> FileKind {
         FileType::RegularFile => FileKind::File,
         FileType::Directory => FileKind::Directory,
         FileType::Symlink => FileKind::Symlink,
-        FileType::NamedPipe
-        | FileType::Socket
-        | FileType::CharDevice
-        | FileType::BlockDevice => FileKind::Other,
+        FileType::NamedPipe | FileType::Socket | FileType::CharDevice | FileType::BlockDevice => {
+            FileKind::Other
+        }
     }
 }
 

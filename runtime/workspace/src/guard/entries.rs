@@ -119,13 +119,7 @@ impl Server {
     }
 
     /// Makes a hard link; not of anything guarded: an open could not tell its names apart.
-    pub(super) fn link(
-        &self,
-        caller: Caller,
-        id: u64,
-        parent: u64,
-        name: &OsStr,
-    ) -> Result<Entry> {
+    pub(super) fn link(&self, caller: Caller, id: u64, parent: u64, name: &OsStr) -> Result<Entry> {
         let node = self.table.get(id)?;
         let parent = self.table.get(parent)?;
         let source = node.path()?;
@@ -140,9 +134,8 @@ impl Server {
         absent(directory.as_fd(), name)?;
         let linked = FileLinked { path: path.clone(), target: Some(source.clone()) };
         self.record(caller.pid, Body::FileLinked(linked))?;
-        linkat(&*file, c"", &*directory, name, AtFlags::AT_EMPTY_PATH).map_err(|errno| {
-            self.not_created(caller, &path, recorded_kind(node.kind), errno)
-        })?;
+        linkat(&*file, c"", &*directory, name, AtFlags::AT_EMPTY_PATH)
+            .map_err(|errno| self.not_created(caller, &path, recorded_kind(node.kind), errno))?;
         self.contents.linked(&path, Some(&source), None);
         self.found(&parent, directory.as_fd(), name)
     }
@@ -242,8 +235,7 @@ impl Server {
         errno: Errno,
     ) -> Errno {
         let after = self.contents.known(path).unwrap_or_default();
-        let written =
-            FileWritten { path: path.clone(), kind, before: None, after, open: false };
+        let written = FileWritten { path: path.clone(), kind, before: None, after, open: false };
         self.take_back(caller, Body::FileWritten(written), errno)
     }
 

@@ -441,7 +441,14 @@ impl Filesystem for Mediated {
         reply_empty(reply, self.0.setxattr(Caller::of(request), ino.0, name, value, flags));
     }
 
-    fn getxattr(&self, request: &Request, ino: INodeNo, name: &OsStr, size: u32, reply: ReplyXattr) {
+    fn getxattr(
+        &self,
+        request: &Request,
+        ino: INodeNo,
+        name: &OsStr,
+        size: u32,
+        reply: ReplyXattr,
+    ) {
         reply_xattr(reply, size, self.0.getxattr(Caller::of(request), ino.0, name));
     }
 

@@ -91,7 +91,12 @@ impl Server {
     }
 
     /// Lists names from `offset` on.
-    pub(super) fn readdir(&self, handle: u64, offset: u64, reply: &mut ReplyDirectory) -> Result<()> {
+    pub(super) fn readdir(
+        &self,
+        handle: u64,
+        offset: u64,
+        reply: &mut ReplyDirectory,
+    ) -> Result<()> {
         let open = self.handles.directory(handle)?;
         let mut listing = open.listing.lock().unwrap_or_else(PoisonError::into_inner);
         if offset == 0 {

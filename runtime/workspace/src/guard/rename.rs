@@ -62,7 +62,8 @@ impl Server {
             // Two names of one file: POSIX says that nothing happens.
             return Ok(());
         }
-        let is_directory = |stat: &FileStat| recorded_kind(file_type(stat.st_mode)) == FileKind::Directory;
+        let is_directory =
+            |stat: &FileStat| recorded_kind(file_type(stat.st_mode)) == FileKind::Directory;
         if let Some(stat) = replaced.filter(|_| !exchange) {
             match (is_directory(&moved), is_directory(&stat)) {
                 (true, true) => empty(to_dir.as_fd(), to_name)?,
@@ -96,7 +97,9 @@ impl Server {
         if let Some(node) = self.table.find(Key::from(&moved)) {
             node.moved((from_parent.id, from_name), &to_parent, to_name);
         }
-        if let Some(node) = replaced.filter(|_| exchange).and_then(|s| self.table.find(Key::from(&s))) {
+        if let Some(node) =
+            replaced.filter(|_| exchange).and_then(|s| self.table.find(Key::from(&s)))
+        {
             node.moved((to_parent.id, to_name), &from_parent, from_name);
         }
         Ok(())
@@ -194,14 +197,15 @@ impl Server {
                 if seen > self.max_rename_entries {
                     return Ok(Some(Arc::new(self.too_many_entries())));
                 }
-                let longer = |path: &WorkspacePath| path.join(name).map_err(|_| Errno::ENAMETOOLONG);
+                let longer =
+                    |path: &WorkspacePath| path.join(name).map_err(|_| Errno::ENAMETOOLONG);
                 let (from, to) = (longer(&from)?, longer(&to)?);
-                let guard =
-                    guard_of(&self.rules, &from).or_else(|| guard_of(&self.rules, &to));
+                let guard = guard_of(&self.rules, &from).or_else(|| guard_of(&self.rules, &to));
                 if guard.is_some() {
                     return Ok(guard);
                 }
-                let below = self.rules.could_match_below(&from) || self.rules.could_match_below(&to);
+                let below =
+                    self.rules.could_match_below(&from) || self.rules.could_match_below(&to);
                 if below && entry.file_type() == Some(Type::Directory) {
                     let mut path = inside.clone();
                     path.push("/");

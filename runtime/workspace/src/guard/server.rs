@@ -48,11 +48,7 @@ pub(super) struct Server {
 /// What the kernel is told of a name.
 pub(super) enum Entry {
     /// It is there.
-    Found {
-        attributes: FileAttr,
-        generation: Generation,
-        ttl: Duration,
-    },
+    Found { attributes: FileAttr, generation: Generation, ttl: Duration },
     /// It is not there, and that may be kept for so long.
     Absent { ttl: Duration },
 }
@@ -106,7 +102,12 @@ impl Server {
     }
 
     /// Refuses what would look into a denied node.
-    pub(super) fn check_read(&self, caller: Caller, node: &Node, operation: Operation) -> Result<()> {
+    pub(super) fn check_read(
+        &self,
+        caller: Caller,
+        node: &Node,
+        operation: Operation,
+    ) -> Result<()> {
         match node.guard() {
             Some(guard) if guard.wall == Wall::Deny => {
                 Err(self.refuse(caller, operation, node.path()?, None, &guard))
@@ -146,7 +147,11 @@ impl Server {
     }
 
     /// The rule that guards what was found at `path`, also if it is known by another name.
-    pub(super) fn guard_found(&self, path: &WorkspacePath, stat: &FileStat) -> Option<Arc<Guarded>> {
+    pub(super) fn guard_found(
+        &self,
+        path: &WorkspacePath,
+        stat: &FileStat,
+    ) -> Option<Arc<Guarded>> {
         let by_path = guard_of(&self.rules, path);
         if stat.st_nlink < 2 || self.aliases.is_empty() {
             return by_path;

@@ -31,12 +31,7 @@ impl Server {
         let mut value = vec![0; MAX_XATTR_BYTES];
         // SAFETY: both strings end with NUL and the buffer has the length that is given.
         let length = unsafe {
-            libc::getxattr(
-                path.1.as_ptr(),
-                name.as_ptr(),
-                value.as_mut_ptr().cast(),
-                value.len(),
-            )
+            libc::getxattr(path.1.as_ptr(), name.as_ptr(), value.as_mut_ptr().cast(), value.len())
         };
         value.truncate(length_of(length)?);
         Ok(value)
@@ -116,7 +111,10 @@ impl Server {
 }
 
 /// A descriptor that is kept open, and its name in `/proc`.
-struct Descriptor(#[expect(dead_code, reason = "it keeps the name valid")] std::sync::Arc<std::os::fd::OwnedFd>, CString);
+struct Descriptor(
+    #[expect(dead_code, reason = "it keeps the name valid")] std::sync::Arc<std::os::fd::OwnedFd>,
+    CString,
+);
 
 fn user_name(name: &OsStr, otherwise: Errno) -> Result<CString> {
     if !name.as_bytes().starts_with(USER) {

@@ -38,7 +38,9 @@ fn a_denied_path_can_be_seen_and_nothing_more() {
             assert!(complaint.contains("Permission denied"), "{kind:?} {script}: {complaint}");
             assert!(w.was_denied(operation, path), "{kind:?} {script}: {:?}", w.denied());
         }
-        assert!(w.denied().iter().all(|(_, d)| d.errno == "EACCES" && d.rule.starts_with("deny: ")));
+        assert!(
+            w.denied().iter().all(|(_, d)| d.errno == "EACCES" && d.rule.starts_with("deny: "))
+        );
     }
 }
 

@@ -3,6 +3,6 @@
 mod denied;
 mod operations;
 mod record;
-mod traps;
 mod tools;
+mod traps;
 mod workspace;

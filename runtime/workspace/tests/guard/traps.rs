@@ -148,9 +148,21 @@ fn what_the_record_does_not_take_does_not_happen() {
         w.ok("echo a > f; mkdir d");
         w.log.broken.store(true, std::sync::atomic::Ordering::SeqCst);
         for script in [
-            "cat f", "echo b > f", "echo b > new", "rm -f f", "mv f g", "ln f g", "ln -s f g",
-            "mkdir e", "rmdir d", "chmod 700 f", "touch f", "truncate -s 0 f", "mkfifo p",
-            "cat secrets/key", "ls d",
+            "cat f",
+            "echo b > f",
+            "echo b > new",
+            "rm -f f",
+            "mv f g",
+            "ln f g",
+            "ln -s f g",
+            "mkdir e",
+            "rmdir d",
+            "chmod 700 f",
+            "touch f",
+            "truncate -s 0 f",
+            "mkfifo p",
+            "cat secrets/key",
+            "ls d",
         ] {
             let complaint = w.fails(script);
             assert!(complaint.contains("Input/output error"), "{kind:?} {script}: {complaint}");
@@ -199,10 +211,13 @@ fn a_guard_that_ended_leaves_no_thread_and_no_mount() {
         let mut w = workspace(kind);
         let held = fs::File::open(w.root.join("app")).unwrap();
         let threads = || {
-            fs::read_dir("/proc/self/task").unwrap().filter(|t| {
-                let name = t.as_ref().unwrap().path().join("comm");
-                fs::read_to_string(name).is_ok_and(|n| n.starts_with("fuser") || n == "guard\n")
-            }).count()
+            fs::read_dir("/proc/self/task")
+                .unwrap()
+                .filter(|t| {
+                    let name = t.as_ref().unwrap().path().join("comm");
+                    fs::read_to_string(name).is_ok_and(|n| n.starts_with("fuser") || n == "guard\n")
+                })
+                .count()
         };
         assert!(threads() >= 3);
         w.guard.take().unwrap().unmount().unwrap();
