@@ -12,7 +12,7 @@ use custody_record::event::GapSource;
 use custody_sandbox::{Authorization, Identity};
 use custody_workspace::base::{Base, BaseRequest, Progress};
 use custody_workspace::content::{Contents, GitHash, HashLimits};
-use custody_workspace::guard::{Guard, GuardConfig, GuardLimits, GuardMode};
+use custody_workspace::guard::{Guard, GuardConfig, GuardLimits, GuardMode, Settling};
 use custody_workspace::mirror::{Mirror, Mirrors};
 use custody_workspace::observe::{Alarms, BacklogLimits, Observer, ObserverConfig};
 use custody_workspace::outputs;
@@ -34,34 +34,40 @@ pub(crate) struct Prepared {
     pub(super) workspace: Workspace,
     pub(super) contents: Arc<Contents>,
     pub(super) guard: Option<Guard>,
-    /// Absent with a guard at the root, which sees everything itself.
     pub(super) watch: Watch,
 }
 
-/// The observer, shared with those who have to drain it.
+/// What brings the record of the workspace up to date, shared with those who have to before an effect.
 #[derive(Clone, Default)]
-pub(crate) struct Watch(Arc<Mutex<Option<Observer>>>);
+pub(crate) struct Watch {
+    /// None with a guard at the root, which sees everything itself.
+    observer: Arc<Mutex<Option<Observer>>>,
+    /// For what is written through the guard and not closed yet.
+    settling: Option<Settling>,
+}
 
 impl Watch {
     /// Everything that happened before the call is in the recorder after it.
     pub(super) fn drain(&self) -> Result<(), SinkError> {
-        match self.0.lock().unwrap_or_else(PoisonError::into_inner).as_ref() {
-            Some(observer) => {
-                observer.drain().map_err(|e| SinkError::Unwritable(format!("the workspace: {e}")))
-            }
-            None => Ok(()),
+        if let Some(observer) = &*self.observer.lock().unwrap_or_else(PoisonError::into_inner) {
+            observer.drain().map_err(|e| SinkError::Unwritable(format!("the workspace: {e}")))?;
         }
+        self.settle()
+    }
+
+    fn settle(&self) -> Result<(), SinkError> {
+        let Some(settling) = &self.settling else { return Ok(()) };
+        settling.settle().map_err(|e| SinkError::Unwritable(format!("the workspace: {e}")))
     }
 
     /// The end of the watch.
     pub(super) fn finish(&self) -> Result<(), SinkError> {
-        match self.0.lock().unwrap_or_else(PoisonError::into_inner).take() {
-            Some(observer) => observer
+        if let Some(observer) = self.observer.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            observer
                 .finish()
-                .map(drop)
-                .map_err(|e| SinkError::Unwritable(format!("the workspace: {e}"))),
-            None => Ok(()),
+                .map_err(|e| SinkError::Unwritable(format!("the workspace: {e}")))?;
         }
+        self.settle()
     }
 }
 
@@ -147,10 +153,11 @@ pub(super) fn mediate(
         true => Some(mount_guard(&parts, &workspace, &contents)?),
         false => None,
     };
-    let watch = match workspace.mediation() {
+    let observer = match workspace.mediation() {
         Mediation::Observed { .. } => observe(&parts, &workspace, &contents)?,
-        Mediation::Strict { .. } => Watch::default(),
+        Mediation::Strict { .. } => Arc::default(),
     };
+    let watch = Watch { observer, settling: guard.as_ref().map(Guard::settling) };
     workspace.attach().map_err(KeeperError::step("attaching the workspace"))?;
     Ok(Prepared { mirror: parts.mirror, base, workspace, contents, guard, watch })
 }
@@ -183,7 +190,7 @@ fn observe(
     parts: &Parts<'_>,
     workspace: &Workspace,
     contents: &Arc<Contents>,
-) -> Result<Watch, KeeperError> {
+) -> Result<Arc<Mutex<Option<Observer>>>, KeeperError> {
     let alarms = Bells { recorder: parts.recorder.clone(), messages: parts.messages.clone() };
     let observer = Observer::start(ObserverConfig {
         mount: workspace.clean(),
@@ -196,7 +203,7 @@ fn observe(
         backlog: BacklogLimits::default(),
     })
     .map_err(KeeperError::step("watching the workspace"))?;
-    Ok(Watch(Arc::new(Mutex::new(Some(observer)))))
+    Ok(Arc::new(Mutex::new(Some(observer))))
 }
 
 /// What version each path has at the start: that of the base commit. `clean` is the root of the clean view.

@@ -23,7 +23,7 @@ pub enum Access {
     Read,
     /// To run it, or as the interpreter or library of what is run.
     Execute,
-    /// For writing, and nothing was written when it was closed.
+    /// For writing: as an intent in strict mode; elsewhere if nothing was written when it was closed.
     Write,
 }
 

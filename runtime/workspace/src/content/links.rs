@@ -1,12 +1,42 @@
 //! Hard links: which paths are names of one file, so that a version written by one name is known by all.
 
+use std::os::fd::BorrowedFd;
+
 use custody_model::WorkspacePath;
 
 use super::versions::rebased;
+use super::{Contents, Entry, Written, same_content};
 
 /// Groups of at least two names of one file.
 #[derive(Debug, Default)]
 pub(super) struct Links(Vec<Vec<WorkspacePath>>);
+
+impl Contents {
+    /// As [`Contents::written_through`] for a file with several names: hashed once, and told for each of them in
+    /// the order of `names`.
+    pub fn written_under(
+        &self,
+        names: &[WorkspacePath],
+        file: BorrowedFd<'_>,
+        limit: u64,
+    ) -> Vec<Written> {
+        // Taken first: the version of one name is set for all names that are known to be of one file.
+        let before: Vec<_> = names.iter().map(|name| self.known(name)).collect();
+        let Some(version) = self.hash(file, limit) else {
+            return names.iter().map(|name| self.written_and_gone(name)).collect();
+        };
+        for name in names {
+            self.put(name, Entry::written(version.clone()));
+        }
+        let after = version.read;
+        let told = |before: Option<_>| {
+            let same = before.as_ref().is_some_and(|b| same_content(b, &after));
+            let changed = after.digest.is_none() || !same;
+            Written { before, after: after.clone(), changed }
+        };
+        before.into_iter().map(told).collect()
+    }
+}
 
 impl Links {
     /// `a` and `b` are names of one file.

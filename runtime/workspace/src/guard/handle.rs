@@ -89,6 +89,15 @@ impl Handles {
         }
     }
 
+    /// All files that are open for writing.
+    pub(super) fn writable(&self) -> Vec<Arc<OpenFile>> {
+        let writable = |open: &Open| match open {
+            Open::File(file) if file.writable => Some(Arc::clone(file)),
+            Open::File(_) | Open::Directory(_) => None,
+        };
+        self.open().values().filter_map(writable).collect()
+    }
+
     /// # Errors
     /// `EBADF`.
     pub(super) fn remove_file(&self, handle: u64) -> Result<Arc<OpenFile>> {

@@ -154,6 +154,9 @@ pub enum GuardError {
         #[source]
         source: Errno,
     },
+    /// A version of an open file could not be hashed or recorded.
+    #[error("a file that is open for writing could not be recorded")]
+    Settle(#[source] Errno),
     /// A thread of the guard ended by a panic.
     #[error("a thread of the guard panicked")]
     Panicked,
@@ -178,8 +181,7 @@ impl Guard {
         } else {
             HashMap::new()
         };
-        let table =
-            Table::new(backing, config.limits.directories).map_err(GuardError::Backing)?;
+        let table = Table::new(backing, config.limits.directories).map_err(GuardError::Backing)?;
         let server = Arc::new(Server {
             rules: config.rules,
             contents: config.contents,
@@ -230,6 +232,12 @@ impl Guard {
         self.server.passthrough.load(Ordering::Relaxed)
     }
 
+    /// What brings the record up to date, for those who have to before an effect.
+    #[must_use]
+    pub fn settling(&self) -> Settling {
+        Settling(Arc::clone(&self.server))
+    }
+
     /// Ends the guard, whoever still uses it and wherever else it is mounted: they get `ENOTCONN`.
     /// No thread is left.
     ///
@@ -251,6 +259,21 @@ impl Guard {
             Some(Ok(served)) => served.map_err(GuardError::Serve),
             Some(Err(_)) => Err(GuardError::Panicked),
         }
+    }
+}
+
+/// Brings the record of a guard up to date. It may outlive the guard: nothing is open then.
+#[derive(Clone)]
+pub struct Settling(Arc<Server>);
+
+impl Settling {
+    /// Records the present version of each file that is open for writing (as still open), or whose
+    /// last close is on its way. Everything else is in the record before the operation returns.
+    ///
+    /// # Errors
+    /// [`GuardError::Settle`].
+    pub fn settle(&self) -> Result<(), GuardError> {
+        self.0.settle().map_err(GuardError::Settle)
     }
 }
 

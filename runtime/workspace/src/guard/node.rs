@@ -32,6 +32,9 @@ pub(super) struct Node {
     directory: Mutex<Option<Arc<OwnedFd>>>,
     /// How it is open. Held while an open is decided, so that all opens agree.
     opens: Mutex<Opens>,
+    /// The file as it was when its content was recorded last, while it has a writer. Held while a
+    /// version is hashed and recorded: who waits for it may rely on the record. Taken after `opens`.
+    recorded: Mutex<Option<Stamp>>,
 }
 
 #[derive(Debug, Default)]
@@ -65,8 +68,6 @@ pub(super) struct Opens {
     pub(super) writer: u32,
     /// The kernel's name of the backing file; one per inode, kept until it is forgotten.
     pub(super) backing: Option<Arc<BackingId>>,
-    /// The file as it was when its content was recorded last, while it has a writer.
-    pub(super) recorded: Option<Stamp>,
 }
 
 impl Node {
@@ -80,6 +81,7 @@ impl Node {
             place: Mutex::default(),
             directory: Mutex::default(),
             opens: Mutex::default(),
+            recorded: Mutex::default(),
         }
     }
 
@@ -89,6 +91,10 @@ impl Node {
 
     pub(super) fn opens(&self) -> MutexGuard<'_, Opens> {
         self.opens.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn recorded(&self) -> MutexGuard<'_, Option<Stamp>> {
+        self.recorded.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The cached descriptor of a directory.
@@ -128,12 +134,7 @@ impl Node {
     }
 
     /// It was found at this name: from now on the one that it is recorded under.
-    pub(super) fn found_at(
-        &self,
-        parent: &Arc<Self>,
-        name: &OsStr,
-        guard: Option<&Arc<Guarded>>,
-    ) {
+    pub(super) fn found_at(&self, parent: &Arc<Self>, name: &OsStr, guard: Option<&Arc<Guarded>>) {
         let mut place = self.place();
         if let Some(guard) = guard
             && place.guard.as_ref().is_none_or(|known| known.wall < guard.wall)
@@ -151,7 +152,13 @@ impl Node {
     }
 
     /// It lost this name. `descriptor` is kept if it was the last one that is known.
-    pub(super) fn lost(&self, parent: u64, name: &OsStr, path: &WorkspacePath, descriptor: OwnedFd) {
+    pub(super) fn lost(
+        &self,
+        parent: u64,
+        name: &OsStr,
+        path: &WorkspacePath,
+        descriptor: OwnedFd,
+    ) {
         let mut place = self.place();
         place.names.retain(|n| n.parent.id != parent || n.name != name);
         if place.names.is_empty() {

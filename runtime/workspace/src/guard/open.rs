@@ -1,5 +1,6 @@
 //! Opening and creating files, and recording what was written when they are closed.
 
+use std::collections::HashSet;
 use std::ffi::OsStr;
 use std::fs::File;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -13,12 +14,12 @@ use nix::fcntl::OFlag;
 use nix::sys::stat::Mode;
 
 use super::backing::{Result, create_at, reopen, stat_of};
-use super::entries::absent;
 use super::caller::Caller;
+use super::entries::absent;
 use super::handle::OpenFile;
 use super::node::{Node, Opens};
 use super::server::{Entry, Server};
-use crate::content::Stamp;
+use crate::content::{Stamp, Written};
 
 /// Set in the flags of an open that is made to run the file (`__FMODE_EXEC`, `linux/fs.h`).
 const FMODE_EXEC: i32 = 0x20;
@@ -116,7 +117,7 @@ impl Server {
         let mut opens = node.opens();
         let stat = stat_of(&*file)?;
         if wanted.access == Access::Write && opens.writers == 0 {
-            opens.recorded = Some(Stamp::from(&stat));
+            *node.recorded() = Some(Stamp::from(&stat));
         }
         if wanted.truncate {
             self.truncate_file(caller, &node, file.as_fd(), 0)?;
@@ -146,10 +147,9 @@ impl Server {
         }
         let (content, unnoticed) = self.contents.opened_through(path, file);
         if let Some(written) = unnoticed {
-            let (before, after) = (written.before, written.after);
-            let (path, open) = (path.clone(), writers > 0);
-            let written = FileWritten { path, kind: FileKind::File, before, after, open };
-            self.record(writer, Body::FileWritten(written))?;
+            for path in node.paths()? {
+                self.record_written(writer, path, written.clone(), writers > 0)?;
+            }
         }
         Ok(content)
     }
@@ -194,12 +194,8 @@ impl Server {
             opens.writers += 1;
             opens.writer = caller.pid;
         }
-        let open = OpenFile {
-            node: Arc::clone(node),
-            file,
-            writable: wanted.writable,
-            pid: caller.pid,
-        };
+        let open =
+            OpenFile { node: Arc::clone(node), file, writable: wanted.writable, pid: caller.pid };
         let flags = wanted.answer(backing.is_some(), self);
         Opened { handle: self.handles.insert_file(open), flags, backing }
     }
@@ -230,7 +226,7 @@ impl Server {
         let stat = stat_of(&made)?;
         let node = self.table.intern(&parent, name, &stat, None);
         let mut opens = node.opens();
-        opens.recorded = Some(Stamp::from(&stat));
+        *node.recorded() = Some(Stamp::from(&stat));
         let backing = self.backing_of(&mut opens, stat.st_mode, made.as_fd(), register);
         let data = backing.is_none().then(|| File::from(made));
         let opened = self.opened(caller, &node, &mut opens, wanted, backing, data);
@@ -245,7 +241,7 @@ impl Server {
             return Ok(());
         }
         // A shell closes a copy of what it has just truncated. That the file is empty is recorded
-        // if it stays so: by the release, or by the next open.
+        // if it stays so: by the release, the next open or the next effect, whichever is first.
         let is_empty = {
             let _names = self.reading_names();
             self.table.stat(&open.node)?.st_size == 0
@@ -269,13 +265,15 @@ impl Server {
 
     /// The last use of a handle ended.
     pub(super) fn release(&self, handle: u64) -> Result<()> {
-        let open = self.handles.remove_file(handle)?;
-        // A release comes late: what another writer has begun by now is that one's version.
+        let open = self.handles.file(handle)?;
+        // A release comes late: what another writer has begun by now is that one's version. The
+        // handle is known until its version is recorded, so that `settle` misses none.
         let recorded = if open.writable && open.node.opens().writers < 2 {
             self.record_version(open.pid, &open.node, false)
         } else {
             Ok(())
         };
+        self.handles.remove_file(handle)?;
         {
             let mut opens = open.node.opens();
             match open.file {
@@ -286,7 +284,7 @@ impl Server {
                 opens.writers = opens.writers.saturating_sub(1);
             }
             if opens.writers == 0 {
-                opens.recorded = None;
+                *open.node.recorded() = None;
             }
         }
         let id = open.node.id;
@@ -301,27 +299,53 @@ impl Server {
             let _names = self.reading_names();
             self.table.descriptor(node)?
         };
+        let mut recorded = node.recorded();
         let stamp = Stamp::of(file.as_fd())?;
-        {
-            let mut opens = node.opens();
-            if opens.recorded == Some(stamp) {
-                return Ok(());
-            }
-            opens.recorded = Some(stamp);
+        if *recorded == Some(stamp) {
+            return Ok(());
         }
         let limits = self.contents.limits();
         let limit = if open { limits.open } else { limits.closed };
         // All names of a hard link have the new version.
-        for path in node.paths()? {
-            let written = self.contents.written_through(&path, file.as_fd(), limit);
+        let paths = node.paths()?;
+        let versions = self.contents.written_under(&paths, file.as_fd(), limit);
+        for (path, written) in paths.into_iter().zip(versions) {
             if written.changed {
-                let (before, after) = (written.before, written.after);
-                let written = FileWritten { path, kind: FileKind::File, before, after, open };
-                self.record(pid, Body::FileWritten(written))?;
+                self.record_written(pid, path, written, open)?;
             }
         }
+        *recorded = Some(stamp);
+        drop(recorded);
         // What the kernel keeps may be older than a write through a mapping.
         self.attributes_changed(node);
+        Ok(())
+    }
+
+    fn record_written(
+        &self,
+        pid: u32,
+        path: WorkspacePath,
+        written: Written,
+        open: bool,
+    ) -> Result<()> {
+        let Written { before, after, changed: _ } = written;
+        let written = FileWritten { path, kind: FileKind::File, before, after, open };
+        self.record(pid, Body::FileWritten(written))
+    }
+
+    /// Records what was written to files that still are open, or whose release is on its way.
+    pub(super) fn settle(&self) -> Result<()> {
+        let mut seen = HashSet::new();
+        for open in self.handles.writable() {
+            let id = open.node.id;
+            if seen.insert(id) {
+                let writer = open.node.opens().writer;
+                self.record_version(writer, &open.node, true)?;
+            }
+            // If it was released meanwhile, this was what still kept it.
+            drop(open);
+            self.table.forget(id, 0);
+        }
         Ok(())
     }
 

@@ -164,12 +164,6 @@ impl Table {
         }
     }
 
-    /// How many nodes there are.
-    #[cfg(test)]
-    pub(super) fn len(&self) -> usize {
-        self.nodes.read().unwrap_or_else(PoisonError::into_inner).by_id.len()
-    }
-
     /// A descriptor (`O_PATH`) of a directory.
     ///
     /// # Errors

@@ -91,7 +91,7 @@ impl Workspace {
             std::os::unix::fs::lchown(&entry, Some(AGENT), Some(AGENT)).unwrap();
         }
         let options = format!(
-            "lowerdir={},upperdir={},workdir={},index=on,nfs_export=on,redirect_dir=on,metacopy=off",
+            "lowerdir={},upperdir={},workdir={},index=on,nfs_export=on,redirect_dir=on,metacopy=off,xino=auto",
             lower.display(),
             upper.display(),
             work.display()
@@ -104,7 +104,8 @@ impl Workspace {
         let rules = deny.iter().map(|p| PathRule::Deny(rule(p)));
         let rules = rules.chain(read_only.iter().map(|p| PathRule::ReadOnly(rule(p))));
         let log = Arc::new(Log::default());
-        let contents = Contents::new(private_clone(&open()), GitHash::Sha1, Vec::new(), HashLimits::default());
+        let contents =
+            Contents::new(private_clone(&open()), GitHash::Sha1, Vec::new(), HashLimits::default());
         let config = GuardConfig {
             backing: open(),
             rules: PathRules::new(rules.collect()).unwrap(),
@@ -174,6 +175,11 @@ impl Workspace {
         self.log.events.lock().unwrap().clone()
     }
 
+    /// What the keeper does before an effect.
+    pub(crate) fn settle(&self) {
+        self.guard.as_ref().unwrap().settling().settle().unwrap();
+    }
+
     pub(crate) fn forget_events(&self) {
         self.log.events.lock().unwrap().clear();
     }
@@ -204,9 +210,7 @@ impl Workspace {
 
     /// Whether this was refused and recorded.
     pub(crate) fn was_denied(&self, operation: Operation, path: &str) -> bool {
-        self.denied()
-            .iter()
-            .any(|(_, d)| d.operation == operation && d.path.to_string() == path)
+        self.denied().iter().any(|(_, d)| d.operation == operation && d.path.to_string() == path)
     }
 }
 
@@ -214,9 +218,8 @@ impl Workspace {
 fn private_clone(directory: &OwnedFd) -> OwnedFd {
     let flags = libc::OPEN_TREE_CLONE | libc::OPEN_TREE_CLOEXEC | libc::AT_EMPTY_PATH as u32;
     // SAFETY: the descriptor is open and the path is an empty C string.
-    let fd = unsafe {
-        libc::syscall(libc::SYS_open_tree, directory.as_raw_fd(), c"".as_ptr(), flags)
-    };
+    let fd =
+        unsafe { libc::syscall(libc::SYS_open_tree, directory.as_raw_fd(), c"".as_ptr(), flags) };
     let fd = i32::try_from(nix::errno::Errno::result(fd).unwrap()).unwrap();
     // SAFETY: the kernel just made this descriptor, and nobody else has it.
     let cloned = unsafe { OwnedFd::from_raw_fd(fd) };
