@@ -21,6 +21,12 @@ pub const MAX_INTEGER: u64 = (1 << 53) - 1;
 #[error("no canonical JSON for this value")]
 pub struct CanonicalError(#[from] serde_json::Error);
 
+impl CanonicalError {
+    pub(crate) fn refused(reason: &'static str) -> Self {
+        Self(serde::ser::Error::custom(reason))
+    }
+}
+
 /// The canonical bytes of a value.
 ///
 /// # Errors

@@ -3,13 +3,15 @@
 //! An event's members in canonical order are `actor, blobs, cause, data, id, on_behalf_of, policy, prev, seq,
 //! session, time, type, v`. All but `prev` and `seq` are known before the event has its place, so whoever appends
 //! encodes them ([`Encoder`]) and the one writer only fills the gap between the two parts.
-
-use std::fmt::Write as _;
+//!
+//! Reading has two ways with one meaning. The strict one ([`Form`]) takes the canonical spelling and nothing else. What
+//! it refuses is decoded by serde and written again by serde, which tells where and why the bytes are not canonical.
 
 use custody_model::{Actor, Digest, EventId, SessionId, Timestamp, UserName};
 use serde::de::{Deserialize, Deserializer, Error as _};
 use serde_json::value::RawValue;
 
+use super::form::{Cursor, Form};
 use super::{
     AttributesChanged, BlobRef, Body, CommitCreated, Draft, ENVELOPE_VERSION, EgressDenied, Event,
     FileDenied, FileLinked, FileOpened, FileRemoved, FileRenamed, FileReopened, FileSymlinked,
@@ -82,6 +84,16 @@ macro_rules! bodies {
             }
         }
 
+        impl EventType {
+            /// The type of this name.
+            fn from_name(name: &str) -> Option<Self> {
+                match name {
+                    $($name => Some(Self::$variant),)*
+                    _ => None,
+                }
+            }
+        }
+
         impl Body {
             /// The type.
             #[must_use]
@@ -90,6 +102,15 @@ macro_rules! bodies {
             }
 
             fn append_data(&self, out: &mut Vec<u8>) -> Result<(), CanonicalError> {
+                match self { $(Self::$variant(data) => data.write(out),)* }
+            }
+
+            fn read_data(kind: EventType, input: &mut Cursor<'_>) -> Option<Self> {
+                match kind { $(EventType::$variant => Form::read(input).map(Self::$variant),)* }
+            }
+
+            /// The data as serde writes it.
+            fn append_data_with_serde(&self, out: &mut Vec<u8>) -> Result<(), CanonicalError> {
                 match self { $(Self::$variant(data) => canonical::append(out, data),)* }
             }
 
@@ -140,18 +161,24 @@ impl Body {
 /// Most bytes that `prev` and `seq` take.
 const GAP_BYTES: usize = r#""sha256:""#.len() + 64 + r#","seq":"#.len() + 16;
 
+/// What stands after the name of the type.
+const END: &[u8] = br#"","v":1}"#;
+
 /// Encodes events of one session. What all of them share is encoded once.
 #[derive(Debug)]
 pub(crate) struct Encoder {
-    on_behalf_of: Vec<u8>,
-    policy: String,
-    session: String,
+    /// From `on_behalf_of` to the gap, and from the gap to `time`.
+    before_gap: Vec<u8>,
+    after_gap: Vec<u8>,
 }
 
 impl Encoder {
     pub(crate) fn new(session: SessionId, policy: Digest, on_behalf_of: Option<&UserName>) -> Self {
-        let on_behalf_of = canonical::to_vec(&on_behalf_of).unwrap_or_else(|_| b"null".to_vec());
-        Self { on_behalf_of, policy: policy.to_string(), session: session.to_string() }
+        let user = canonical::to_vec(&on_behalf_of).unwrap_or_else(|_| b"null".to_vec());
+        let policy = format!(r#","policy":"{policy}","prev":"#);
+        let before_gap = [br#","on_behalf_of":"#, &*user, policy.as_bytes()].concat();
+        let after_gap = format!(r#","session":"{session}","time":"#).into_bytes();
+        Self { before_gap, after_gap }
     }
 
     /// Appends both parts of an event to `out` and returns where the gap for `prev` and `seq` is.
@@ -177,41 +204,40 @@ impl Encoder {
         draft: &Draft,
     ) -> Result<usize, CanonicalError> {
         out.extend_from_slice(br#"{"actor":"#);
-        canonical::append(out, &draft.actor)?;
+        draft.actor.write(out)?;
         out.extend_from_slice(br#","blobs":"#);
-        canonical::append(out, &draft.blobs)?;
+        draft.blobs.write(out)?;
         out.extend_from_slice(br#","cause":"#);
-        canonical::append(out, &draft.cause)?;
+        draft.cause.write(out)?;
         out.extend_from_slice(br#","data":"#);
         draft.body.append_data(out)?;
         out.extend_from_slice(br#","id":"#);
-        canonical::append(out, &id)?;
-        out.extend_from_slice(br#","on_behalf_of":"#);
-        out.extend_from_slice(&self.on_behalf_of);
-        out.extend_from_slice(br#","policy":""#);
-        out.extend_from_slice(self.policy.as_bytes());
-        out.extend_from_slice(br#"","prev":"#);
+        id.write(out)?;
+        out.extend_from_slice(&self.before_gap);
         let gap = out.len();
-        out.extend_from_slice(br#","session":""#);
-        out.extend_from_slice(self.session.as_bytes());
-        out.extend_from_slice(br#"","time":"#);
-        canonical::append(out, &draft.time)?;
+        out.extend_from_slice(&self.after_gap);
+        draft.time.write(out)?;
         out.extend_from_slice(br#","type":""#);
         out.extend_from_slice(draft.body.type_name().as_bytes());
-        out.extend_from_slice(br#"","v":1}"#);
+        out.extend_from_slice(END);
         Ok(gap)
     }
 }
 
 /// Appends what stands in the gap: the values of `prev` and `seq`.
 pub(crate) fn append_gap(out: &mut Vec<u8>, prev: Option<Digest>, seq: u64) {
-    let mut text = String::with_capacity(GAP_BYTES);
-    let written = match prev {
-        Some(prev) => write!(text, r#""{prev}","seq":{seq}"#),
-        None => write!(text, r#"null,"seq":{seq}"#),
-    };
-    debug_assert!(written.is_ok(), "a String takes everything");
-    out.extend_from_slice(text.as_bytes());
+    let written = append_gap_checked(out, prev, seq);
+    debug_assert!(written.is_ok(), "no journal has 2^53 events");
+}
+
+fn append_gap_checked(
+    out: &mut Vec<u8>,
+    prev: Option<Digest>,
+    seq: u64,
+) -> Result<(), CanonicalError> {
+    prev.write(out)?;
+    out.extend_from_slice(br#","seq":"#);
+    seq.write(out)
 }
 
 impl Event {
@@ -226,17 +252,52 @@ impl Event {
     }
 
     fn append_canonical(&self, out: &mut Vec<u8>) -> Result<(), EventError> {
+        self.append_with(out, Self::append_members)
+    }
+
+    fn append_with(
+        &self,
+        out: &mut Vec<u8>,
+        append: impl FnOnce(&Self, &mut Vec<u8>) -> Result<(), CanonicalError>,
+    ) -> Result<(), EventError> {
         if self.v != ENVELOPE_VERSION {
             return Err(EventError::Version(self.v));
         }
         let kind = self.body.type_name();
         let start = out.len();
-        self.append_parts(out).map_err(|source| EventError::NotEncodable { kind, source })?;
+        append(self, out).map_err(|source| EventError::NotEncodable { kind, source })?;
         let size = out.len() - start;
         if size > MAX_EVENT_BYTES { Err(EventError::TooLong { kind, size }) } else { Ok(()) }
     }
 
-    fn append_parts(&self, out: &mut Vec<u8>) -> Result<(), CanonicalError> {
+    fn append_members(&self, out: &mut Vec<u8>) -> Result<(), CanonicalError> {
+        out.extend_from_slice(br#"{"actor":"#);
+        self.actor.write(out)?;
+        out.extend_from_slice(br#","blobs":"#);
+        self.blobs.write(out)?;
+        out.extend_from_slice(br#","cause":"#);
+        self.cause.write(out)?;
+        out.extend_from_slice(br#","data":"#);
+        self.body.append_data(out)?;
+        out.extend_from_slice(br#","id":"#);
+        self.id.write(out)?;
+        out.extend_from_slice(br#","on_behalf_of":"#);
+        self.on_behalf_of.write(out)?;
+        out.extend_from_slice(br#","policy":"#);
+        self.policy.write(out)?;
+        out.extend_from_slice(br#","prev":"#);
+        append_gap_checked(out, self.prev, self.seq)?;
+        out.extend_from_slice(br#","session":"#);
+        self.session.write(out)?;
+        out.extend_from_slice(br#","time":"#);
+        self.time.write(out)?;
+        out.extend_from_slice(br#","type":""#);
+        out.extend_from_slice(self.body.type_name().as_bytes());
+        out.extend_from_slice(END);
+        Ok(())
+    }
+
+    fn append_members_with_serde(&self, out: &mut Vec<u8>) -> Result<(), CanonicalError> {
         out.extend_from_slice(br#"{"actor":"#);
         canonical::append(out, &self.actor)?;
         out.extend_from_slice(br#","blobs":"#);
@@ -244,7 +305,7 @@ impl Event {
         out.extend_from_slice(br#","cause":"#);
         canonical::append(out, &self.cause)?;
         out.extend_from_slice(br#","data":"#);
-        self.body.append_data(out)?;
+        self.body.append_data_with_serde(out)?;
         out.extend_from_slice(br#","id":"#);
         canonical::append(out, &self.id)?;
         out.extend_from_slice(br#","on_behalf_of":"#);
@@ -261,7 +322,7 @@ impl Event {
         canonical::append(out, &self.time)?;
         out.extend_from_slice(br#","type":""#);
         out.extend_from_slice(self.body.type_name().as_bytes());
-        out.extend_from_slice(br#"","v":1}"#);
+        out.extend_from_slice(END);
         Ok(())
     }
 
@@ -270,25 +331,77 @@ impl Event {
     /// # Errors
     /// [`EventError`].
     pub fn from_canonical(bytes: &[u8]) -> Result<Self, EventError> {
-        Self::from_canonical_with(bytes, &mut Vec::with_capacity(bytes.len()))
-    }
-
-    /// As [`Event::from_canonical`], with a buffer that is used again.
-    pub(crate) fn from_canonical_with(
-        bytes: &[u8],
-        scratch: &mut Vec<u8>,
-    ) -> Result<Self, EventError> {
         if bytes.len() > MAX_EVENT_BYTES {
             return Err(EventError::InputTooLong { size: bytes.len() });
         }
+        match Self::read_strictly(bytes) {
+            Some(event) => Ok(event),
+            None => Self::read_and_compare(bytes),
+        }
+    }
+
+    /// Reads the canonical spelling and nothing else.
+    pub(super) fn read_strictly(bytes: &[u8]) -> Option<Self> {
+        let text = std::str::from_utf8(bytes).ok()?;
+        // `data` stands before `type`, and only the type says what it is: look ahead. That the type is where it was
+        // looked for is checked when the reading gets there.
+        let end = std::str::from_utf8(END).ok()?;
+        let (_, name) = text.strip_suffix(end)?.rsplit_once('"')?;
+        let kind = EventType::from_name(name)?;
+
+        let mut input = Cursor::new(text);
+        input.expect(r#"{"actor":"#)?;
+        let actor = Form::read(&mut input)?;
+        input.expect(r#","blobs":"#)?;
+        let blobs = Form::read(&mut input)?;
+        input.expect(r#","cause":"#)?;
+        let cause = Form::read(&mut input)?;
+        input.expect(r#","data":"#)?;
+        let body = Body::read_data(kind, &mut input)?;
+        input.expect(r#","id":"#)?;
+        let id = Form::read(&mut input)?;
+        input.expect(r#","on_behalf_of":"#)?;
+        let on_behalf_of = Form::read(&mut input)?;
+        input.expect(r#","policy":"#)?;
+        let policy = Form::read(&mut input)?;
+        input.expect(r#","prev":"#)?;
+        let prev = Form::read(&mut input)?;
+        input.expect(r#","seq":"#)?;
+        let seq = Form::read(&mut input)?;
+        input.expect(r#","session":"#)?;
+        let session = Form::read(&mut input)?;
+        input.expect(r#","time":"#)?;
+        let time = Form::read(&mut input)?;
+        input.expect(r#","type":""#)?;
+        input.expect(name)?;
+        input.expect(end)?;
+        let v = ENVELOPE_VERSION;
+        input.is_at_end().then_some(Self {
+            v,
+            id,
+            session,
+            seq,
+            prev,
+            time,
+            actor,
+            on_behalf_of,
+            policy,
+            cause,
+            body,
+            blobs,
+        })
+    }
+
+    /// Decodes with serde, writes again with serde and compares.
+    pub(super) fn read_and_compare(bytes: &[u8]) -> Result<Self, EventError> {
         let raw: Raw<&RawValue> = serde_json::from_slice(bytes).map_err(EventError::Shape)?;
         let event = raw.into_event().map_err(EventError::Shape)?;
-        scratch.clear();
-        event.append_canonical(scratch)?;
-        if scratch == bytes {
+        let mut again = Vec::with_capacity(bytes.len());
+        event.append_with(&mut again, Self::append_members_with_serde)?;
+        if again == bytes {
             return Ok(event);
         }
-        let same = scratch.iter().zip(bytes).take_while(|(a, b)| a == b).count();
+        let same = again.iter().zip(bytes).take_while(|(a, b)| a == b).count();
         Err(EventError::NotCanonical { offset: same })
     }
 }

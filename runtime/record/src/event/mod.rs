@@ -4,8 +4,12 @@
 //! blob that the event names. Envelope version 1. A missing value is an absent member, but `prev`, `cause`
 //! and `on_behalf_of`, which are `null`.
 
+#[cfg(test)]
+mod agreement;
 mod codec;
 mod file;
+mod form;
+mod members;
 mod process;
 mod session;
 

@@ -136,12 +136,11 @@ fn write_tiles(dir: &Path, header: &JournalHeader, head: Head) -> Result<Summary
     }
     let mut tiles = TileWriter::new(dir, head.size);
     let mut summary = Summary::new(header.session, header.policy);
-    let mut scratch = Vec::new();
     while let Some(payload) = reader.next()? {
         let seq = tiles.frontier().size();
         // Most events say nothing that the attestation repeats: those are not parsed.
         if Summary::wants(payload) {
-            let event = Event::from_canonical_with(payload, &mut scratch)
+            let event = Event::from_canonical(payload)
                 .map_err(|source| SealError::Event { seq, source })?;
             summary.take(&event);
         }

@@ -75,7 +75,6 @@ impl Chunk {
         };
         chunk.root = root_of(&chunk.leaves);
         chunk.last_leaf = chunk.leaves.last().copied();
-        let mut scratch = Vec::new();
         let mut seqs = Vec::with_capacity(entries.len());
         let mut before: Option<Digest> = None;
         for ((place, (offset, entry)), leaf) in (start..).zip(entries).zip(chunk.leaves.clone()) {
@@ -88,7 +87,7 @@ impl Chunk {
                     "its hash is not the one in the log's tile".to_owned(),
                 ));
             }
-            match Event::from_canonical_with(entry, &mut scratch) {
+            match Event::from_canonical(entry) {
                 Ok(event) => {
                     if before.is_some_and(|before| event.prev != Some(before)) {
                         let what = "it does not name the hash of the event before it".to_owned();
