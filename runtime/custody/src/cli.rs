@@ -27,7 +27,13 @@ Exit codes:
 #[command(name = "custody", version, about, long_about = None, after_help = AFTER, propagate_version = true)]
 pub struct Cli {
     /// Where keys, mirrors, sessions and the installation log are kept.
-    #[arg(long, global = true, value_name = "DIR", env = "CUSTODY_STATE", default_value = "/var/lib/custody")]
+    #[arg(
+        long,
+        global = true,
+        value_name = "DIR",
+        env = "CUSTODY_STATE",
+        default_value = "/var/lib/custody"
+    )]
     pub state: PathBuf,
     /// How the result is printed.
     #[arg(short, long, global = true, value_enum, default_value_t = Format::Text)]

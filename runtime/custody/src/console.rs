@@ -42,7 +42,24 @@ pub fn window() -> Option<Window> {
     // SAFETY: the descriptor is open, and `size` lives through the call.
     let result = unsafe { libc::ioctl(io::stdout().as_raw_fd(), libc::TIOCGWINSZ, &raw mut size) };
     let known = result == 0 && size.ws_row > 0 && size.ws_col > 0;
-    Some(if known { Window { rows: size.ws_row, columns: size.ws_col } } else { Window { rows: 24, columns: 80 } })
+    Some(if known {
+        Window { rows: size.ws_row, columns: size.ws_col }
+    } else {
+        Window { rows: 24, columns: 80 }
+    })
+}
+
+/// Whether somebody may type or pipe something in: not from `/dev/null`. A program that finds a pipe where nothing will
+/// ever come may wait for it, or search it in place of the workspace.
+pub fn has_input() -> bool {
+    use nix::sys::stat::{fstat, major, minor};
+    match fstat(io::stdin()) {
+        Ok(found) => {
+            let character = found.st_mode & libc::S_IFMT == libc::S_IFCHR;
+            !(character && (major(found.st_rdev), minor(found.st_rdev)) == (1, 3))
+        }
+        Err(_) => false,
+    }
 }
 
 /// How a session that was watched to its end ended.

@@ -20,8 +20,8 @@ use failure::Failure;
 
 fn main() -> ExitCode {
     // Process 1 of a sandbox comes out of this: nothing else may have happened in the process before.
-    if std::env::args_os().nth(1).is_some_and(|first| first == wire::LAUNCHER) {
-        return custody_sandbox_namespace::launch::main(std::env::args_os().skip(2));
+    if let Some(code) = wire::launcher(std::env::args_os()) {
+        return code;
     }
     let cli = Cli::parse();
     let filter = tracing_subscriber::EnvFilter::builder()

@@ -1,6 +1,8 @@
 //! The one place where parts are put together: the state, the clock, the driver.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
+use std::process::ExitCode;
 use std::sync::Arc;
 
 use custody_keeper::layout::StateDir;
@@ -12,7 +14,14 @@ use crate::cli::{Cli, Format};
 use crate::failure::{Explain, Failure};
 
 /// First argument of the process that becomes a sandbox. Never typed by hand.
-pub const LAUNCHER: &str = "sandbox-launch";
+const LAUNCHER: &str = "sandbox-launch";
+
+/// Makes this process a sandbox's launcher, if that is what it was started for.
+pub fn launcher(mut args: impl Iterator<Item = OsString>) -> Option<ExitCode> {
+    let _program = args.next();
+    let first = args.next()?;
+    (first == LAUNCHER).then(|| custody_sandbox_namespace::launch::main(args))
+}
 
 /// What every command is given.
 pub struct Wire {
@@ -65,14 +74,16 @@ impl Wire {
     /// A new session's id.
     pub fn new_session(&self) -> Result<SessionId, Failure> {
         let mut random = [0; 10];
-        getrandom::fill(&mut random)
-            .map_err(|e| Failure::new(ErrorCode::Io, format!("the system gives no random bytes: {e}")))?;
+        getrandom::fill(&mut random).map_err(|e| {
+            Failure::new(ErrorCode::Io, format!("the system gives no random bytes: {e}"))
+        })?;
         Ok(SessionId::new(self.clock.now(), random))
     }
 
-    /// Closes the records of keepers that died, and removes what is left of their sandboxes.
+    /// Closes the records of keepers that died, and removes what is left of their sandboxes. Who may not do that sees
+    /// them as they are.
     pub fn reconcile(&self) -> Result<(), Failure> {
-        if !self.state.sessions().exists() {
+        if !self.state.sessions().exists() || !nix::unistd::Uid::effective().is_root() {
             return Ok(());
         }
         let done = custody_session::reconcile(&self.state, &self.clock)

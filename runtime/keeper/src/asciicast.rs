@@ -55,13 +55,7 @@ impl<W: Write> Recording<W> {
             "command": command.join(" "),
         });
         writeln!(to, "{header}")?;
-        Ok(Self {
-            to,
-            last: at,
-            limit,
-            counts: Counts::default(),
-            pending: Vec::new(),
-        })
+        Ok(Self { to, last: at, limit, counts: Counts::default(), pending: Vec::new() })
     }
 
     /// Output of the processes inside. asciicast is text: what is not UTF-8 becomes U+FFFD.
@@ -79,11 +73,7 @@ impl<W: Write> Recording<W> {
         let rest = self.pending.split_off(complete);
         let text =
             String::from_utf8_lossy(&std::mem::replace(&mut self.pending, rest)).into_owned();
-        if text.is_empty() {
-            Ok(())
-        } else {
-            self.event(at, "o", &text)
-        }
+        if text.is_empty() { Ok(()) } else { self.event(at, "o", &text) }
     }
 
     /// Input is counted and not kept: it may hold a password.
@@ -124,12 +114,7 @@ impl<W: Write> Recording<W> {
         let micros = at.micros_since(self.last);
         self.last = at.max(self.last);
         // Intervals in v3 are seconds since the event before, as a decimal number.
-        write!(
-            self.to,
-            "[{}.{:06}, ",
-            micros / 1_000_000,
-            micros % 1_000_000
-        )?;
+        write!(self.to, "[{}.{:06}, ", micros / 1_000_000, micros % 1_000_000)?;
         writeln!(self.to, "{}, {}]", json!(code), json!(data))
     }
 }
@@ -157,10 +142,7 @@ mod tests {
 
     use super::*;
 
-    const WINDOW: Window = Window {
-        rows: 24,
-        columns: 80,
-    };
+    const WINDOW: Window = Window { rows: 24, columns: 80 };
 
     fn at(micros: i64) -> Timestamp {
         Timestamp::from_micros(1_000_000_000_000_000 + micros)
@@ -170,39 +152,17 @@ mod tests {
     fn a_recording_is_asciicast_v3() {
         let mut cast = Recording::start(Vec::new(), at(0), WINDOW, &["sh".into()], 1000).unwrap();
         cast.output(at(1_500_000), "h\u{e9}".as_bytes()).unwrap();
-        cast.resize(
-            at(1_500_001),
-            Window {
-                rows: 50,
-                columns: 132,
-            },
-        )
-        .unwrap();
+        cast.resize(at(1_500_001), Window { rows: 50, columns: 132 }).unwrap();
         cast.input(3);
-        let (bytes, counts) = cast
-            .finish(at(2_000_000), Some(ExitStatus::Signal(9)))
-            .unwrap();
+        let (bytes, counts) = cast.finish(at(2_000_000), Some(ExitStatus::Signal(9))).unwrap();
         let text = String::from_utf8(bytes).unwrap();
-        let lines: Vec<Value> = text
-            .lines()
-            .map(|l| serde_json::from_str(l).unwrap())
-            .collect();
+        let lines: Vec<Value> = text.lines().map(|l| serde_json::from_str(l).unwrap()).collect();
         assert_eq!(lines[0]["version"], 3);
-        assert_eq!(
-            lines[0]["term"],
-            serde_json::json!({ "cols": 80, "rows": 24 })
-        );
+        assert_eq!(lines[0]["term"], serde_json::json!({ "cols": 80, "rows": 24 }));
         assert_eq!(lines[1], serde_json::json!([1.5, "o", "h\u{e9}"]));
         assert_eq!(lines[2], serde_json::json!([0.000_001, "r", "132x50"]));
         assert_eq!(lines[3], serde_json::json!([0.499_999, "x", "137"]));
-        assert_eq!(
-            counts,
-            Counts {
-                output: 3,
-                input: 3,
-                cut: 0
-            }
-        );
+        assert_eq!(counts, Counts { output: 3, input: 3, cut: 0 });
     }
 
     #[test]
@@ -212,14 +172,7 @@ mod tests {
         cast.output(at(2), b"56").unwrap();
         let (bytes, counts) = cast.finish(at(3), None).unwrap();
         assert!(!String::from_utf8(bytes).unwrap().contains("56"));
-        assert_eq!(
-            counts,
-            Counts {
-                output: 6,
-                input: 0,
-                cut: 2
-            }
-        );
+        assert_eq!(counts, Counts { output: 6, input: 0, cut: 2 });
     }
 
     proptest! {

@@ -58,40 +58,32 @@ impl Clients {
     pub fn listen(path: &Path, requests: Sender<Frame>) -> io::Result<Self> {
         let listener = UnixListener::bind(path)?;
         fs::set_permissions(path, fs::Permissions::from_mode(0o600))?;
-        let clients = Self {
-            shared: Arc::new(Shared {
-                path: path.to_owned(),
-                state: Mutex::default(),
-            }),
-        };
+        let clients =
+            Self { shared: Arc::new(Shared { path: path.to_owned(), state: Mutex::default() }) };
         let accepting = clients.clone();
         // Ends with the process: accept has no other end, and the keeper outlives its clients.
-        thread::Builder::new()
-            .name("attach".into())
-            .spawn(move || {
-                for stream in listener.incoming() {
-                    match stream {
-                        Ok(stream) => {
-                            if let Err(error) = accepting.admit(stream, &requests) {
-                                tracing::warn!(%error, "a client could not be attached");
-                            }
-                        }
-                        Err(error) => {
-                            tracing::warn!(%error, "no more clients can attach");
-                            return;
+        thread::Builder::new().name("attach".into()).spawn(move || {
+            for stream in listener.incoming() {
+                match stream {
+                    Ok(stream) => {
+                        if let Err(error) = accepting.admit(stream, &requests) {
+                            tracing::warn!(%error, "a client could not be attached");
                         }
                     }
+                    Err(error) => {
+                        tracing::warn!(%error, "no more clients can attach");
+                        return;
+                    }
                 }
-            })?;
+            }
+        })?;
         Ok(clients)
     }
 
     fn admit(&self, stream: UnixStream, requests: &Sender<Frame>) -> io::Result<()> {
         let mut state = self.lock();
         if state.clients.len() >= MAX_CLIENTS {
-            return Err(io::Error::other(format!(
-                "{MAX_CLIENTS} clients are attached already"
-            )));
+            return Err(io::Error::other(format!("{MAX_CLIENTS} clients are attached already")));
         }
         let (queue, frames) = sync_channel(QUEUE_FRAMES);
         if !state.recent.is_empty() {
@@ -108,21 +100,15 @@ impl Clients {
             .name(format!("client-{number}"))
             .spawn(move || write_frames(to, &frames))?;
         if state.ended.is_none() {
-            state.clients.push(Client {
-                number,
-                queue,
-                writer,
-            });
+            state.clients.push(Client { number, queue, writer });
         }
         drop(state);
         let requests = requests.clone();
         let clients = self.clone();
-        thread::Builder::new()
-            .name(format!("reader-{number}"))
-            .spawn(move || {
-                read_frames(stream, &requests);
-                clients.lock().clients.retain(|c| c.number != number);
-            })?;
+        thread::Builder::new().name(format!("reader-{number}")).spawn(move || {
+            read_frames(stream, &requests);
+            clients.lock().clients.retain(|c| c.number != number);
+        })?;
         Ok(())
     }
 
@@ -135,11 +121,7 @@ impl Clients {
                 let surplus = state.recent.len().saturating_sub(SCROLLBACK_BYTES);
                 state.recent.drain(..surplus);
             }
-            state
-                .clients
-                .iter()
-                .map(|c| (c.number, c.queue.clone()))
-                .collect()
+            state.clients.iter().map(|c| (c.number, c.queue.clone())).collect()
         };
         for (number, queue) in queues {
             if !send_patiently(&queue, frame.clone()) {
@@ -165,10 +147,7 @@ impl Clients {
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, State> {
-        self.shared
-            .state
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+        self.shared.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -238,20 +217,12 @@ mod tests {
         let clients = Clients::listen(&path, sender).unwrap();
         clients.send(&Frame::Output(b"before".to_vec()));
         let mut stream = UnixStream::connect(&path).unwrap();
-        assert_eq!(
-            Frame::read(&mut stream).unwrap(),
-            Some(Frame::Output(b"before".to_vec()))
-        );
-        let stop = Frame::Stop(StopRequest {
-            reason: "enough".into(),
-        });
+        assert_eq!(Frame::read(&mut stream).unwrap(), Some(Frame::Output(b"before".to_vec())));
+        let stop = Frame::Stop(StopRequest { reason: "enough".into() });
         stop.write(&mut stream).unwrap();
         assert_eq!(requests.recv().unwrap(), stop);
-        let ended = Frame::Ended(Ended {
-            outcome: Outcome::Stopped,
-            reason: "enough".into(),
-            exit: None,
-        });
+        let ended =
+            Frame::Ended(Ended { outcome: Outcome::Stopped, reason: "enough".into(), exit: None });
         clients.end(ended.clone());
         assert_eq!(Frame::read(&mut stream).unwrap(), Some(ended));
         assert_eq!(Frame::read(&mut stream).unwrap(), None);

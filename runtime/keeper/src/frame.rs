@@ -161,10 +161,7 @@ impl Frame {
             b's' => Self::Signal(serde_json::from_slice(&payload).map_err(json)?),
             b'q' => Self::Stop(serde_json::from_slice(&payload).map_err(json)?),
             other => {
-                return Err(invalid(format!(
-                    "no frame is of kind {:?}",
-                    char::from(other)
-                )));
+                return Err(invalid(format!("no frame is of kind {:?}", char::from(other))));
             }
         }))
     }
@@ -183,11 +180,7 @@ mod tests {
     #[test]
     fn every_frame_survives_the_wire() {
         let frames = [
-            Frame::Progress(Progress {
-                step: "checkout".into(),
-                done: Some(1),
-                total: Some(2),
-            }),
+            Frame::Progress(Progress { step: "checkout".into(), done: Some(1), total: Some(2) }),
             Frame::Output(vec![0, 255]),
             Frame::ErrorOutput(vec![]),
             Frame::Ended(Ended {
@@ -196,14 +189,9 @@ mod tests {
                 exit: Some(ExitStatus::Code(0)),
             }),
             Frame::Input(b"ls\n".to_vec()),
-            Frame::Resize(Window {
-                rows: 24,
-                columns: 80,
-            }),
+            Frame::Resize(Window { rows: 24, columns: 80 }),
             Frame::Signal(SignalRequest { signal: 2 }),
-            Frame::Stop(StopRequest {
-                reason: "enough".into(),
-            }),
+            Frame::Stop(StopRequest { reason: "enough".into() }),
         ];
         let mut wire = Vec::new();
         for frame in &frames {

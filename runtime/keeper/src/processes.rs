@@ -84,10 +84,7 @@ impl Processes {
     /// `pid` as events name it.
     #[must_use]
     pub fn reference(&self, pid: u32) -> ProcessRef {
-        ProcessRef {
-            image: self.image(pid).map(|i| i.id),
-            pid,
-        }
+        ProcessRef { image: self.image(pid).map(|i| i.id), pid }
     }
 
     fn settle(&mut self, pid: u32, image: Image) {
@@ -103,10 +100,7 @@ mod tests {
     use super::*;
 
     fn image(n: u64) -> Image {
-        Image {
-            id: ImageId(n),
-            event: EventId::new(Timestamp::from_micros(0), [0; 10]),
-        }
+        Image { id: ImageId(n), event: EventId::new(Timestamp::from_micros(0), [0; 10]) }
     }
 
     #[test]
@@ -114,13 +108,7 @@ mod tests {
         let mut processes = Processes::default();
         assert_eq!(processes.executed(10, image(1)), None);
         processes.forked(10, 11);
-        assert_eq!(
-            processes.reference(11),
-            ProcessRef {
-                image: Some(ImageId(1)),
-                pid: 11
-            }
-        );
+        assert_eq!(processes.reference(11), ProcessRef { image: Some(ImageId(1)), pid: 11 });
         assert_eq!(processes.exited(10), Some((image(1), None)));
         assert_eq!(processes.executed(11, image(2)), Some(ImageId(1)));
         assert_eq!(processes.exited(11), Some((image(2), Some(ImageId(2)))));
@@ -131,13 +119,7 @@ mod tests {
     fn an_unknown_parent_gives_no_image() {
         let mut processes = Processes::default();
         processes.forked(1, 2);
-        assert_eq!(
-            processes.reference(2),
-            ProcessRef {
-                image: None,
-                pid: 2
-            }
-        );
+        assert_eq!(processes.reference(2), ProcessRef { image: None, pid: 2 });
     }
 
     #[test]

@@ -134,11 +134,8 @@ impl Recorder {
         let cause = before.map(|i| i.event).or(state.start);
         let fails = exec.failed.is_some();
         // A failed call leaves the process as it was, so it must not use up a number that nobody runs.
-        let image = if fails {
-            before.map_or(ImageId(0), |i| i.id)
-        } else {
-            state.processes.next_image()
-        };
+        let image =
+            if fails { before.map_or(ImageId(0), |i| i.id) } else { state.processes.next_image() };
         let body = Body::ProcessExecuted(ProcessExecuted {
             image,
             pid: exec.pid,
@@ -150,17 +147,9 @@ impl Recorder {
             cwd: exec.cwd,
             failed: exec.failed,
         });
-        let event = self.sink.observe(Draft {
-            time: now,
-            actor,
-            cause,
-            body,
-            blobs: Vec::new(),
-        })?;
-        if !fails
-            && let Some(gone) = state
-                .processes
-                .executed(exec.pid, Image { id: image, event })
+        let event =
+            self.sink.observe(Draft { time: now, actor, cause, body, blobs: Vec::new() })?;
+        if !fails && let Some(gone) = state.processes.executed(exec.pid, Image { id: image, event })
         {
             self.flush_repeats(&mut state, Owner::Image(gone), now)?;
         }
@@ -232,13 +221,7 @@ impl Recorder {
     /// The record can't be written.
     pub fn gap(&self, source: GapSource, reason: String) -> Result<(), SinkError> {
         self.gaps[source as usize].fetch_add(1, Ordering::Relaxed);
-        let gap = Gap {
-            source,
-            reason,
-            from: None,
-            until: None,
-            process: None,
-        };
+        let gap = Gap { source, reason, from: None, until: None, process: None };
         self.keeper(Body::RecorderGap(gap), Vec::new())?;
         Ok(())
     }
@@ -249,13 +232,7 @@ impl Recorder {
     /// The record can't be written.
     pub fn keeper(&self, body: Body, blobs: Vec<BlobRef>) -> Result<EventId, SinkError> {
         let cause = self.lock().start;
-        let draft = Draft {
-            time: self.clock.now(),
-            actor: Actor::Keeper,
-            cause,
-            body,
-            blobs,
-        };
+        let draft = Draft { time: self.clock.now(), actor: Actor::Keeper, cause, body, blobs };
         self.sink.observe(draft)
     }
 
@@ -291,15 +268,13 @@ impl Recorder {
     }
 
     fn actor(&self, state: &State, pid: u32) -> (Actor, Option<EventId>) {
+        // Before the command starts, only the keeper's own helpers touch the workspace, to bind it into the sandbox.
+        if state.start.is_none() {
+            return (Actor::Keeper, None);
+        }
         let image = state.processes.image(pid);
-        let reference = ProcessRef {
-            image: image.map(|i| i.id),
-            pid,
-        };
-        (
-            Actor::Process(reference),
-            image.map(|i| i.event).or(state.start),
-        )
+        let reference = ProcessRef { image: image.map(|i| i.id), pid };
+        (Actor::Process(reference), image.map(|i| i.event).or(state.start))
     }
 
     /// The state, and the process that `pid` is or is a thread of. An unknown one is looked for: its fork may still be
@@ -340,15 +315,10 @@ impl AccessSink for Recorder {
         let (mut state, pid) = self.identified(pid);
         let (actor, cause) = self.actor(&state, pid);
         let Body::FileOpened(opened) = body else {
-            self.sink.observe(Draft {
-                time,
-                actor,
-                cause,
-                body,
-                blobs: Vec::new(),
-            })?;
+            self.sink.observe(Draft { time, actor, cause, body, blobs: Vec::new() })?;
             return Ok(());
         };
+        // Nobody's access: the keeper's own, before the command starts.
         let Actor::Process(process) = actor else {
             return Ok(());
         };

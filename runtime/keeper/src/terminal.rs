@@ -71,7 +71,8 @@ impl Terminal {
         route: Route,
     ) -> io::Result<Self> {
         let file = File::options().write(true).create_new(true).open(path)?;
-        let recording = Recording::start(file, route.clock.now(), window, command, MAX_RECORDED_BYTES)?;
+        let recording =
+            Recording::start(file, route.clock.now(), window, command, MAX_RECORDED_BYTES)?;
         let recording = Arc::new(Mutex::new(recording));
         let route = Arc::new(route);
         let mut readers = Vec::new();

@@ -37,7 +37,9 @@ pub enum AttachError {
 pub fn attach(state: &StateDir, session: SessionId) -> Result<Attachment, AttachError> {
     match UnixStream::connect(state.session(session).attach_socket()) {
         Ok(stream) => Ok(Attachment { stream }),
-        Err(e) if matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused) => {
+        Err(e)
+            if matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused) =>
+        {
             Err(AttachError::NotRunning(session))
         }
         Err(source) => Err(AttachError::Io { session, source }),

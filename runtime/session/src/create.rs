@@ -92,8 +92,8 @@ fn write(state: &StateDir, spec: &SessionSpec, policy: &PolicyVersion) -> Result
     private.mode(0o700);
     fs::create_dir_all(state.sessions()).map_err(failed(&state.sessions()))?;
     private.create(dir.path()).map_err(failed(dir.path()))?;
-    let json = serde_json::to_vec_pretty(spec)
-        .map_err(|e| failed(&dir.spec())(io::Error::other(e)))?;
+    let json =
+        serde_json::to_vec_pretty(spec).map_err(|e| failed(&dir.spec())(io::Error::other(e)))?;
     for (path, bytes) in [(dir.policy(), policy.source().as_bytes()), (dir.spec(), &json)] {
         let mut file = fs::File::create_new(&path).map_err(failed(&path))?;
         file.write_all(bytes).and_then(|()| file.sync_all()).map_err(failed(&path))?;

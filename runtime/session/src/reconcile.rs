@@ -7,6 +7,7 @@ use std::fs::File;
 use std::io;
 use std::os::fd::AsFd;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use custody_keeper::layout::{SessionDir, StateDir};
 use custody_keeper::run::read_spec;
@@ -19,10 +20,14 @@ use custody_record::event::{
 use custody_record::{
     InstallationLog, Journal, JournalError, JournalHeader, JournalOptions, Keys, Sink, recover,
 };
+use custody_workspace::base::Base;
 use custody_workspace::compare::compare;
-use custody_workspace::overlay::{Overlay, OverlayConfig};
+use custody_workspace::overlay::{Overlay, OverlayConfig, OverlayError};
 
 use crate::base;
+
+/// How long the kernel may take to free the dead keeper's upper layer.
+const MOUNT_PATIENCE: Duration = Duration::from_secs(30);
 
 /// Any error on the way.
 type Failure = Box<dyn std::error::Error + Send + Sync>;
@@ -147,17 +152,34 @@ fn compared(
     let policy = PolicyVersion::parse(&std::fs::read_to_string(dir.policy())?)?;
     let base = base::find(state, spec, policy.path_rules())?;
     // Mounted where nobody sees it; it goes with its descriptor.
-    let overlay = Overlay::mount(&OverlayConfig {
-        lower: &base.tree(),
-        layers: &dir.workspace(),
-        owner: custody_keeper::run::workspace_owner(),
-    })?;
+    let overlay = mount_again(&base, dir)?;
     let contents = custody_keeper::run::contents(&base, overlay.clean())?;
     let upper = File::open(overlay.upper())?;
     for event in custody_record::Reader::open(&dir.record())?.events()? {
         contents.replay(&event?.body);
     }
     Ok(Some(compare(upper.as_fd(), &contents)?))
+}
+
+/// The dead keeper's layers. The kernel takes its mounts away some time after its death, and until then the upper
+/// layer is in use.
+fn mount_again(base: &Base, dir: &SessionDir) -> Result<Overlay, OverlayError> {
+    let deadline = Instant::now() + MOUNT_PATIENCE;
+    loop {
+        let mounted = Overlay::mount(&OverlayConfig {
+            lower: &base.tree(),
+            layers: &dir.workspace(),
+            owner: custody_keeper::run::workspace_owner(),
+        });
+        if mounted.is_ok() || Instant::now() >= deadline {
+            return mounted;
+        }
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "the kernel tells nobody when a mount is gone"
+        )]
+        std::thread::sleep(Duration::from_millis(50));
+    }
 }
 
 fn closing(journal: &Journal, dir: &SessionDir) -> Body {

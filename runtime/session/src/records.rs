@@ -18,7 +18,9 @@ pub enum FindError {
     #[error("there are no sessions yet; `custody run -- COMMAND` makes one")]
     None,
     /// Several ids begin like this.
-    #[error("{prefix:?} is the beginning of {count} sessions' ids, of {first} for one; give more of it")]
+    #[error(
+        "{prefix:?} is the beginning of {count} sessions' ids, of {first} for one; give more of it"
+    )]
     Ambiguous {
         /// What was given.
         prefix: String,

@@ -47,14 +47,15 @@ pub enum StartError {
 ///
 /// # Errors
 /// [`StartError`].
-pub fn start(state: &StateDir, session: SessionId, keeper: &KeeperProgram) -> Result<Child, StartError> {
+pub fn start(
+    state: &StateDir,
+    session: SessionId,
+    keeper: &KeeperProgram,
+) -> Result<Child, StartError> {
     let dir = state.session(session);
     let spawn = |source| StartError::Spawn { session, source };
-    let log = std::fs::OpenOptions::new()
-        .create(true)
-        .append(true)
-        .open(dir.log())
-        .map_err(spawn)?;
+    let log =
+        std::fs::OpenOptions::new().create(true).append(true).open(dir.log()).map_err(spawn)?;
     let mut command = Command::new(&keeper.program);
     command
         .args(&keeper.arguments)

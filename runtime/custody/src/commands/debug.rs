@@ -17,7 +17,10 @@ pub fn run(wire: &Wire, command: DebugCommand) -> Result<ExitCode, Failure> {
     let DebugCommand::Workspace { repo, strict, command } = command;
     let chosen = repo::choose(wire, Some(&repo))?;
     if let Some(source) = &chosen.source {
-        chosen.mirror.update(source, None).explain(ErrorCode::Io, "the history can't be fetched")?;
+        chosen
+            .mirror
+            .update(source, None)
+            .explain(ErrorCode::Io, "the history can't be fetched")?;
     }
     let base = chosen.mirror.resolve("HEAD").explain(ErrorCode::NotFound, "HEAD can't be found")?;
     let policy = PolicyVersion::builtin_local(&caller::user()?);

@@ -42,7 +42,10 @@ pub fn run(wire: &Wire) -> Result<ExitCode, Failure> {
         let mut text = String::new();
         for check in &checks {
             let mark = if check.usable { "ok  " } else { "LACK" };
-            text.push_str(&format!("{mark} {:<24} {}\n     {}\n", check.name, check.found, check.means));
+            text.push_str(&format!(
+                "{mark} {:<24} {}\n     {}\n",
+                check.name, check.found, check.means
+            ));
         }
         text.push_str(match ready {
             true => "\nsessions can run here\n",
@@ -50,5 +53,9 @@ pub fn run(wire: &Wire) -> Result<ExitCode, Failure> {
         });
         text
     })?;
-    Ok(if ready { ExitCode::SUCCESS } else { ExitCode::from(ErrorCode::EnvironmentLacks.exit_code()) })
+    Ok(if ready {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::from(ErrorCode::EnvironmentLacks.exit_code())
+    })
 }

@@ -20,14 +20,17 @@ use crate::{output, render};
 
 /// Answers the question; exit code 66 if no session is known.
 pub fn run(wire: &Wire, args: &InvestigateArgs) -> Result<ExitCode, Failure> {
+    wire.reconcile()?;
     let question: Question = args.question.parse().explain(ErrorCode::Usage, "the question")?;
     let mirrors = Mirrors::of(wire.state.path());
     let repository = match &args.repo {
         None => Repository::at("."),
-        Some(text) => match text.parse::<RepositoryName>().ok().and_then(|n| mirrors.get(&n).ok()) {
-            Some(mirror) => Repository::at(mirror.git_dir()),
-            None => Repository::at(text),
-        },
+        Some(text) => {
+            match text.parse::<RepositoryName>().ok().and_then(|n| mirrors.get(&n).ok()) {
+                Some(mirror) => Repository::at(mirror.git_dir()),
+                None => Repository::at(text),
+            }
+        }
     };
     let (repository, question) = from_the_top(repository, question)?;
     let catalogue = catalogue(wire)?;
@@ -67,14 +70,17 @@ fn from_the_top(
 /// The outputs of all sessions that are on record here.
 fn catalogue(wire: &Wire) -> Result<Catalogue, Failure> {
     let mut catalogue = Catalogue::default();
-    let sessions = records::all(&wire.state).explain(ErrorCode::Io, "the sessions can't be listed")?;
+    let sessions =
+        records::all(&wire.state).explain(ErrorCode::Io, "the sessions can't be listed")?;
     for session in sessions {
         let Ok(reader) = records::reader(&wire.state, session) else { continue };
         let Ok(spec) = records::spec(&wire.state, session) else { continue };
         match outputs(&reader, session, spec.repository) {
             Ok(outputs) => catalogue.add(outputs),
             // One record that can't be read must not take the answers of all others away.
-            Err(error) => eprintln!("custody: the record of session {session} can't be read: {error}"),
+            Err(error) => {
+                eprintln!("custody: the record of session {session} can't be read: {error}")
+            }
         }
     }
     Ok(catalogue)
@@ -88,8 +94,11 @@ fn outputs(
     let unreadable = "the record can't be read";
     let all_files = |event: &Event| -> Result<Vec<ChangedFile>, Failure> {
         let blob = event.blobs.iter().find(|blob| blob.role == "files");
-        let blob = blob.ok_or_else(|| Failure::new(ErrorCode::VerificationFailed, "a commit lacks its files"))?;
-        let bytes = reader.blobs().get(&blob.digest).explain(ErrorCode::VerificationFailed, unreadable)?;
+        let blob = blob.ok_or_else(|| {
+            Failure::new(ErrorCode::VerificationFailed, "a commit lacks its files")
+        })?;
+        let bytes =
+            reader.blobs().get(&blob.digest).explain(ErrorCode::VerificationFailed, unreadable)?;
         serde_json::from_slice(&bytes).explain(ErrorCode::VerificationFailed, unreadable)
     };
     match reader.sealed_size() {

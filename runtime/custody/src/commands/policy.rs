@@ -23,7 +23,12 @@ pub fn run(wire: &Wire, command: PolicyCommand) -> Result<ExitCode, Failure> {
                 "description": policy.document().description,
             });
             output::result(wire.format, &value, || {
-                format!("{} is valid: policy {}, version {}", file.display(), policy.name(), policy.digest())
+                format!(
+                    "{} is valid: policy {}, version {}",
+                    file.display(),
+                    policy.name(),
+                    policy.digest()
+                )
             })?;
         }
         PolicyCommand::Explain { file, user, action, argument } => {

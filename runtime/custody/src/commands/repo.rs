@@ -28,13 +28,17 @@ pub fn run(wire: &Wire, command: RepoCommand) -> Result<ExitCode, Failure> {
                 .update(&source, None)
                 .explain(ErrorCode::Io, "the repository's history can't be fetched")?;
             let value = json!({ "name": mirror.name().as_str(), "mirror": mirror.git_dir() });
-            output::result(wire.format, &value, || format!("registered as {}", mirror.name().as_str()))?;
+            output::result(wire.format, &value, || {
+                format!("registered as {}", mirror.name().as_str())
+            })?;
         }
         RepoCommand::List => {
-            let names = mirrors.list().explain(ErrorCode::Io, "the repositories can't be listed")?;
+            let names =
+                mirrors.list().explain(ErrorCode::Io, "the repositories can't be listed")?;
             let names: Vec<&str> = names.iter().map(RepositoryName::as_str).collect();
             output::result(wire.format, &names, || match names.is_empty() {
-                true => "no repositories are registered; `custody repo add PATH|URL` adds one".to_owned(),
+                true => "no repositories are registered; `custody repo add PATH|URL` adds one"
+                    .to_owned(),
                 false => names.join("\n"),
             })?;
         }
@@ -64,8 +68,7 @@ pub fn choose(wire: &Wire, given: Option<&str>) -> Result<Chosen, Failure> {
         Failure::of(ErrorCode::NotFound, format!("{text:?} is no git repository"), error)
             .hint("go into a git checkout, or name one with --repo")
     })?;
-    let mirror = mirrors
-        .add(&source, None)
-        .explain(ErrorCode::Io, "the repository can't be registered")?;
+    let mirror =
+        mirrors.add(&source, None).explain(ErrorCode::Io, "the repository can't be registered")?;
     Ok(Chosen { mirror, source: Some(source) })
 }

@@ -55,7 +55,7 @@ pub fn run(wire: &Wire, args: RunArgs) -> Result<ExitCode, Failure> {
         environment: caller::environment(&args.environment)?,
         strict: args.strict,
         terminal: window,
-        input: true,
+        input: console::has_input(),
     };
     custody_session::create(&wire.state, &spec, &policy, wire.clock.clone()).map_err(refused)?;
     let mut keeper = custody_session::start(&wire.state, spec.id, &wire.keeper())
@@ -84,7 +84,8 @@ fn base(wire: &Wire, args: &RunArgs, chosen: &Chosen) -> Result<(Resolved, bool)
     let unread = "the repository's history can't be fetched";
     let Some(source) = &chosen.source else {
         let rev = args.base.as_deref().unwrap_or("HEAD");
-        let base = mirror.resolve(rev).explain(ErrorCode::NotFound, format!("{rev:?} can't be found"))?;
+        let base =
+            mirror.resolve(rev).explain(ErrorCode::NotFound, format!("{rev:?} can't be found"))?;
         return Ok((base, false));
     };
     if args.dirty {
@@ -124,12 +125,19 @@ fn limits(args: &RunArgs) -> Result<Limits, Failure> {
     let cpu_millicores = match args.cpus {
         None => None,
         Some(cores) if cores > 0.0 && cores <= 4096.0 => {
-            #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "checked above")]
+            #[expect(
+                clippy::cast_possible_truncation,
+                clippy::cast_sign_loss,
+                reason = "checked above"
+            )]
             let millicores = (cores * 1000.0).ceil() as u32;
             Some(millicores)
         }
         Some(cores) => {
-            return Err(Failure::new(ErrorCode::Usage, format!("--cpus {cores}: more than 0 and at most 4096 are wanted")));
+            return Err(Failure::new(
+                ErrorCode::Usage,
+                format!("--cpus {cores}: more than 0 and at most 4096 are wanted"),
+            ));
         }
     };
     let memory = args.memory.as_deref().map(str::parse::<Size>).transpose();
@@ -154,7 +162,10 @@ fn refused(error: CreateError) -> Failure {
             Failure::of(ErrorCode::PolicyRefused, "the session was refused", error).hint(hint)
         }
         CreateError::NeedsApproval { session, needed } => {
-            let hint = format!("who may approve: {}; the request is session {session}", needed.by.join(", "));
+            let hint = format!(
+                "who may approve: {}; the request is session {session}",
+                needed.by.join(", ")
+            );
             Failure::of(ErrorCode::ApprovalNeeded, "the session was not started", error).hint(hint)
         }
         CreateError::File { .. } | CreateError::Record(_) => {
@@ -163,7 +174,12 @@ fn refused(error: CreateError) -> Failure {
     }
 }
 
-fn finish(wire: &Wire, args: &RunArgs, session: SessionId, ended: &Ended) -> Result<ExitCode, Failure> {
+fn finish(
+    wire: &Wire,
+    args: &RunArgs,
+    session: SessionId,
+    ended: &Ended,
+) -> Result<ExitCode, Failure> {
     let summary = summary_of(wire, session)?;
     if wire.format == Format::Json {
         let value = json!({ "session": session, "ended": ended, "summary": summary });
@@ -174,7 +190,9 @@ fn finish(wire: &Wire, args: &RunArgs, session: SessionId, ended: &Ended) -> Res
         eprint!("{}", epilogue(&summary));
     }
     Ok(match (ended.outcome, ended.exit) {
-        (Outcome::Completed | Outcome::Stopped, Some(ExitStatus::Code(code))) => ExitCode::from(code),
+        (Outcome::Completed | Outcome::Stopped, Some(ExitStatus::Code(code))) => {
+            ExitCode::from(code)
+        }
         (Outcome::Completed | Outcome::Stopped, Some(ExitStatus::Signal(signal))) => {
             ExitCode::from(128_u8.saturating_add(signal))
         }

@@ -19,6 +19,7 @@ use crate::{output, render};
 
 /// `custody session …`.
 pub fn run(wire: &Wire, command: SessionCommand) -> Result<ExitCode, Failure> {
+    wire.reconcile()?;
     match command {
         SessionCommand::List => list(wire)?,
         SessionCommand::Show(arg) => {
@@ -50,7 +51,8 @@ pub fn run(wire: &Wire, command: SessionCommand) -> Result<ExitCode, Failure> {
 }
 
 fn find(wire: &Wire, arg: &SessionArg) -> Result<SessionId, Failure> {
-    records::find(&wire.state, &arg.session).explain(ErrorCode::NotFound, "there is no such session")
+    records::find(&wire.state, &arg.session)
+        .explain(ErrorCode::NotFound, "there is no such session")
 }
 
 fn open(wire: &Wire, session: SessionId) -> Result<Reader, Failure> {
@@ -67,7 +69,9 @@ pub fn summary_of(wire: &Wire, session: SessionId) -> Result<Summary, Failure> {
     }
     match summarizer {
         Some(summarizer) => Ok(summarizer.finish()),
-        None => Err(Failure::new(ErrorCode::NotFound, format!("session {session} has no events yet"))),
+        None => {
+            Err(Failure::new(ErrorCode::NotFound, format!("session {session} has no events yet")))
+        }
     }
 }
 
@@ -79,7 +83,9 @@ fn all(reader: &Reader) -> Result<impl Iterator<Item = Result<Event, Failure>>, 
 
 fn list(wire: &Wire) -> Result<(), Failure> {
     let mut rows = Vec::new();
-    for session in records::all(&wire.state).explain(ErrorCode::Io, "the sessions can't be listed")? {
+    for session in
+        records::all(&wire.state).explain(ErrorCode::Io, "the sessions can't be listed")?
+    {
         rows.push(row(wire, session));
     }
     output::result(wire.format, &rows, || {
@@ -89,7 +95,10 @@ fn list(wire: &Wire) -> Result<(), Failure> {
         let text = |value: &Value, name: &str| {
             value.get(name).and_then(Value::as_str).unwrap_or("-").to_owned()
         };
-        let mut page = format!("{:<36}  {:<11}  {:<12}  {:<20}  COMMAND\n", "SESSION", "STATE", "REQUESTER", "STARTED");
+        let mut page = format!(
+            "{:<36}  {:<11}  {:<12}  {:<20}  COMMAND\n",
+            "SESSION", "STATE", "REQUESTER", "STARTED"
+        );
         for row in &rows {
             let started = text(row, "requested_at");
             page.push_str(&format!(
@@ -136,12 +145,15 @@ struct Wanted {
 impl Wanted {
     fn wants(&self, event: &Event, kind: &str, data: &Value) -> bool {
         let of_type = |wanted: &String| {
-            kind == wanted || kind.strip_prefix(wanted.as_str()).is_some_and(|rest| rest.starts_with('.'))
+            kind == wanted
+                || kind.strip_prefix(wanted.as_str()).is_some_and(|rest| rest.starts_with('.'))
         };
         let names = |path: &WorkspacePath| {
             ["path", "from", "to", "target"].iter().any(|member| {
                 let named = data.get(member).and_then(Value::as_str);
-                named.and_then(|n| n.parse::<WorkspacePath>().ok()).is_some_and(|n| n.starts_with(path))
+                named
+                    .and_then(|n| n.parse::<WorkspacePath>().ok())
+                    .is_some_and(|n| n.starts_with(path))
             })
         };
         event.seq >= self.from
@@ -184,11 +196,17 @@ fn files(wire: &Wire, session: SessionId) -> Result<(), Failure> {
             [("read", &summary.read), ("wrote", &summary.written), ("removed", &summary.removed)]
         {
             for touched in list {
-                page.push_str(&format!("{word:<8} {} (event #{})\n", touched.path, touched.event.seq));
+                page.push_str(&format!(
+                    "{word:<8} {} (event #{})\n",
+                    touched.path, touched.event.seq
+                ));
             }
         }
         for denied in &summary.denied {
-            page.push_str(&format!("{:<8} {} (event #{})\n", "refused", denied.path, denied.event.seq));
+            page.push_str(&format!(
+                "{:<8} {} (event #{})\n",
+                "refused", denied.path, denied.event.seq
+            ));
         }
         page
     })
@@ -225,5 +243,6 @@ fn blob(wire: &Wire, session: SessionId, role: &str) -> Result<Option<Vec<u8>>, 
 }
 
 fn parse_path(text: &str) -> Result<WorkspacePath, Failure> {
-    WorkspacePath::from_bytes(text.trim_end_matches('/').as_bytes()).explain(ErrorCode::Usage, "--path")
+    WorkspacePath::from_bytes(text.trim_end_matches('/').as_bytes())
+        .explain(ErrorCode::Usage, "--path")
 }

@@ -5,9 +5,7 @@ use std::process::ExitCode;
 
 use custody_model::ErrorCode;
 use custody_record::Verifier;
-use custody_record::verify::{
-    Completeness, Integrity, KeyChoice, Report, VerifyOptions, verify,
-};
+use custody_record::verify::{Completeness, Integrity, KeyChoice, Report, VerifyOptions, verify};
 use custody_session::records;
 
 use crate::cli::VerifyArgs;
@@ -17,6 +15,7 @@ use crate::wire::Wire;
 
 /// Verifies and says so by the exit code, too.
 pub fn run(wire: &Wire, args: &VerifyArgs) -> Result<ExitCode, Failure> {
+    wire.reconcile()?;
     let path = Path::new(&args.target);
     let (dir, own) = if path.is_dir() {
         (path.to_owned(), false)

@@ -33,7 +33,8 @@ pub fn page(answer: &Answer) -> String {
 fn one(finding: &Finding) -> String {
     let mut text = String::new();
     for statement in &finding.statements {
-        let events: Vec<String> = statement.evidence.iter().map(|e| format!("#{}", e.seq)).collect();
+        let events: Vec<String> =
+            statement.evidence.iter().map(|e| format!("#{}", e.seq)).collect();
         let proof = if events.is_empty() { "-".to_owned() } else { events.join(" ") };
         let assurance = super::word(&statement.assurance);
         let _ = writeln!(

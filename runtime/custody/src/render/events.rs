@@ -22,7 +22,8 @@ pub fn line(event: &Event) -> String {
     };
     let (kind, data) = type_and_data(event);
     let time = event.time.to_string();
-    let text = format!("{:>6} {} {actor:<16} {kind:<20} {}", event.seq, &time[11..26], tame(&flat(&data)));
+    let text =
+        format!("{:>6} {} {actor:<16} {kind:<20} {}", event.seq, &time[11..26], tame(&flat(&data)));
     cut(&text, WIDTH)
 }
 

@@ -9,7 +9,9 @@ pub const SHOWN: usize = 12;
 
 /// `text` with control characters made visible: what comes from a sandbox must not steer the reader's terminal.
 pub fn tame(text: &str) -> String {
-    text.chars().flat_map(|c| if c.is_control() { c.escape_default().collect::<Vec<_>>() } else { vec![c] }).collect()
+    text.chars()
+        .flat_map(|c| if c.is_control() { c.escape_default().collect::<Vec<_>>() } else { vec![c] })
+        .collect()
 }
 
 /// A command as one line, with quotes where a shell would need them.

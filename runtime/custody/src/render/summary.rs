@@ -24,12 +24,17 @@ pub fn page(summary: &Summary) -> String {
     }
     let rule = summary.rule.as_deref().unwrap_or("-");
     let policy = summary.policy_name.as_deref().unwrap_or("-");
-    let _ = writeln!(text, "policy      {policy} ({}), rule {rule}", &summary.policy.to_string()[..19]);
+    let _ =
+        writeln!(text, "policy      {policy} ({}), rule {rule}", &summary.policy.to_string()[..19]);
     if let Some(request) = &summary.request {
         let _ = writeln!(text, "command     {}", command_line(&request.command));
         let dirty = if request.dirty { ", with uncommitted changes" } else { "" };
-        let _ =
-            writeln!(text, "repository  {} at {}{dirty}", request.repository, request.base_commit.short());
+        let _ = writeln!(
+            text,
+            "repository  {} at {}{dirty}",
+            request.repository,
+            request.base_commit.short()
+        );
         let mediation = summary.mediation.as_deref().unwrap_or("-");
         let _ = writeln!(text, "sandbox     image {}, workspace {mediation}", request.image);
     }
@@ -46,11 +51,7 @@ pub fn page(summary: &Summary) -> String {
 /// What was read, written, run and refused.
 pub fn activity(summary: &Summary) -> String {
     let mut text = String::new();
-    let _ = writeln!(
-        text,
-        "  read      {}",
-        count(summary.read.len(), "file", "files")
-    );
+    let _ = writeln!(text, "  read      {}", count(summary.read.len(), "file", "files"));
     text.push_str(&listed(summary.read.iter().map(|t| times(&t.path.to_string(), t.count))));
     let _ = writeln!(text, "  wrote     {}", count(summary.written.len(), "file", "files"));
     text.push_str(&listed(summary.written.iter().map(|t| times(&t.path.to_string(), t.count))));
@@ -83,7 +84,10 @@ pub fn activity(summary: &Summary) -> String {
     if !summary.violations.is_empty() {
         let _ = writeln!(text, "  kept out  {}", count(summary.violations.len(), "path", "paths"));
         text.push_str(&listed(
-            summary.violations.iter().map(|v| format!("{}: {} (rule {})", v.path, tame(&v.what), tame(&v.rule))),
+            summary
+                .violations
+                .iter()
+                .map(|v| format!("{}: {} (rule {})", v.path, tame(&v.what), tame(&v.rule))),
         ));
     }
     if !summary.commits.is_empty() {
@@ -104,7 +108,10 @@ pub fn activity(summary: &Summary) -> String {
         text.push_str(&listed(summary.gaps.iter().map(|g| tame(&g.reason))));
     }
     if let Some(differences) = summary.differences.filter(|n| *n > 0) {
-        let _ = writeln!(text, "  differs   {differences} paths of the workspace differ from the record");
+        let _ = writeln!(
+            text,
+            "  differs   {differences} paths of the workspace differ from the record"
+        );
     }
     text
 }
@@ -128,7 +135,11 @@ pub fn state(summary: &Summary) -> String {
                 let _ = write!(text, ": {}", tame(reason));
             }
             if let Some(started) = summary.started {
-                let _ = write!(text, " after {:.1} s", closed.time.micros_since(started.time) as f64 / 1e6);
+                let _ = write!(
+                    text,
+                    " after {:.1} s",
+                    closed.time.micros_since(started.time) as f64 / 1e6
+                );
             }
             text
         }

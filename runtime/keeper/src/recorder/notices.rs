@@ -102,10 +102,13 @@ fn fails(pid: u32, path: &str) -> Option<Errno> {
     match openat2(start.as_fd(), path, how) {
         Ok(found) => {
             let found = fstat(&found).ok()?;
-            let regular = SFlag::from_bits_truncate(found.st_mode) & SFlag::S_IFMT == SFlag::S_IFREG;
+            let regular =
+                SFlag::from_bits_truncate(found.st_mode) & SFlag::S_IFMT == SFlag::S_IFREG;
             (!regular || found.st_mode & 0o111 == 0).then_some(Errno::EACCES)
         }
-        Err(errno @ (Errno::ENOENT | Errno::ENOTDIR | Errno::ENAMETOOLONG | Errno::EACCES)) => Some(errno),
+        Err(errno @ (Errno::ENOENT | Errno::ENOTDIR | Errno::ENAMETOOLONG | Errno::EACCES)) => {
+            Some(errno)
+        }
         Err(_) => None,
     }
 }

@@ -16,9 +16,7 @@ pub(super) enum Owner {
 
 impl From<ProcessRef> for Owner {
     fn from(process: ProcessRef) -> Self {
-        process
-            .image
-            .map_or(Self::Process(process.pid), Self::Image)
+        process.image.map_or(Self::Process(process.pid), Self::Image)
     }
 }
 
@@ -69,25 +67,15 @@ impl Repeats {
 
     /// Remembers what the record tells now by the event `first`.
     pub(super) fn first(&mut self, process: ProcessRef, opened: FileOpened, first: EventId) {
-        let seen = Seen {
-            process,
-            first,
-            content: opened.content,
-            count: 0,
-        };
-        self.owners
-            .entry(process.into())
-            .or_default()
-            .insert((opened.path, opened.access), seen);
+        let seen = Seen { process, first, content: opened.content, count: 0 };
+        self.owners.entry(process.into()).or_default().insert((opened.path, opened.access), seen);
     }
 
     /// Takes all counts of `owner` out, in the order of the paths.
     pub(super) fn take(&mut self, owner: Owner) -> Vec<Repeat> {
         let paths = self.owners.remove(&owner).unwrap_or_default();
-        let mut repeats: Vec<Repeat> = paths
-            .into_iter()
-            .filter_map(|(key, seen)| told(key, seen))
-            .collect();
+        let mut repeats: Vec<Repeat> =
+            paths.into_iter().filter_map(|(key, seen)| told(key, seen)).collect();
         repeats.sort_by(|a, b| a.body.path.cmp(&b.body.path));
         repeats
     }
@@ -102,10 +90,6 @@ fn told((path, access): (WorkspacePath, Access), seen: Seen) -> Option<Repeat> {
     (seen.count > 0).then_some(Repeat {
         process: seen.process,
         first: seen.first,
-        body: FileReopened {
-            path,
-            access,
-            count: seen.count,
-        },
+        body: FileReopened { path, access, count: seen.count },
     })
 }

@@ -58,7 +58,8 @@ fn refuse(
 
 fn authorized(spec: &SessionSpec, permit: &Permit<StartSession>) -> SessionAuthorized {
     let grant = permit.environment();
-    let mut environment: Vec<String> = grant.enter.iter().chain(grant.set.keys()).cloned().collect();
+    let mut environment: Vec<String> =
+        grant.enter.iter().chain(grant.set.keys()).cloned().collect();
     environment.sort();
     environment.dedup();
     SessionAuthorized {
@@ -81,7 +82,10 @@ fn authorized(spec: &SessionSpec, permit: &Permit<StartSession>) -> SessionAutho
 }
 
 /// The variables that the permit lets in, with the requester's values, and those that the policy sets.
-pub(super) fn granted(spec: &SessionSpec, permit: &Permit<StartSession>) -> BTreeMap<String, String> {
+pub(super) fn granted(
+    spec: &SessionSpec,
+    permit: &Permit<StartSession>,
+) -> BTreeMap<String, String> {
     let grant = permit.environment();
     let mut all = BTreeMap::new();
     for name in &grant.enter {

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc::channel;
 
-use custody_model::{Clock, GitOid, SessionId};
+use custody_model::{Clock, EventId, GitOid, SessionId};
 use custody_policy::PathRules;
 use custody_record::{Journal, JournalHeader, JournalOptions};
 use custody_workspace::mirror::Mirror;
@@ -53,6 +53,8 @@ pub fn with_bare_workspace<T>(
         Journal::create(&request.directory.join("record"), header, JournalOptions::default())
             .map_err(KeeperError::step("opening the journal"))?;
     let recorder = Arc::new(Recorder::new(Arc::new(journal), request.clock.clone()));
+    // Whoever uses the mount is taken for a process of the session.
+    recorder.started_by(EventId::new(request.clock.now(), [0; 10]));
     let (messages, _nobody_listens) = channel();
     let prepared = mediate(
         Parts {

@@ -19,7 +19,11 @@ pub(super) struct DiskWatch {
 
 impl DiskWatch {
     /// Tells once when more than `limit` bytes are on disk below `upper`.
-    pub(super) fn start(upper: PathBuf, limit: u64, messages: Sender<Message>) -> std::io::Result<Self> {
+    pub(super) fn start(
+        upper: PathBuf,
+        limit: u64,
+        messages: Sender<Message>,
+    ) -> std::io::Result<Self> {
         let (stop, stopped): (Sender<()>, Receiver<()>) = channel();
         let thread = std::thread::Builder::new().name("disk".into()).spawn(move || {
             while let Err(RecvTimeoutError::Timeout) = stopped.recv_timeout(PERIOD) {

@@ -28,7 +28,8 @@ pub(crate) fn compose(
         all.insert(name, value.clone());
     }
     let proxy = format!("http://127.0.0.1:{PROXY_PORT}");
-    for name in ["HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy"] {
+    for name in ["HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy"]
+    {
         all.insert(name, proxy.clone());
     }
     for name in ["NO_PROXY", "no_proxy"] {

@@ -53,7 +53,8 @@ pub(super) fn finish(
         if let Err(error) = publish(session, authorization, &prepared) {
             // The record says so, and what the session wrote is still told by its events.
             tracing::error!(error = %error.chain(), "the outputs could not be published");
-            ended.reason = format!("{}; its outputs could not be published: {}", ended.reason, error.chain());
+            ended.reason =
+                format!("{}; its outputs could not be published: {}", ended.reason, error.chain());
             ended.outcome = Outcome::Failed;
         }
     }
@@ -90,8 +91,8 @@ fn compare_workspace(
 
 fn record_terminal(session: &Session<'_>, counts: Counts) -> Result<(), KeeperError> {
     let path = cast_path(&session.dir);
-    let mut cast = File::open(&path)
-        .map_err(KeeperError::file(format!("opening {}", path.display())))?;
+    let mut cast =
+        File::open(&path).map_err(KeeperError::file(format!("opening {}", path.display())))?;
     let blob = session
         .journal
         .blobs()
@@ -150,7 +151,8 @@ fn record_outputs(session: &Session<'_>, outputs: &Outputs) -> Result<(), SinkEr
         let mut blobs = Vec::new();
         if let Some(files) = &commit.all_files {
             let files: &Vec<ChangedFile> = files;
-            let json = serde_json::to_vec(files).map_err(|e| SinkError::Malformed(e.to_string()))?;
+            let json =
+                serde_json::to_vec(files).map_err(|e| SinkError::Malformed(e.to_string()))?;
             blobs.push(stored("files", "application/json", &json)?);
         }
         if index == last {

@@ -21,9 +21,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use custody_model::{Clock, ErrorCode, SessionId};
 use custody_policy::PolicyVersion;
 use custody_record::event::{Body, Outcome, PolicyDecided, SessionClosed};
-use custody_record::{
-    InstallationLog, Journal, JournalHeader, JournalOptions, Keys, SinkError,
-};
+use custody_record::{InstallationLog, Journal, JournalHeader, JournalOptions, Keys, SinkError};
 use custody_sandbox::Driver;
 
 use crate::clients::Clients;
@@ -95,7 +93,9 @@ pub enum KeeperError {
 
 impl KeeperError {
     /// For `map_err`: a step of the preparation.
-    fn step<E: Into<Box<dyn std::error::Error + Send + Sync>>>(step: &'static str) -> impl FnOnce(E) -> Self {
+    fn step<E: Into<Box<dyn std::error::Error + Send + Sync>>>(
+        step: &'static str,
+    ) -> impl FnOnce(E) -> Self {
         move |source| Self::Step { step, source: source.into() }
     }
 
@@ -285,7 +285,8 @@ fn take_lock(dir: &SessionDir) -> Result<std::fs::File, KeeperError> {
 /// [`KeeperError::File`], [`KeeperError::Request`].
 pub fn read_spec(dir: &SessionDir) -> Result<SessionSpec, KeeperError> {
     let path: PathBuf = dir.spec();
-    let bytes = std::fs::read(&path).map_err(KeeperError::file(format!("reading {}", path.display())))?;
+    let bytes =
+        std::fs::read(&path).map_err(KeeperError::file(format!("reading {}", path.display())))?;
     serde_json::from_slice(&bytes)
         .map_err(|e| KeeperError::Request { what: "spec.json", source: e.into() })
 }
@@ -297,7 +298,8 @@ fn read_policy(dir: &SessionDir, spec: &SessionSpec) -> Result<PolicyVersion, Ke
     let policy = PolicyVersion::parse(&text)
         .map_err(|e| KeeperError::Request { what: "policy.yaml", source: e.into() })?;
     if policy.digest() != spec.policy {
-        let reason = format!("it is version {}, and {} was evaluated", policy.digest(), spec.policy);
+        let reason =
+            format!("it is version {}, and {} was evaluated", policy.digest(), spec.policy);
         return Err(KeeperError::Request { what: "policy.yaml", source: reason.into() });
     }
     Ok(policy)
@@ -321,6 +323,15 @@ pub(crate) fn closing(
 }
 
 /// The event that tells a refusal.
-pub(crate) fn refusal(rule: String, reason: String, decision: custody_record::event::Decision) -> Body {
-    Body::PolicyDecided(PolicyDecided { action: "session.request".to_owned(), decision, rule, reason })
+pub(crate) fn refusal(
+    rule: String,
+    reason: String,
+    decision: custody_record::event::Decision,
+) -> Body {
+    Body::PolicyDecided(PolicyDecided {
+        action: "session.request".to_owned(),
+        decision,
+        rule,
+        reason,
+    })
 }

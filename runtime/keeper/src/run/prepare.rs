@@ -62,10 +62,9 @@ impl Watch {
 
     /// The end of the watch.
     pub(super) fn finish(&self) -> Result<(), SinkError> {
-        if let Some(observer) = self.observer.lock().unwrap_or_else(PoisonError::into_inner).take() {
-            observer
-                .finish()
-                .map_err(|e| SinkError::Unwritable(format!("the workspace: {e}")))?;
+        if let Some(observer) = self.observer.lock().unwrap_or_else(PoisonError::into_inner).take()
+        {
+            observer.finish().map_err(|e| SinkError::Unwritable(format!("the workspace: {e}")))?;
         }
         self.settle()
     }
@@ -102,8 +101,9 @@ pub(super) fn prepare(
         .repository
         .parse()
         .map_err(KeeperError::step("reading the repository's name"))?;
-    let mirror =
-        Mirrors::of(state).get(&name).map_err(KeeperError::step("opening the repository's mirror"))?;
+    let mirror = Mirrors::of(state)
+        .get(&name)
+        .map_err(KeeperError::step("opening the repository's mirror"))?;
     let parts = Parts {
         state,
         mirror,

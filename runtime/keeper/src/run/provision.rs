@@ -97,7 +97,8 @@ fn record(
             (format!("strict, because {found} guarded paths are more than {limit}"), 1)
         }
     };
-    let uname = nix::sys::utsname::uname().map_err(KeeperError::step("asking for the kernel's name"))?;
+    let uname =
+        nix::sys::utsname::uname().map_err(KeeperError::step("asking for the kernel's name"))?;
     session.recorder.keeper(
         Body::SessionProvisioned(SessionProvisioned {
             driver: session.setup.driver.name().to_owned(),
@@ -134,8 +135,7 @@ fn serve_it(
     let thread = || KeeperError::file("starting the threads of the session");
     let recorder = &session.recorder;
     let clock = &session.setup.clock;
-    let lifetimes =
-        Arc::new(Lifetimes::start(inside.pid(), recorder.clone()).map_err(thread())?);
+    let lifetimes = Arc::new(Lifetimes::start(inside.pid(), recorder.clone()).map_err(thread())?);
     let heard = Arc::downgrade(&lifetimes);
     recorder.listen_with(move || {
         if let Some(lifetimes) = heard.upgrade() {
@@ -187,7 +187,8 @@ fn streams(
 ) -> Result<Terminal, KeeperError> {
     let (outputs, input) = match streams {
         Streams::Terminal(master) => {
-            let input = master.try_clone().map_err(KeeperError::file("duplicating the terminal"))?;
+            let input =
+                master.try_clone().map_err(KeeperError::file("duplicating the terminal"))?;
             (vec![(master, Stream::Output)], Some(input))
         }
         Streams::Pipes { stdin, stdout, stderr } => {
@@ -242,7 +243,8 @@ fn root(session: &Session<'_>) -> Result<Root, KeeperError> {
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
     let path = session.setup.state.images().join(image);
     if image.starts_with('.') || !image.chars().all(plain) || !path.is_dir() {
-        let reason = format!("there is no image {image:?} in {}", session.setup.state.images().display());
+        let reason =
+            format!("there is no image {image:?} in {}", session.setup.state.images().display());
         return Err(KeeperError::Step { step: "finding the image", source: reason.into() });
     }
     Ok(Root::Directory(path))

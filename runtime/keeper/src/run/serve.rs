@@ -111,7 +111,10 @@ impl Course {
             }
             Message::Backlog(high) => self.backlog(session, running, high),
             Message::DiskFull(used) => {
-                self.stop(running, format!("its workspace holds {used} bytes, more than its limit"));
+                self.stop(
+                    running,
+                    format!("its workspace holds {used} bytes, more than its limit"),
+                );
             }
             Message::Terminated(signal) => {
                 self.stop(running, format!("the keeper was told to end by signal {signal}"));
@@ -164,7 +167,10 @@ impl Course {
         if let Some(limit) = running.limits.idle_seconds {
             let idle = session.setup.clock.now().micros_since(session.recorder.last_active());
             if idle > limit.saturating_mul(1_000_000) && self.paused.is_none() {
-                self.stop(running, format!("nothing happened for {limit} s, its limit of idle time"));
+                self.stop(
+                    running,
+                    format!("nothing happened for {limit} s, its limit of idle time"),
+                );
             }
         }
         // init gives what is left SIGKILL after the grace; this is for the case that it can't.
@@ -250,8 +256,9 @@ impl Course {
 
     /// Nothing runs any more (or must be made so): collects what every mediator still has.
     fn finish(mut self, session: &Session<'_>, running: Running) -> Served {
-        let Running { mut sandbox, notices, relay, lifetimes, terminal, watch, disk, inside, .. } =
-            running;
+        let Running {
+            mut sandbox, notices, relay, lifetimes, terminal, watch, disk, inside, ..
+        } = running;
         match sandbox.wait(END_PATIENCE) {
             Ok(Some(_)) => {}
             Ok(None) | Err(_) => {

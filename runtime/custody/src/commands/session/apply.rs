@@ -16,7 +16,10 @@ pub(super) fn apply(wire: &Wire, session: SessionId, fetch_only: bool) -> Result
         .explain(ErrorCode::NotFound, format!("session {session} can't be read"))?;
     let summary = super::summary_of(wire, session)?;
     let Some(last) = summary.commits.last() else {
-        return Err(Failure::new(ErrorCode::NotFound, format!("session {session} left no changes")));
+        return Err(Failure::new(
+            ErrorCode::NotFound,
+            format!("session {session} left no changes"),
+        ));
     };
     let branch = last.commit.branch.clone();
     let mirror = wire.state.repositories().join(format!("{}.git", spec.repository));
@@ -24,7 +27,9 @@ pub(super) fn apply(wire: &Wire, session: SessionId, fetch_only: bool) -> Result
     git(&["fetch", "--no-tags", &mirror.display().to_string(), &refspec])?;
     if !fetch_only {
         git(&["merge", "--no-edit", &branch]).map_err(|failure| {
-            failure.hint(format!("the branch {branch} is here; settle the conflict, or `git merge --abort`"))
+            failure.hint(format!(
+                "the branch {branch} is here; settle the conflict, or `git merge --abort`"
+            ))
         })?;
     }
     let value = json!({ "session": session, "branch": branch, "commit": last.commit.commit, "merged": !fetch_only });

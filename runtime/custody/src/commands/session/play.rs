@@ -14,7 +14,10 @@ pub(super) fn play(recording: &[u8], speed: f64, idle: f64, cast: bool) -> Resul
         return output::raw(recording);
     }
     if !(speed > 0.0 && idle >= 0.0) {
-        return Err(Failure::new(ErrorCode::Usage, "--speed has to be more than 0, and --idle not less"));
+        return Err(Failure::new(
+            ErrorCode::Usage,
+            "--speed has to be more than 0, and --idle not less",
+        ));
     }
     let text = String::from_utf8_lossy(recording);
     for line in text.lines().skip(1) {
