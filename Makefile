@@ -1,9 +1,12 @@
-# Custody's commands. `make setup` once (as root, on Debian 12), then any other target.
+# Custody's commands, for root on Debian 12. `make demo` and `make test` set up by themselves what they need.
 # CARGO_TARGET_DIR is honoured; everything that is made lies below it.
 
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := build
+
+# Where rustup puts cargo, for a shell that has not read its environment yet.
+export PATH := $(HOME)/.cargo/bin:$(PATH)
 
 CARGO ?= cargo
 TARGET := $(or $(CARGO_TARGET_DIR),target)
@@ -28,7 +31,7 @@ $(TOOLS)/bin/pjdfstest:
 	$(CARGO) install --locked --quiet --root $(TOOLS) --version 0.2.2 pjdfstest
 
 # Everything: unit, integration, end-to-end, security and conformance tests, with real mounts and namespaces.
-test: build tools
+test: setup build tools
 	$(NEXTEST) --workspace
 	$(CARGO) test --locked --quiet --workspace --doc
 
@@ -44,11 +47,11 @@ check:
 	else echo 'shellcheck is not installed: scripts were not checked'; fi
 
 # One session over a real repository, from the request to the answer for a line.
-demo: release
+demo: setup release
 	tests/e2e/demo/run $(TARGET)/release/custody $(TARGET)/demo
 
 # Ratios to native, runc, docker and bindfs: a table, and $(TARGET)/bench.json.
-bench: release
+bench: setup release
 	$(CARGO) bench --locked --quiet --package custody-tests --bench bench
 
 format:
