@@ -24,7 +24,7 @@ pub enum InvalidDigest {
 const HEX: &[u8; 16] = b"0123456789abcdef";
 
 /// What a byte is worth as a lower-case hex digit; 16 if it is none.
-const HEX_VALUE: [u8; 256] = {
+pub(crate) const HEX_VALUE: [u8; 256] = {
     let mut table = [16; 256];
     let mut value = 0;
     while value < 16 {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io;
+use std::io::{self, Read as _};
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -187,19 +187,27 @@ fn read_hashes(dir: &Path, path: &str, width: u64) -> Result<Vec<Digest>, Findin
     }
 }
 
-fn read_chunk(dir: &Path, index: u64, width: u64) -> (Option<Chunk>, Vec<Finding>) {
+/// Reads a file into a buffer that is used again: a fresh one per bundle costs a page fault per page.
+fn read_into(buffer: &mut Vec<u8>, path: &Path) -> io::Result<()> {
+    buffer.clear();
+    fs::File::open(path)?.read_to_end(buffer).map(drop)
+}
+
+fn read_chunk(
+    dir: &Path,
+    index: u64,
+    width: u64,
+    bundle: &mut Vec<u8>,
+) -> (Option<Chunk>, Vec<Finding>) {
     let mut findings = Vec::new();
     let tile =
         read_hashes(dir, &hash_path(0, index, width), width).map_err(|f| findings.push(f)).ok();
     let path = entry_path(index, width);
-    let bundle = match fs::read(dir.join(&path)) {
-        Ok(bundle) => bundle,
-        Err(error) => {
-            findings.push(io_finding(&path, &error));
-            return (None, findings);
-        }
-    };
-    let (entries, whole) = entries_of(&bundle, width);
+    if let Err(error) = read_into(bundle, &dir.join(&path)) {
+        findings.push(io_finding(&path, &error));
+        return (None, findings);
+    }
+    let (entries, whole) = entries_of(bundle, width);
     if let Err(error) = &whole {
         findings.push(Finding::new(Code::BundleDamaged, error.to_string()).file(&path));
     }
@@ -227,11 +235,12 @@ impl Scan {
         let next = AtomicU64::new(0);
         let done = Mutex::new(Vec::with_capacity(work.len()));
         let read_on = || {
+            let mut bundle = Vec::new();
             loop {
                 let at =
                     usize::try_from(next.fetch_add(1, Ordering::Relaxed)).unwrap_or(usize::MAX);
                 let Some((index, width)) = work.get(at).copied() else { return };
-                let read = read_chunk(dir, index, width);
+                let read = read_chunk(dir, index, width, &mut bundle);
                 done.lock().unwrap_or_else(PoisonError::into_inner).push((index, read));
             }
         };
