@@ -13,6 +13,7 @@ pub mod clients;
 pub mod frame;
 pub mod inside;
 pub mod layout;
+pub mod probe;
 pub mod processes;
 pub mod recorder;
 pub mod run;

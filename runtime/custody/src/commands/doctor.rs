@@ -37,6 +37,14 @@ pub fn run(wire: &Wire) -> Result<ExitCode, Failure> {
             means: probe.meaning,
         });
     }
+    for probe in custody_keeper::probe::probe() {
+        checks.push(Check {
+            name: probe.name.to_owned(),
+            usable: probe.usable,
+            found: probe.found,
+            means: probe.means.to_owned(),
+        });
+    }
     let ready = checks.iter().all(|check| check.usable);
     output::result(wire.format, &checks, || {
         let mut text = String::new();

@@ -34,6 +34,7 @@ use crate::spec::SessionSpec;
 pub use authorize::requested;
 pub use bare::{BareWorkspace, with_bare_workspace};
 pub use finish::close_refused;
+pub(crate) use prepare::private_mounts;
 pub use prepare::{contents, workspace_owner};
 
 /// What a keeper is made of.

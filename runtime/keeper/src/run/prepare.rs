@@ -70,8 +70,9 @@ impl Watch {
     }
 }
 
-/// Moves this process into a mount namespace of its own, from which nothing gets out.
-pub(super) fn private_mounts() -> nix::Result<()> {
+/// Moves this thread (of a process with one: the process) into a mount namespace of its own, from which nothing gets
+/// out.
+pub(crate) fn private_mounts() -> nix::Result<()> {
     unshare(CloneFlags::CLONE_NEWNS)?;
     // Mounts of the host still come in; ours do not get out.
     mount(None::<&str>, "/", None::<&str>, MsFlags::MS_REC | MsFlags::MS_SLAVE, None::<&str>)

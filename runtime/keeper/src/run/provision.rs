@@ -256,16 +256,21 @@ fn start_message(session: &Session<'_>, authorization: &Authorization) -> Start 
     let granted = authorize::granted(spec, permit);
     let terminal = spec.terminal.map(|w| Window { rows: w.rows, cols: w.columns });
     let (soft, hard) = OPEN_FILES;
+    let mut rlimits = vec![
+        Rlimit { resource: Resource::Core, soft: 0, hard: 0 },
+        Rlimit { resource: Resource::OpenFiles, soft, hard },
+    ];
+    // A file of holes takes no room on disk, and yet its content has to be hashed: none is larger than the disk may be.
+    if let Some(bytes) = permit.limits().disk_bytes {
+        rlimits.push(Rlimit { resource: Resource::FileSize, soft: bytes, hard: bytes });
+    }
     Start {
         argv: spec.command.clone(),
         env: environment::compose(HOME_INSIDE, &spec.id.to_string(), terminal.is_some(), &granted),
         cwd: WORKSPACE_INSIDE.to_owned(),
         terminal,
         stdin: spec.input,
-        rlimits: vec![
-            Rlimit { resource: Resource::Core, soft: 0, hard: 0 },
-            Rlimit { resource: Resource::OpenFiles, soft, hard },
-        ],
+        rlimits,
         landlock: Landlock {
             read_only: vec!["/".to_owned()],
             read_write: ["/workspace", "/tmp", "/var/tmp", "/home", "/run", "/dev", "/proc"]
