@@ -10,7 +10,7 @@ use crate::git::{Git, GitError};
 pub const GATE_RULE: &str = "outputs";
 
 /// One path that differs between two trees, as git's raw diff tells it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Change {
     pub(crate) path: WorkspacePath,
     /// Git's mode before, in octal digits; `000000` if there was nothing.

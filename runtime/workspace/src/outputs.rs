@@ -7,7 +7,7 @@
 mod branch;
 mod commits;
 mod import;
-mod pipes;
+mod patterns;
 
 use std::ffi::OsStr;
 use std::os::fd::BorrowedFd;
@@ -30,6 +30,9 @@ pub const MAX_AGENT_COMMITS: usize = 10_000;
 /// Largest file that gets into the session's commit, in bytes.
 pub const MAX_OUTPUT_FILE_BYTES: u64 = 1 << 30;
 
+/// Largest file of patterns or attributes that git is given to read: it holds the whole of one in memory.
+pub const MAX_PATTERN_FILE_BYTES: u64 = 4 << 20;
+
 /// What one session may put out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct OutputLimits {
@@ -39,6 +42,8 @@ pub struct OutputLimits {
     pub agent_commits: usize,
     /// Bytes of one file.
     pub file_bytes: u64,
+    /// Bytes of one `.gitignore`, `.gitattributes` or `.gitmodules`.
+    pub pattern_file_bytes: u64,
 }
 
 impl Default for OutputLimits {
@@ -47,6 +52,7 @@ impl Default for OutputLimits {
             import_bytes: MAX_IMPORT_BYTES,
             agent_commits: MAX_AGENT_COMMITS,
             file_bytes: MAX_OUTPUT_FILE_BYTES,
+            pattern_file_bytes: MAX_PATTERN_FILE_BYTES,
         }
     }
 }

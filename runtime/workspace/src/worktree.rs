@@ -67,11 +67,12 @@ fn path_of(words: &[&str], bytes: &[u8]) -> Result<WorkspacePath, GitError> {
         .map_err(|invalid| GitError::Answer { command: words.join(" "), what: invalid.to_string() })
 }
 
-/// Takes the named paths into the index as they stand in the work tree, and makes a tree of the index.
+/// Takes the named paths into the index as they stand in the work tree. If git fails, what is gone may be
+/// out of the index already, and none of the others is in it.
 pub(crate) fn take_in<'a>(
     git: &Git,
     paths: impl Iterator<Item = &'a Different>,
-) -> Result<custody_model::GitOid, GitError> {
+) -> Result<(), GitError> {
     let (mut gone, mut there) = (Vec::new(), Vec::new());
     for different in paths {
         let list = match different.how {
@@ -90,5 +91,10 @@ pub(crate) fn take_in<'a>(
         let words = ["update-index", "-z", "--add", "--remove", "--replace", "--stdin"];
         git.run_with_input(&words, &there)?;
     }
+    Ok(())
+}
+
+/// Makes a tree of the index.
+pub(crate) fn tree(git: &Git) -> Result<custody_model::GitOid, GitError> {
     git.run_for_oid(&[OsStr::new("write-tree")], &[])
 }

@@ -101,6 +101,7 @@ impl Mirror {
 
     fn taken(&self, git: &Git) -> Result<custody_model::GitOid, GitError> {
         let different = worktree::differences(git)?;
-        worktree::take_in(git, different.iter())
+        worktree::take_in(git, different.iter())?;
+        worktree::tree(git)
     }
 }

@@ -1,5 +1,6 @@
 //! Makes the session's branch.
 
+use std::collections::HashSet;
 use std::ffi::OsStr;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
@@ -9,10 +10,10 @@ use custody_record::SinkError;
 use custody_record::event::{CommitAuthor, PolicyViolated};
 
 use super::import::{self, Found};
-use super::pipes::Pipes;
+use super::patterns::Patterns;
 use super::{Identity, OutputError, OutputRequest, Outputs, commit_tree, commits};
 use crate::gate::{self, violation};
-use crate::git::Git;
+use crate::git::{Git, GitError};
 use crate::mount::beneath;
 use crate::worktree::{self, Difference, Different};
 
@@ -49,7 +50,7 @@ pub fn publish(
     let kept = own_commits(request, &git, scratch.path(), &objects, &mut outputs.violations)?;
     let parent = kept.last().unwrap_or(base).clone();
 
-    let _pipes = Pipes::cover(request, &mut outputs.violations)?;
+    let _covered = Patterns::cover(request, &mut outputs.violations)?;
     let index = scratch.path().join("index");
     std::fs::copy(request.base.index(), &index).map_err(failed(&index))?;
     let tree_git = git.clone().with_index(&index).with_work_tree(request.clean_path);
@@ -64,7 +65,7 @@ pub fn publish(
         }
     }
     behind_the_guard(request, &mut outputs.violations);
-    let tree = worktree::take_in(&tree_git, taken.iter())?;
+    let tree = taken_in(&tree_git, &taken, &mut outputs.violations)?;
     let parent_tree = format!("{parent}^{{tree}}");
     let parent_tree = git.run_for_oid(&["rev-parse", "--verify", &parent_tree], &[])?;
     if tree == parent_tree && kept.is_empty() {
@@ -122,11 +123,12 @@ fn own_commits(
         }
     };
     let mut found = Vec::new();
+    let mut judged = HashSet::new();
     for commit in &own {
-        let parent = git.run(&["show", "--no-patch", "--format=%P", commit.as_str()])?;
-        let parent = String::from_utf8_lossy(&parent);
-        let parent = parent.split_ascii_whitespace().next().and_then(|text| text.parse().ok());
-        let changes = gate::changes(git, parent.as_ref(), commit)?;
+        // Against the base, not against a parent: a merge could have for its first parent a commit that already holds
+        // what is forbidden, such as an old one of the base's own history.
+        let mut changes = gate::changes(git, Some(request.base.commit()), commit)?;
+        changes.retain(|change| judged.insert(change.clone()));
         found.extend(gate::judge_commit(request.rules, commit, &changes));
         found.extend(too_large(request, git, &changes)?);
     }
@@ -182,6 +184,31 @@ fn advance(git: &Git, tree_git: &Git, base: &GitOid, to: &GitOid) -> Result<(), 
         tree_git.run_with_input(&["update-index", "-z", "--index-info"], &gone)?;
     }
     Ok(())
+}
+
+/// Takes all differences in, but for those that git can't take: what one file is must not cost all others.
+fn taken_in(
+    git: &Git,
+    taken: &[Different],
+    violations: &mut Vec<PolicyViolated>,
+) -> Result<GitOid, GitError> {
+    let mut waiting = vec![taken];
+    while let Some(some) = waiting.pop() {
+        match worktree::take_in(git, some.iter()) {
+            Ok(()) => {}
+            Err(GitError::Failed { stderr, .. }) if some.len() == 1 => {
+                // An attribute may ask for an encoding in which the content is not.
+                let what = format!("git can't take it: {stderr}");
+                violations.extend(some.iter().map(|one| violation(&one.path, what.clone())));
+            }
+            Err(GitError::Failed { .. }) => {
+                let (first, last) = some.split_at(some.len() / 2);
+                waiting.extend([last, first]);
+            }
+            Err(error @ (GitError::Run { .. } | GitError::Answer { .. })) => return Err(error),
+        }
+    }
+    worktree::tree(git)
 }
 
 /// Why a difference may not get out.

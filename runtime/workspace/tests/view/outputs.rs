@@ -122,7 +122,7 @@ fn a_commit_with_a_forbidden_path_is_dropped_and_its_allowed_changes_are_kept() 
         assert_eq!(authors(&outputs), [CommitAuthor::Custody]);
         assert_eq!(changed(session, &outputs), "M\tsrc/a.txt");
         let violated: Vec<_> = outputs.violations.iter().map(|v| v.path.to_string()).collect();
-        assert_eq!(violated, [".git", "secrets/key", "secrets/key"]);
+        assert_eq!(violated, [".git", "secrets/key"]);
         assert_eq!(outputs.violations[1].rule, "deny: secrets/");
         let all =
             session.mirror_git(&["cat-file", "--batch-all-objects", "--batch-check=%(objecttype)"]);
@@ -131,6 +131,71 @@ fn a_commit_with_a_forbidden_path_is_dropped_and_its_allowed_changes_are_kept() 
         assert!(!session.base.objects().join(&mine[..2]).join(mine[2..].trim()).exists());
         let listed = session.mirror_git(&["cat-file", "--batch-all-objects", "--batch-check"]);
         assert!(!listed.contains(mine.trim()), "the denied content reached the mirror");
+    });
+}
+
+#[test]
+fn a_merge_brings_no_old_version_of_a_forbidden_path_back() {
+    // Compared with its first parent, which the base's own history holds, neither merge changes a thing.
+    for last in ["HEAD $old", "HEAD $merge"] {
+        with_session(DENY_SECRETS, move |session| {
+            session.ok(&format!(
+                "old=$(git rev-parse HEAD~1)
+                 merge=$(git commit-tree -p $old -p HEAD -m 'old again' $old^{{tree}})
+                 set -- {last}
+                 [ $2 = $old ] || merge=$(git commit-tree -p $1 -p $2 -m 'and back' HEAD^{{tree}})
+                 git update-ref HEAD $merge; echo 1 >> src/a.txt",
+            ));
+            let outputs = session.publish();
+            assert_eq!(authors(&outputs), [CommitAuthor::Custody], "{last}");
+            assert_eq!(changed(session, &outputs), "M\tsrc/a.txt", "{last}");
+            let violated: Vec<_> = outputs.violations.iter().map(|v| v.path.to_string()).collect();
+            assert_eq!(violated[0], ".git", "{last}");
+            assert!(violated.contains(&"secrets/key".to_owned()), "{last}: {violated:?}");
+        });
+    }
+}
+
+#[test]
+fn a_file_that_git_cannot_take_costs_no_other_its_place() {
+    with_session("[]", |session| {
+        session.ok("echo '*.txt working-tree-encoding=UTF-16' > .gitattributes
+             for n in 1 2 3 4 5; do echo $n > file$n; done; echo more >> src/a.txt; rm LICENSE");
+        let outputs = session.publish();
+        assert_eq!(
+            changed(session, &outputs),
+            "A\t.gitattributes\nD\tLICENSE\nA\tfile1\nA\tfile2\nA\tfile3\nA\tfile4\nA\tfile5"
+        );
+        let violated: Vec<_> = outputs.violations.iter().map(|v| v.path.to_string()).collect();
+        assert_eq!(violated, ["src/a.txt"]);
+    });
+}
+
+#[test]
+fn a_file_of_patterns_that_is_large_is_not_given_to_git() {
+    with_session("[]", |session| {
+        session.ok("truncate -s 20G .gitignore src/.gitattributes; echo fine > fine");
+        let outputs = session.publish();
+        assert_eq!(changed(session, &outputs), "A\tfine");
+        let mut violated: Vec<_> = outputs.violations.iter().map(|v| v.path.to_string()).collect();
+        violated.sort();
+        violated.dedup();
+        assert_eq!(violated, [".gitignore", "src/.gitattributes"]);
+    });
+}
+
+#[test]
+fn directories_deeper_than_any_path_cost_nothing_but_themselves() {
+    with_session("[]", |session| {
+        session.ok(
+            "name=$(printf 'd%.0s' $(seq 200)); echo fine > fine
+             i=0; while [ $i -lt 30 ]; do mkdir $name; cd -P $name; i=$((i+1)); [ $i = 19 ] && mkfifo .gitignore; done
+             echo deep > deep",
+        );
+        let outputs = session.publish();
+        assert_eq!(changed(session, &outputs), "A\tfine");
+        assert!(outputs.violations.iter().any(|v| v.path.as_bytes().ends_with(b"/.gitignore")));
+        assert!(outputs.violations.iter().any(|v| v.what.contains("a path that is too long")));
     });
 }
 
