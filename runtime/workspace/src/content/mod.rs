@@ -264,15 +264,22 @@ impl Contents {
         file: Option<BorrowedFd<'_>>,
     ) {
         let known = target.and_then(|t| self.lock().get(t).cloned());
-        let entry = match (known, file.and_then(|f| self.hash(f, self.limits.closed))) {
-            (_, Some(version)) => Entry::written(version),
-            (Some(entry), None) => entry.into_written(),
-            (None, None) => Entry::written(Version::default()),
-        };
+        let hashed = file.and_then(|f| self.hash(f, self.limits.closed)).map(Entry::written);
         if let Some(target) = target {
             self.lock_links().join(path, target);
         }
-        self.put(path, entry);
+        match (known, hashed) {
+            (_, Some(version)) => {
+                self.put(path, version);
+            }
+            // The other names have it already.
+            (Some(entry), None) => {
+                self.lock().insert(path.clone(), entry.into_written());
+            }
+            (None, None) => {
+                self.put(path, Entry::written(Version::default()));
+            }
+        }
     }
 
     /// `from` was renamed to `to`, with everything below it. `directory` tells what it is where no event told before.
