@@ -65,6 +65,20 @@ fn a_fork_bomb_ends_at_the_limit_and_the_session_ends_with_it() {
 }
 
 #[test]
+fn a_file_of_holes_is_no_larger_than_the_disk_may_be() {
+    let (installation, repository) = (Installation::new(), Repository::example());
+    // Twenty gigabytes are what the built-in policy allows; nothing of them would be on the disk.
+    let script =
+        "truncate -s 16T holes || echo REFUSED; truncate -s 1G small && rm small && echo SMALL";
+    let output = installation.run(&repository, &[], script);
+    assert!(
+        output.text().contains("REFUSED") && output.text().contains("SMALL"),
+        "{}",
+        output.text()
+    );
+}
+
+#[test]
 fn the_wall_time_ends_a_session_that_does_not_end() {
     let (installation, repository) = (Installation::new(), Repository::example());
     let output = installation.run(

@@ -3,3 +3,4 @@
 mod hiding;
 mod machine;
 mod network;
+mod outputs;
