@@ -63,9 +63,8 @@ impl FromStr for Question {
         };
         match place.rsplit_once(':') {
             Some((path, line)) if !path.is_empty() => {
-                let number: u64 = line
-                    .parse()
-                    .map_err(|_| InvalidQuestion::Line(text.to_owned()))?;
+                let number: u64 =
+                    line.parse().map_err(|_| InvalidQuestion::Line(text.to_owned()))?;
                 if number == 0 {
                     return Err(InvalidQuestion::Line(text.to_owned()));
                 }
@@ -76,9 +75,7 @@ impl FromStr for Question {
                     rev,
                 })
             }
-            _ => Ok(Self::Commit {
-                rev: text.to_owned(),
-            }),
+            _ => Ok(Self::Commit { rev: text.to_owned() }),
         }
     }
 }
@@ -87,16 +84,8 @@ impl fmt::Display for Question {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Commit { rev } => f.write_str(rev),
-            Self::Line {
-                path,
-                line,
-                rev: None,
-            } => write!(f, "{path}:{line}"),
-            Self::Line {
-                path,
-                line,
-                rev: Some(rev),
-            } => write!(f, "{path}:{line}@{rev}"),
+            Self::Line { path, line, rev: None } => write!(f, "{path}:{line}"),
+            Self::Line { path, line, rev: Some(rev) } => write!(f, "{path}:{line}@{rev}"),
         }
     }
 }
@@ -192,20 +181,14 @@ fn attribute_commit(
         attributions.push(exact(found, Tier::Commit));
     }
     if attributions.is_empty() {
-        attributions = catalogue
-            .by_tree(&facts.tree)
-            .into_iter()
-            .map(|f| exact(f, Tier::Tree))
-            .collect();
+        attributions =
+            catalogue.by_tree(&facts.tree).into_iter().map(|f| exact(f, Tier::Tree)).collect();
     }
     if attributions.is_empty() {
         for (path, blob) in repository.changed_blobs(&facts.commit)? {
             for found in catalogue.by_file(&path, &blob) {
                 let session = found.outputs.session;
-                match attributions
-                    .iter_mut()
-                    .find(|a: &&mut Attribution| a.session == session)
-                {
+                match attributions.iter_mut().find(|a: &&mut Attribution| a.session == session) {
                     Some(known) => known.files.push(path.clone()),
                     None => {
                         let mut attribution = exact(found, Tier::Blob);
@@ -220,12 +203,7 @@ fn attribute_commit(
     if attributions.is_empty() {
         declared(&facts.declared_sessions, &mut attributions, &mut notes);
     }
-    Ok(Attributed {
-        commit: Some(facts.commit),
-        text: None,
-        attributions,
-        notes,
-    })
+    Ok(Attributed { commit: Some(facts.commit), text: None, attributions, notes })
 }
 
 fn attribute_line(
@@ -238,12 +216,7 @@ fn attribute_line(
     let Some(commit) = origin.commit else {
         let notes =
             vec!["the line is not committed yet, so no history leads to a session".to_owned()];
-        return Ok(Attributed {
-            commit: None,
-            text,
-            attributions: Vec::new(),
-            notes,
-        });
+        return Ok(Attributed { commit: None, text, attributions: Vec::new(), notes });
     };
     let mut attributions = Vec::new();
     let mut notes = Vec::new();
@@ -274,12 +247,7 @@ fn attribute_line(
         let facts = repository.commit(commit.as_str())?;
         declared(&facts.declared_sessions, &mut attributions, &mut notes);
     }
-    Ok(Attributed {
-        commit: Some(commit),
-        text,
-        attributions,
-        notes,
-    })
+    Ok(Attributed { commit: Some(commit), text, attributions, notes })
 }
 
 fn exact(found: Found<'_>, tier: Tier) -> Attribution {
@@ -302,9 +270,9 @@ fn declared(trailers: &[String], attributions: &mut Vec<Attribution>, notes: &mu
                 event: None,
                 files: Vec::new(),
             }),
-            Err(_) => notes.push(format!(
-                "the trailer Custody-Session: {trailer} names no session"
-            )),
+            Err(_) => {
+                notes.push(format!("the trailer Custody-Session: {trailer} names no session"))
+            }
         }
     }
 }
@@ -322,12 +290,7 @@ mod tests {
         };
         assert_eq!("src/a.rs:3".parse(), Ok(line(None)));
         assert_eq!("./src/a.rs:3@v1.0".parse(), Ok(line(Some("v1.0"))));
-        assert_eq!(
-            "main@{1}".parse(),
-            Ok(Question::Commit {
-                rev: "main@{1}".into()
-            })
-        );
+        assert_eq!("main@{1}".parse(), Ok(Question::Commit { rev: "main@{1}".into() }));
         assert_eq!("HEAD".parse(), Ok(Question::Commit { rev: "HEAD".into() }));
         assert!("src/a.rs:0".parse::<Question>().is_err());
         assert!("src/a.rs:x".parse::<Question>().is_err());

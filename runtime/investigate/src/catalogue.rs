@@ -48,10 +48,7 @@ impl Catalogue {
             self.commits.insert(seen.commit.commit.clone(), at);
             // An agent's own intermediate tree is as much its work as the last one; an empty commit is nobody's.
             if seen.commit.file_count > 0 || seen.commit.author == CommitAuthor::Custody {
-                self.trees
-                    .entry(seen.commit.tree.clone())
-                    .or_default()
-                    .push(at);
+                self.trees.entry(seen.commit.tree.clone()).or_default().push(at);
             }
             for file in files {
                 if let Some(blob) = &file.blob {
@@ -92,10 +89,7 @@ impl Catalogue {
         let mut found: Vec<Found<'_>> = Vec::new();
         for at in places.into_iter().flatten().rev() {
             let next = self.found(*at);
-            if found
-                .iter()
-                .all(|f| f.outputs.session != next.outputs.session)
-            {
+            if found.iter().all(|f| f.outputs.session != next.outputs.session) {
                 found.push(next);
             }
         }
@@ -106,11 +100,7 @@ impl Catalogue {
     fn found(&self, (number, index): (usize, usize)) -> Found<'_> {
         let outputs = &self.outputs[number];
         let (seen, _) = &outputs.commits[index];
-        Found {
-            outputs,
-            event: seen.event,
-            commit: &seen.commit.commit,
-        }
+        Found { outputs, event: seen.event, commit: &seen.commit.commit }
     }
 }
 
@@ -135,17 +125,8 @@ pub fn outputs_of<E>(
                 } else {
                     all_files(&event)?
                 };
-                let proof = EventRef {
-                    seq: event.seq,
-                    id: event.id,
-                };
-                commits.push((
-                    CommitSeen {
-                        commit: commit.clone(),
-                        event: proof,
-                    },
-                    files,
-                ));
+                let proof = EventRef { seq: event.seq, id: event.id };
+                commits.push((CommitSeen { commit: commit.clone(), event: proof }, files));
             }
             // What a keeper writes after the commits.
             Body::SessionClosed(_) | Body::PolicyViolated(_) | Body::RecorderGap(_) => {}
@@ -173,9 +154,5 @@ pub fn outputs_of<E>(
         }
     }
     commits.reverse();
-    Ok(Outputs {
-        session,
-        repository,
-        commits,
-    })
+    Ok(Outputs { session, repository, commits })
 }

@@ -85,13 +85,7 @@ impl Repository {
     pub fn commit(&self, rev: &str) -> Result<CommitFacts, HistoryError> {
         let spec = format!("{rev}^{{commit}}");
         let id = self
-            .ask([
-                "rev-parse",
-                "--verify",
-                "--quiet",
-                "--end-of-options",
-                &spec,
-            ])
+            .ask(["rev-parse", "--verify", "--quiet", "--end-of-options", &spec])
             .map_err(|e| match e {
                 HistoryError::Git { command, .. } => HistoryError::Git {
                     command,
@@ -100,41 +94,16 @@ impl Repository {
                 other @ (HistoryError::Run(_) | HistoryError::Answer { .. }) => other,
             })?;
         let format = "--format=%H%n%T%n%P%n%(trailers:key=Custody-Session,valueonly,unfold)";
-        let answer = self.ask([
-            "show",
-            "--no-patch",
-            "--no-show-signature",
-            format,
-            id.trim(),
-        ])?;
-        let unknown = || HistoryError::Answer {
-            command: "show".into(),
-            answer: answer.clone(),
-        };
+        let answer = self.ask(["show", "--no-patch", "--no-show-signature", format, id.trim()])?;
+        let unknown = || HistoryError::Answer { command: "show".into(), answer: answer.clone() };
         let mut lines = answer.lines();
-        let mut oid = || {
-            lines
-                .next()
-                .and_then(|l| l.parse::<GitOid>().ok())
-                .ok_or_else(unknown)
-        };
+        let mut oid = || lines.next().and_then(|l| l.parse::<GitOid>().ok()).ok_or_else(unknown);
         let (commit, tree) = (oid()?, oid()?);
         let parents = lines.next().unwrap_or_default().split_whitespace();
-        let parents = parents
-            .map(str::parse)
-            .collect::<Result<_, _>>()
-            .map_err(|_| unknown())?;
-        let declared_sessions = lines
-            .map(str::trim)
-            .filter(|l| !l.is_empty())
-            .map(str::to_owned)
-            .collect();
-        Ok(CommitFacts {
-            commit,
-            tree,
-            parents,
-            declared_sessions,
-        })
+        let parents = parents.map(str::parse).collect::<Result<_, _>>().map_err(|_| unknown())?;
+        let declared_sessions =
+            lines.map(str::trim).filter(|l| !l.is_empty()).map(str::to_owned).collect();
+        Ok(CommitFacts { commit, tree, parents, declared_sessions })
     }
 
     /// Where line `line` (from 1) of `path` came from, as of `rev`, or of the working tree without it. Follows renames
@@ -155,10 +124,7 @@ impl Repository {
         let mut command = self.command(&args);
         command.arg(path.as_path());
         let answer = run(command, "blame")?;
-        parse_blame(&answer, path).ok_or(HistoryError::Answer {
-            command: "blame".into(),
-            answer,
-        })
+        parse_blame(&answer, path).ok_or(HistoryError::Answer { command: "blame".into(), answer })
     }
 
     /// The blob at `path` of `commit`; `None` if there is none.
@@ -229,18 +195,8 @@ impl Repository {
         command
             .arg("-C")
             .arg(&self.path)
-            .args([
-                "--no-pager",
-                "--literal-pathspecs",
-                "-c",
-                "core.quotePath=false",
-            ])
-            .args([
-                "-c",
-                "core.fsmonitor=false",
-                "-c",
-                "blame.markIgnoredLines=false",
-            ])
+            .args(["--no-pager", "--literal-pathspecs", "-c", "core.quotePath=false"])
+            .args(["-c", "core.fsmonitor=false", "-c", "blame.markIgnoredLines=false"])
             .args(args)
             .env("LC_ALL", "C")
             .env("GIT_OPTIONAL_LOCKS", "0")
@@ -261,10 +217,7 @@ fn run_bytes(mut command: Command, name: &str) -> Result<Vec<u8>, HistoryError> 
         return Ok(output.stdout);
     }
     let stderr = String::from_utf8_lossy(&output.stderr).trim().to_owned();
-    Err(HistoryError::Git {
-        command: name.to_owned(),
-        stderr,
-    })
+    Err(HistoryError::Git { command: name.to_owned(), stderr })
 }
 
 /// Reads one entry of `git blame --porcelain`.
@@ -283,12 +236,7 @@ fn parse_blame(answer: &str, asked: &WorkspacePath) -> Option<Origin> {
         }
     }
     let committed = commit.as_str().bytes().any(|b| b != b'0');
-    Some(Origin {
-        commit: committed.then_some(commit),
-        path,
-        line,
-        text: text?,
-    })
+    Some(Origin { commit: committed.then_some(commit), path, line, text: text? })
 }
 
 /// Reads the one entry of `git ls-tree -z` for a file.
@@ -331,10 +279,7 @@ mod tests {
 
     #[test]
     fn a_line_that_is_not_committed_has_no_origin() {
-        let answer = format!(
-            "{} 3 3 1\nauthor x\nfilename a b.rs\n\tlet x;\n",
-            "0".repeat(40)
-        );
+        let answer = format!("{} 3 3 1\nauthor x\nfilename a b.rs\n\tlet x;\n", "0".repeat(40));
         let origin = parse_blame(&answer, &WorkspacePath::root()).unwrap();
         assert_eq!(origin.commit, None);
         assert_eq!(origin.path.to_string(), "a b.rs");

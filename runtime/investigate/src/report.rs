@@ -69,21 +69,12 @@ pub fn answer<E>(
     for attribution in attributed.attributions {
         let (summary, record) = match look_up(attribution.session)? {
             Some((summary, record)) => (Some(summary), record),
-            None => (
-                None,
-                RecordVerdicts {
-                    integrity: "absent".into(),
-                    completeness: "absent".into(),
-                },
-            ),
+            None => {
+                (None, RecordVerdicts { integrity: "absent".into(), completeness: "absent".into() })
+            }
         };
         let statements = statements(&attribution, summary.as_ref(), &record);
-        findings.push(Finding {
-            attribution,
-            record,
-            statements,
-            summary,
-        });
+        findings.push(Finding { attribution, record, statements, summary });
     }
     Ok(Answer {
         question: question.to_string(),
@@ -112,10 +103,7 @@ fn statements(
         evidence: attribution.event.into_iter().collect(),
     }];
     let Some(summary) = summary else {
-        list.push(absent(
-            "record",
-            "this installation has no record of that session",
-        ));
+        list.push(absent("record", "this installation has no record of that session"));
         return list;
     };
     let observed = |topic, text: String, event: EventRef| Statement {
@@ -126,26 +114,15 @@ fn statements(
     };
     list.push(Statement {
         topic: "record",
-        text: format!(
-            "integrity {}, completeness {}",
-            record.integrity, record.completeness
-        ),
+        text: format!("integrity {}, completeness {}", record.integrity, record.completeness),
         assurance: Assurance::Observed,
         evidence: summary.closed.map(|m| m.event).into_iter().collect(),
     });
     if let (Some(requester), Some(at)) = (&summary.requester, summary.authorized) {
-        list.push(observed(
-            "requester",
-            format!("{requester}, at {}", at.time),
-            at.event,
-        ));
+        list.push(observed("requester", format!("{requester}, at {}", at.time), at.event));
         let approval = match summary.approvers.as_slice() {
             [] => "the policy wanted none".to_owned(),
-            names => names
-                .iter()
-                .map(|n| n.as_str())
-                .collect::<Vec<_>>()
-                .join(", "),
+            names => names.iter().map(|n| n.as_str()).collect::<Vec<_>>().join(", "),
         };
         list.push(observed("approval", approval, at.event));
         let policy = summary.policy_name.as_deref().unwrap_or_default();
@@ -158,38 +135,18 @@ fn statements(
     }
     if let (Some(request), Some(at)) = (&summary.request, summary.authorized) {
         list.push(observed("command", request.command.join(" "), at.event));
-        let dirty = if request.dirty {
-            " with uncommitted changes"
-        } else {
-            ""
-        };
+        let dirty = if request.dirty { " with uncommitted changes" } else { "" };
         let base = format!("{} of {}{dirty}", request.base_commit, request.repository);
         list.push(observed("base", base, at.event));
     }
     if let Some(closed) = summary.closed {
         let reason = summary.reason.as_deref().unwrap_or_default();
-        list.push(observed(
-            "ended",
-            format!("{reason}, at {}", closed.time),
-            closed.event,
-        ));
+        list.push(observed("ended", format!("{reason}, at {}", closed.time), closed.event));
     }
     for (topic, total, proof) in [
-        (
-            "read",
-            summary.read.len(),
-            first(summary.read.iter().map(|t| t.event)),
-        ),
-        (
-            "wrote",
-            summary.written.len(),
-            first(summary.written.iter().map(|t| t.event)),
-        ),
-        (
-            "ran",
-            summary.executed.len(),
-            first(summary.executed.iter().map(|t| t.event)),
-        ),
+        ("read", summary.read.len(), first(summary.read.iter().map(|t| t.event))),
+        ("wrote", summary.written.len(), first(summary.written.iter().map(|t| t.event))),
+        ("ran", summary.executed.len(), first(summary.executed.iter().map(|t| t.event))),
         (
             "refused",
             summary.denied.len() + summary.egress.len(),
@@ -207,22 +164,11 @@ fn statements(
             "refused" => format!("{total} attempts"),
             _ => format!("{total} files"),
         };
-        list.push(Statement {
-            topic,
-            text,
-            assurance: Assurance::Observed,
-            evidence: proof,
-        });
+        list.push(Statement { topic, text, assurance: Assurance::Observed, evidence: proof });
     }
     // Never guess: what this version of Custody does not mediate is said to be unknown.
-    list.push(absent(
-        "model",
-        "model calls were not mediated in this session: unknown",
-    ));
-    list.push(absent(
-        "review",
-        "no reviews are connected to this installation: unknown",
-    ));
+    list.push(absent("model", "model calls were not mediated in this session: unknown"));
+    list.push(absent("review", "no reviews are connected to this installation: unknown"));
     list
 }
 
@@ -231,10 +177,5 @@ fn first(mut events: impl Iterator<Item = EventRef>) -> Vec<EventRef> {
 }
 
 fn absent(topic: &'static str, text: &str) -> Statement {
-    Statement {
-        topic,
-        text: text.to_owned(),
-        assurance: Assurance::Absent,
-        evidence: Vec::new(),
-    }
+    Statement { topic, text: text.to_owned(), assurance: Assurance::Absent, evidence: Vec::new() }
 }

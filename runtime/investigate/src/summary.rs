@@ -236,14 +236,8 @@ impl Summarizer {
     /// Takes the next event of the record.
     pub fn add(&mut self, event: &Event) {
         self.summary.events += 1;
-        let proof = EventRef {
-            seq: event.seq,
-            id: event.id,
-        };
-        let moment = Moment {
-            time: event.time,
-            event: proof,
-        };
+        let proof = EventRef { seq: event.seq, id: event.id };
+        let moment = Moment { time: event.time, event: proof };
         match &event.body {
             Body::SessionAuthorized(data) => {
                 self.summary.requester = Some(data.requester.clone());
@@ -275,18 +269,13 @@ impl Summarizer {
                 event: proof,
             }),
             Body::ProcessExecuted(data) if data.failed.is_none() => {
-                self.programs
-                    .insert(data.image.0, program(&data.argv, &data.exe));
+                self.programs.insert(data.image.0, program(&data.argv, &data.exe));
                 let list = &mut self.summary.executed;
                 match self.executed.get(&data.argv) {
                     Some(at) => list[*at].count += 1,
                     None => {
                         self.executed.insert(data.argv.clone(), list.len());
-                        list.push(Executed {
-                            argv: data.argv.clone(),
-                            count: 1,
-                            event: proof,
-                        });
+                        list.push(Executed { argv: data.argv.clone(), count: 1, event: proof });
                     }
                 }
             }
@@ -303,62 +292,26 @@ impl Summarizer {
             }
             Body::FileWritten(data) => {
                 if data.kind != FileKind::Directory && !is_gits(&data.path) {
-                    touch(
-                        &mut self.written,
-                        &mut self.summary.written,
-                        &data.path,
-                        1,
-                        proof,
-                    );
+                    touch(&mut self.written, &mut self.summary.written, &data.path, 1, proof);
                 }
             }
             Body::FileSymlinked(data) if !is_gits(&data.path) => {
-                touch(
-                    &mut self.written,
-                    &mut self.summary.written,
-                    &data.path,
-                    1,
-                    proof,
-                );
+                touch(&mut self.written, &mut self.summary.written, &data.path, 1, proof);
             }
             Body::FileLinked(data) if !is_gits(&data.path) => {
-                touch(
-                    &mut self.written,
-                    &mut self.summary.written,
-                    &data.path,
-                    1,
-                    proof,
-                );
+                touch(&mut self.written, &mut self.summary.written, &data.path, 1, proof);
             }
             Body::FileRenamed(data) => {
                 if !is_gits(&data.from) {
-                    touch(
-                        &mut self.removed,
-                        &mut self.summary.removed,
-                        &data.from,
-                        1,
-                        proof,
-                    );
+                    touch(&mut self.removed, &mut self.summary.removed, &data.from, 1, proof);
                 }
                 if !is_gits(&data.to) {
-                    touch(
-                        &mut self.written,
-                        &mut self.summary.written,
-                        &data.to,
-                        1,
-                        proof,
-                    );
+                    touch(&mut self.written, &mut self.summary.written, &data.to, 1, proof);
                 }
             }
             Body::FileRemoved(data) => {
                 if data.kind != FileKind::Directory && !is_gits(&data.path) {
-                    touch(
-                        &mut self.removed,
-                        &mut self.summary.removed,
-                        &data.path,
-                        1,
-                        proof,
-                    );
+                    touch(&mut self.removed, &mut self.summary.removed, &data.path, 1, proof);
                 }
             }
             Body::FileDenied(data) => {
@@ -406,15 +359,11 @@ impl Summarizer {
             Body::WorkspaceCompared(data) => {
                 self.summary.differences = Some(data.difference_count);
             }
-            Body::CommitCreated(data) => self.summary.commits.push(CommitSeen {
-                commit: data.clone(),
-                event: proof,
-            }),
+            Body::CommitCreated(data) => {
+                self.summary.commits.push(CommitSeen { commit: data.clone(), event: proof })
+            }
             Body::RecorderGap(data) => {
-                self.summary.gaps.push(GapSeen {
-                    reason: data.reason.clone(),
-                    event: proof,
-                });
+                self.summary.gaps.push(GapSeen { reason: data.reason.clone(), event: proof });
             }
             Body::SessionPaused(_)
             | Body::SessionResumed(_)
@@ -445,11 +394,7 @@ fn touch(
         Some(at) => list[*at].count += count,
         None => {
             index.insert(path.clone(), list.len());
-            list.push(Touched {
-                path: path.clone(),
-                count,
-                event,
-            });
+            list.push(Touched { path: path.clone(), count, event });
         }
     }
 }

@@ -26,11 +26,7 @@ pub fn admit(authorization: &Authorization, spec: &SandboxSpec) -> Result<(), Sa
             wanted.cpu_millicores.map(u64::from),
         ),
         ("memory_bytes", granted.memory_bytes, wanted.memory_bytes),
-        (
-            "processes",
-            granted.processes.map(u64::from),
-            wanted.processes.map(u64::from),
-        ),
+        ("processes", granted.processes.map(u64::from), wanted.processes.map(u64::from)),
         ("disk_bytes", granted.disk_bytes, wanted.disk_bytes),
         ("wall_seconds", granted.wall_seconds, wanted.wall_seconds),
         ("idle_seconds", granted.idle_seconds, wanted.idle_seconds),

@@ -58,9 +58,7 @@ impl Lifecycle {
     /// Of a sandbox that is being made.
     #[must_use]
     pub const fn new(at: Timestamp) -> Self {
-        Self {
-            state: SandboxState::provisioning(at),
-        }
+        Self { state: SandboxState::provisioning(at) }
     }
 
     /// Where it stands.
@@ -75,13 +73,8 @@ impl Lifecycle {
     /// [`InvalidTransition`] where the state does not have it.
     pub fn ask(&self, request: Request) -> Result<Step, InvalidTransition> {
         use SandboxState as S;
-        let cannot = |verb| {
-            Err(InvalidTransition {
-                machine: "sandbox",
-                from: self.state.name(),
-                verb,
-            })
-        };
+        let cannot =
+            |verb| Err(InvalidTransition { machine: "sandbox", from: self.state.name(), verb });
         match (request, &self.state) {
             (Request::Start, S::Ready { .. })
             | (Request::Freeze, S::Running { .. })

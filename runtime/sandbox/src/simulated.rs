@@ -72,10 +72,7 @@ impl Driver for SimulatedDriver {
         Ok(Box::new(Simulated {
             life,
             socket: spec.control.join("control.sock"),
-            inside: Arc::new(Inside {
-                limits: spec.limits.clone(),
-                ..Inside::default()
-            }),
+            inside: Arc::new(Inside { limits: spec.limits.clone(), ..Inside::default() }),
             stream: None,
             protections: BTreeMap::from([("isolation".to_owned(), "none: simulated".to_owned())]),
             program: Arc::clone(&self.program),
@@ -106,10 +103,7 @@ impl Inside {
     pub fn step<T>(&self, work: impl FnOnce() -> T) -> Option<T> {
         let mut state = self.lock();
         while state.frozen && !state.killed {
-            state = self
-                .changed
-                .wait(state)
-                .unwrap_or_else(PoisonError::into_inner);
+            state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
         if state.killed {
             return None;
@@ -189,10 +183,7 @@ impl Sandbox for Simulated {
         self.life.ask(Request::Start)?;
         let ours = UnixStream::connect(&self.socket)
             .and_then(|stream| Ok((stream.try_clone()?, stream)))
-            .map_err(SandboxError::io(format!(
-                "connect to {}",
-                self.socket.display()
-            )));
+            .map_err(SandboxError::io(format!("connect to {}", self.socket.display())));
         let (theirs, ours) = match ours {
             Ok(streams) => streams,
             Err(error) => {
@@ -205,11 +196,7 @@ impl Sandbox for Simulated {
         std::thread::spawn(move || {
             let end = program(&inside, theirs);
             let mut state = inside.lock();
-            state.end = Some(if state.killed {
-                SandboxEnd::Signal(9)
-            } else {
-                end
-            });
+            state.end = Some(if state.killed { SandboxEnd::Signal(9) } else { end });
             inside.changed.notify_all();
         });
         self.see(Observation::Started)
@@ -232,10 +219,7 @@ impl Sandbox for Simulated {
         let mut state = inside.lock();
         state.frozen = true;
         while state.busy {
-            state = inside
-                .changed
-                .wait(state)
-                .unwrap_or_else(PoisonError::into_inner);
+            state = inside.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
         drop(state);
         self.see(Observation::Frozen)
@@ -260,12 +244,7 @@ impl Sandbox for Simulated {
     }
 
     fn wait(&mut self, timeout: Duration) -> Result<Option<SandboxExit>, SandboxError> {
-        let exit = |end| {
-            Ok(Some(SandboxExit {
-                end,
-                messages: String::new(),
-            }))
-        };
+        let exit = |end| Ok(Some(SandboxExit { end, messages: String::new() }));
         if let Some(end) = self.life.end() {
             return exit(end);
         }

@@ -62,11 +62,7 @@ impl Identity {
 
 impl Default for Identity {
     fn default() -> Self {
-        Self {
-            uid_base: 2_000_000_000,
-            uid: 1000,
-            gid: 1000,
-        }
+        Self { uid_base: 2_000_000_000, uid: 1000, gid: 1000 }
     }
 }
 
@@ -179,10 +175,7 @@ impl SandboxSpec {
             if clashes {
                 return invalid(
                     "extra_read_only",
-                    format!(
-                        "{} would cover what the driver makes itself",
-                        inside.display()
-                    ),
+                    format!("{} would cover what the driver makes itself", inside.display()),
                 );
             }
         }

@@ -65,13 +65,9 @@ pub fn obey(inside: &Inside, mut stream: UnixStream) -> SandboxEnd {
         return hung_up;
     };
     for line in BufReader::new(copy).lines() {
-        let order: Vec<String> = line
-            .ok()
-            .and_then(|line| serde_json::from_str(&line).ok())
-            .unwrap_or_default();
-        let (first, rest) = order
-            .split_first()
-            .map_or(("", &[][..]), |(f, r)| (f.as_str(), r));
+        let order: Vec<String> =
+            line.ok().and_then(|line| serde_json::from_str(&line).ok()).unwrap_or_default();
+        let (first, rest) = order.split_first().map_or(("", &[][..]), |(f, r)| (f.as_str(), r));
         let number: u64 = rest.first().and_then(|text| text.parse().ok()).unwrap_or(0);
         let answer = match first {
             "exit" => return SandboxEnd::Code(u8::try_from(number).unwrap_or(u8::MAX)),
@@ -82,10 +78,7 @@ pub fn obey(inside: &Inside, mut stream: UnixStream) -> SandboxEnd {
             other => format!("unknown order {other:?}"),
         };
         let line = serde_json::to_string(&answer).unwrap_or_default();
-        if !inside
-            .step(|| writeln!(stream, "{line}").is_ok())
-            .unwrap_or(false)
-        {
+        if !inside.step(|| writeln!(stream, "{line}").is_ok()).unwrap_or(false) {
             return hung_up;
         }
     }

@@ -1,8 +1,5 @@
 //! The promises of the contract, each a function that panics if a driver breaks it.
-#![allow(
-    clippy::missing_panics_doc,
-    reason = "panicking is what a promise that is broken does"
-)]
+#![allow(clippy::missing_panics_doc, reason = "panicking is what a promise that is broken does")]
 
 use std::time::Duration;
 
@@ -25,10 +22,7 @@ fn provision(fixture: &dyn Fixture, room: &Room, limits: &Limits) -> Box<dyn San
     let authorization = authorize(limits);
     let mut spec = fixture.spec(room);
     spec.limits = authorization.intent().limits().clone();
-    fixture
-        .driver()
-        .provision(&authorization, &spec)
-        .expect("a sandbox")
+    fixture.driver().provision(&authorization, &spec).expect("a sandbox")
 }
 
 fn running(fixture: &dyn Fixture, room: &Room, limits: &Limits) -> (Box<dyn Sandbox>, Control) {
@@ -46,10 +40,7 @@ pub fn nothing_runs_before_the_start(fixture: &dyn Fixture) {
     assert_eq!(sandbox.pid(), None);
     assert!(matches!(sandbox.freeze(), Err(SandboxError::State(_))));
     assert!(matches!(sandbox.thaw(), Err(SandboxError::State(_))));
-    assert!(matches!(
-        sandbox.wait(Duration::ZERO),
-        Err(SandboxError::State(_))
-    ));
+    assert!(matches!(sandbox.wait(Duration::ZERO), Err(SandboxError::State(_))));
     assert!(!sandbox.protections().is_empty());
     assert!(room.is_untouched());
     sandbox.start().expect("init is executed");
@@ -65,15 +56,9 @@ pub fn the_exit_code_comes_back_and_stays(fixture: &dyn Fixture) {
     let (mut sandbox, mut control) = running(fixture, &room, &Limits::default());
     assert_eq!(sandbox.wait(STILLNESS).expect("it can be waited for"), None);
     control.say(&["exit", "42"]);
-    let exit = sandbox
-        .wait(PATIENCE)
-        .expect("it can be waited for")
-        .expect("it ends");
+    let exit = sandbox.wait(PATIENCE).expect("it can be waited for").expect("it ends");
     assert_eq!(exit.end, SandboxEnd::Code(42));
-    assert_eq!(
-        sandbox.wait(Duration::ZERO).expect("it can be waited for"),
-        Some(exit)
-    );
+    assert_eq!(sandbox.wait(Duration::ZERO).expect("it can be waited for"), Some(exit));
     assert!(matches!(sandbox.state(), SandboxState::Exited { .. }));
     assert_eq!(sandbox.pid(), None);
     sandbox.usage().expect("the usage of what has ended");
@@ -101,10 +86,7 @@ pub fn what_is_frozen_can_be_killed(fixture: &dyn Fixture) {
     let (mut sandbox, _control) = running(fixture, &room, &Limits::default());
     sandbox.freeze().expect("it freezes");
     sandbox.kill().expect("it can be killed");
-    let exit = sandbox
-        .wait(PATIENCE)
-        .expect("it can be waited for")
-        .expect("it ends");
+    let exit = sandbox.wait(PATIENCE).expect("it can be waited for").expect("it ends");
     assert_eq!(exit.end, SandboxEnd::Signal(9));
     sandbox.destroy().expect("nothing is left");
 }
@@ -115,10 +97,7 @@ pub fn killing_twice_is_no_error(fixture: &dyn Fixture) {
     let (mut sandbox, mut control) = running(fixture, &room, &Limits::default());
     sandbox.kill().expect("it can be killed");
     sandbox.kill().expect("and again");
-    let exit = sandbox
-        .wait(PATIENCE)
-        .expect("it can be waited for")
-        .expect("it ends");
+    let exit = sandbox.wait(PATIENCE).expect("it can be waited for").expect("it ends");
     assert_eq!(exit.end, SandboxEnd::Signal(9));
     assert!(control.has_ended());
     sandbox.kill().expect("and after its end");
@@ -128,19 +107,10 @@ pub fn killing_twice_is_no_error(fixture: &dyn Fixture) {
 /// A process that takes more memory than the limit is killed; the sandbox goes on and counts it.
 pub fn too_much_memory_is_killed_and_counted(fixture: &dyn Fixture) {
     let room = Room::new();
-    let limits = Limits {
-        memory_bytes: Some(MEMORY),
-        ..Limits::default()
-    };
+    let limits = Limits { memory_bytes: Some(MEMORY), ..Limits::default() };
     let (sandbox, mut control) = running(fixture, &room, &limits);
-    assert_eq!(
-        control.order(&["allocate", &(MEMORY / 4).to_string()]),
-        "code 0"
-    );
-    assert_eq!(
-        control.order(&["allocate", &(MEMORY * 4).to_string()]),
-        "signal 9"
-    );
+    assert_eq!(control.order(&["allocate", &(MEMORY / 4).to_string()]), "code 0");
+    assert_eq!(control.order(&["allocate", &(MEMORY * 4).to_string()]), "signal 9");
     assert_eq!(control.order(&["echo", "alive"]), "alive");
     let usage = sandbox.usage().expect("its usage");
     assert!(usage.memory_kills >= Some(1), "{usage:?}");
@@ -151,15 +121,9 @@ pub fn too_much_memory_is_killed_and_counted(fixture: &dyn Fixture) {
 /// There are never more processes than the limit says; the refusals are counted.
 pub fn too_many_processes_are_refused_and_counted(fixture: &dyn Fixture) {
     let room = Room::new();
-    let limits = Limits {
-        processes: Some(PROCESSES),
-        ..Limits::default()
-    };
+    let limits = Limits { processes: Some(PROCESSES), ..Limits::default() };
     let (sandbox, mut control) = running(fixture, &room, &limits);
-    assert_eq!(
-        control.order(&["processes", "200"]),
-        (PROCESSES - 1).to_string()
-    );
+    assert_eq!(control.order(&["processes", "200"]), (PROCESSES - 1).to_string());
     let usage = sandbox.usage().expect("its usage");
     assert_eq!(usage.processes, Some(u64::from(PROCESSES)));
     assert!(usage.process_refusals >= Some(1), "{usage:?}");
@@ -169,22 +133,14 @@ pub fn too_many_processes_are_refused_and_counted(fixture: &dyn Fixture) {
 /// A limit that the permit grants can't be raised or left out.
 pub fn no_limit_is_looser_than_the_permit(fixture: &dyn Fixture) {
     let room = Room::new();
-    let authorization = authorize(&Limits {
-        memory_bytes: Some(MEMORY),
-        ..Limits::default()
-    });
+    let authorization = authorize(&Limits { memory_bytes: Some(MEMORY), ..Limits::default() });
     for memory_bytes in [Some(MEMORY + 1), None] {
         let mut spec = fixture.spec(&room);
-        spec.limits = Limits {
-            memory_bytes,
-            ..authorization.intent().limits().clone()
-        };
+        spec.limits = Limits { memory_bytes, ..authorization.intent().limits().clone() };
         let refused = fixture.driver().provision(&authorization, &spec);
         assert!(matches!(
             refused.err(),
-            Some(SandboxError::ExceedsPermit {
-                limit: "memory_bytes"
-            })
+            Some(SandboxError::ExceedsPermit { limit: "memory_bytes" })
         ));
     }
 }

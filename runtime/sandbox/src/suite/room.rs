@@ -47,11 +47,7 @@ impl Room {
         let pid = std::process::id().to_be_bytes();
         random[8..].copy_from_slice(&pid[2..]);
         let session = SessionId::new(SystemClock.now(), random);
-        Self {
-            directory,
-            session,
-            connections,
-        }
+        Self { directory, session, connections }
     }
 
     /// The session.
@@ -78,9 +74,7 @@ impl Room {
             .expect("init connects")
             .expect("the connection is accepted");
         stream.set_read_timeout(Some(PATIENCE)).expect("a time-out");
-        Control {
-            reader: BufReader::new(stream),
-        }
+        Control { reader: BufReader::new(stream) }
     }
 
     /// Whether nobody has connected.
@@ -123,10 +117,7 @@ impl Control {
 
     /// Waits so long for an answer; `None` if there is none by then, or the connection has ended.
     pub fn answer(&mut self, timeout: Duration) -> Option<String> {
-        self.reader
-            .get_ref()
-            .set_read_timeout(Some(timeout))
-            .expect("a time-out");
+        self.reader.get_ref().set_read_timeout(Some(timeout)).expect("a time-out");
         let mut line = String::new();
         match self.reader.read_line(&mut line) {
             Ok(0) | Err(_) => None,
