@@ -1,6 +1,7 @@
 //! The machine around a sandbox is out of reach.
 
 use custody_record::event::Outcome;
+use custody_tests::repository::POLICY;
 use custody_tests::{Installation, Repository};
 
 /// Runs a script in a session and returns what it printed.
@@ -69,12 +70,29 @@ fn a_file_of_holes_is_no_larger_than_the_disk_may_be() {
     let (installation, repository) = (Installation::new(), Repository::example());
     // Twenty gigabytes are what the built-in policy allows; nothing of them would be on the disk.
     let script =
-        "truncate -s 16T holes || echo REFUSED; truncate -s 1G small && rm small && echo SMALL";
+        "truncate -s 16T holes || echo REFUSED; truncate -s 16M small && rm small && echo SMALL";
     let output = installation.run(&repository, &[], script);
     assert!(
         output.text().contains("REFUSED") && output.text().contains("SMALL"),
         "{}",
         output.text()
+    );
+}
+
+#[test]
+fn a_record_that_grows_for_ever_ends_the_session_at_its_disk_limit() {
+    let (installation, repository) = (Installation::new(), Repository::example());
+    let policy = installation
+        .policy(&POLICY.replace("paths:", "limits: { default: { disk: 1MiB } }\npaths:"));
+    let script = "while :; do : >made; rm made; done";
+    let output = installation.run(&repository, &["--policy", &policy, "--timeout", "2m"], script);
+    assert!(output.text().contains("its record"), "{}", output.text());
+    let verified = installation.verify(installation.session());
+    assert_eq!(
+        verified.code,
+        Some(0),
+        "what was done is on record to the end: {}",
+        verified.text()
     );
 }
 

@@ -16,7 +16,7 @@ pub struct Limits {
     /// Processes and threads at one time.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub processes: Option<u32>,
-    /// What the session may write to disk (workspace and /tmp), in bytes.
+    /// What the session may write to disk (workspace, /tmp and record), in bytes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub disk_bytes: Option<u64>,
     /// From the first instruction to the end, in seconds.

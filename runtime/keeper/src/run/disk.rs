@@ -1,4 +1,5 @@
-//! The disk limit: what a session has written to its workspace, measured now and then.
+//! The disk limit: what a session has written to its workspace and has caused to be written to its record, measured
+//! now and then. A loop that makes and removes one file leaves nothing in the workspace, and grows the record for ever.
 
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -8,7 +9,7 @@ use std::time::Duration;
 
 use super::Message;
 
-/// How often the upper layer is measured.
+/// How often they are measured.
 const PERIOD: Duration = Duration::from_secs(2);
 
 /// Measures until it is dropped.
@@ -18,16 +19,16 @@ pub(super) struct DiskWatch {
 }
 
 impl DiskWatch {
-    /// Tells once when more than `limit` bytes are on disk below `upper`.
+    /// Tells once when more than `limit` bytes are on disk below all of `places`.
     pub(super) fn start(
-        upper: PathBuf,
+        places: Vec<PathBuf>,
         limit: u64,
         messages: Sender<Message>,
     ) -> std::io::Result<Self> {
         let (stop, stopped): (Sender<()>, Receiver<()>) = channel();
         let thread = std::thread::Builder::new().name("disk".into()).spawn(move || {
             while let Err(RecvTimeoutError::Timeout) = stopped.recv_timeout(PERIOD) {
-                let used = used_below(&upper);
+                let used = places.iter().map(|place| used_below(place)).sum();
                 if used > limit {
                     // The session is ending if nobody listens any more.
                     let _ended = messages.send(Message::DiskFull(used));

@@ -168,8 +168,8 @@ fn serve_it(
     let terminal = streams(session, prepared, ready.streams)?;
     let disk = match limits.disk_bytes {
         Some(limit) => {
-            let upper = prepared.workspace.upper().to_owned();
-            Some(DiskWatch::start(upper, limit, session.sender.clone()).map_err(thread())?)
+            let places = vec![prepared.workspace.upper().to_owned(), session.dir.record()];
+            Some(DiskWatch::start(places, limit, session.sender.clone()).map_err(thread())?)
         }
         None => None,
     };

@@ -113,7 +113,7 @@ impl Course {
             Message::DiskFull(used) => {
                 self.stop(
                     running,
-                    format!("its workspace holds {used} bytes, more than its limit"),
+                    format!("its workspace and its record hold {used} bytes, more than its limit"),
                 );
             }
             Message::Terminated(signal) => {
