@@ -103,6 +103,8 @@ fn close(state: &StateDir, session: SessionId, clock: &Arc<dyn Clock>) -> Result
         Err(error) => return Err(error.into()),
     };
     if !closed {
+        // First what can fail: a second attempt must not tell the gap again.
+        let compared = compared(state, &dir, &spec)?;
         let until = clock.now();
         let from = last.as_ref().map(|event| event.time);
         let mut text = "the keeper of this session died: what it had seen and not written is missing, and nothing \
@@ -121,7 +123,7 @@ fn close(state: &StateDir, session: SessionId, clock: &Arc<dyn Clock>) -> Result
             process: None,
         };
         append(&journal, until, Body::RecorderGap(gap), blobs)?;
-        if let Some(compared) = compared(state, &dir, &spec)? {
+        if let Some(compared) = compared {
             append(&journal, until, Body::WorkspaceCompared(compared), Vec::new())?;
         }
         append(&journal, until, closing(&journal, &dir), Vec::new())?;

@@ -161,6 +161,11 @@ pub struct Mirror {
     git_dir: PathBuf,
 }
 
+/// The ref by which a base is kept.
+fn kept_as(commit: &GitOid) -> String {
+    format!("refs/custody/bases/{commit}")
+}
+
 impl Mirror {
     /// The repository's name in this installation.
     #[must_use]
@@ -220,6 +225,39 @@ impl Mirror {
         Ok(())
     }
 
+    /// The commit that a revision names in a checkout, if sessions started from it before: the mirror has it then, and
+    /// nothing need be fetched. `None` otherwise, also if there is no such commit.
+    ///
+    /// # Errors
+    /// Git fails.
+    pub fn known_base(
+        &self,
+        source: &Source,
+        revision: &str,
+    ) -> Result<Option<Resolved>, MirrorError> {
+        let Source::Checkout(checkout) = source else { return Ok(None) };
+        if revision.starts_with('-') {
+            return Ok(None);
+        }
+        let both = [format!("{revision}^{{commit}}"), format!("{revision}^{{tree}}")];
+        let answer = match Git::at(checkout.git_dir()).run(&["rev-parse", &both[0], &both[1]]) {
+            Ok(answer) => answer,
+            Err(GitError::Failed { .. }) => return Ok(None),
+            Err(error @ (GitError::Run { .. } | GitError::Answer { .. })) => {
+                return Err(error.into());
+            }
+        };
+        let answer = String::from_utf8_lossy(&answer);
+        let mut oids = answer.lines().map(str::parse);
+        let (Some(Ok(commit)), Some(Ok(tree))) = (oids.next(), oids.next()) else {
+            return Ok(None);
+        };
+        let resolved = Resolved { commit, tree };
+        let kept = kept_as(&resolved.commit);
+        let known = self.git().asks(&["rev-parse", "--quiet", "--verify", &kept])?;
+        Ok(known.then_some(resolved))
+    }
+
     /// The commit that a revision names, as gitrevisions(7) has it: first as the mirror has it
     /// (`custody/<session>`, an object id), then as the source has it (`HEAD`, `main`, `v1.2~3`).
     ///
@@ -252,8 +290,7 @@ impl Mirror {
     /// # Errors
     /// [`MirrorError::Git`].
     pub fn keep(&self, commit: &GitOid) -> Result<(), MirrorError> {
-        let name = format!("refs/custody/bases/{commit}");
-        self.git().run(&["update-ref", &name, commit.as_str()])?;
+        self.git().run(&["update-ref", &kept_as(commit), commit.as_str()])?;
         Ok(())
     }
 

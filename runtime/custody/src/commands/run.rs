@@ -105,6 +105,11 @@ fn base(wire: &Wire, args: &RunArgs, chosen: &Chosen) -> Result<(Resolved, bool)
         return Ok((snapshot.resolved, snapshot.dirty));
     }
     let rev = args.base.as_deref().unwrap_or("HEAD");
+    if let Some(known) =
+        mirror.known_base(source, rev).explain(ErrorCode::Io, "the repository can't be read")?
+    {
+        return Ok((known, false));
+    }
     mirror.update(source, None).explain(ErrorCode::Io, unread)?;
     let base = mirror.resolve(rev).map_err(|error| {
         Failure::of(ErrorCode::NotFound, format!("{rev:?} names no commit"), error)
