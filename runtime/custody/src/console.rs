@@ -83,7 +83,7 @@ pub fn watch(
     forward_signals(keeper.split()?, terminal)?;
     forward_input(keeper.split()?)?;
     let watched = loop {
-        match keeper.next()? {
+        match keeper.receive()? {
             Some(Frame::Progress(step)) => progress(&step),
             Some(Frame::Output(bytes)) => {
                 let mut out = io::stdout().lock();

@@ -51,7 +51,7 @@ impl Attachment {
     ///
     /// # Errors
     /// Those of the connection.
-    pub fn next(&mut self) -> io::Result<Option<Frame>> {
+    pub fn receive(&mut self) -> io::Result<Option<Frame>> {
         Frame::read(&mut self.stream)
     }
 

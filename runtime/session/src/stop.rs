@@ -14,7 +14,7 @@ pub fn stop(state: &StateDir, session: SessionId, reason: &str) -> Result<(), At
     let mut keeper = attach(state, session)?;
     let io = |source| AttachError::Io { session, source };
     keeper.send(&Frame::Stop(StopRequest { reason: reason.to_owned() })).map_err(io)?;
-    while let Some(frame) = keeper.next().map_err(io)? {
+    while let Some(frame) = keeper.receive().map_err(io)? {
         if let Frame::Ended(_) = frame {
             return Ok(());
         }

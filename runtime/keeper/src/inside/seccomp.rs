@@ -148,7 +148,6 @@ impl AsFd for SeccompListener {
 impl Call {
     #[expect(
         clippy::cast_possible_truncation,
-        clippy::cast_possible_wrap,
         reason = "the kernel takes these arguments as 32-bit integers too"
     )]
     fn of(raw: &libc::seccomp_notif) -> Self {

@@ -114,7 +114,7 @@ impl Connector {
     }
 
     fn ask(&self, words: &[u32]) -> io::Result<()> {
-        let body = words.len() * size_of::<u32>();
+        let body = size_of_val(words);
         let total = NLMSG_HEADER_BYTES + CN_HEADER_BYTES + body;
         let mut message = Vec::with_capacity(total);
         message.extend((total as u32).to_ne_bytes());
