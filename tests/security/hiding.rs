@@ -1,5 +1,6 @@
 //! What a rule hides stays hidden, whichever way it is asked for.
 
+use custody_record::event::Operation;
 use custody_tests::repository::{POLICY, SECRET};
 use custody_tests::{Installation, Record, Repository};
 
@@ -34,6 +35,38 @@ mkdir deep; mv secrets deep/; cat deep/secrets/key.txt";
     for record in the_secret_stays_hidden(script) {
         assert!(record.refusals("secrets").next().is_some());
     }
+}
+
+/// The kernel refuses to rename or remove a mount point by itself, before the guard hears of it: that is on record too,
+/// whichever way the path is spelled, and no other rename is taken for one.
+#[test]
+fn renames_and_removals_of_a_guarded_path_are_on_record() {
+    let (installation, repository) = (Installation::new(), Repository::with_secrets());
+    let policy = installation.policy(POLICY);
+    let script = "mv secrets moved; mv README.md secrets; rmdir secrets; rm -f .env; mv .env env
+mkdir -p sub; cd sub; mv ../secrets y; ln -s .. up; rmdir up/secrets; mv /workspace/secrets /tmp/q
+perl -e 'chdir q(/workspace); rename(q(secrets//), q(z)) and exit 1; unlink(q(.env)) and exit 1'
+cd /workspace; touch plain; mv plain other; mkdir sub/secrets; mv sub/secrets sub/fine; rmdir sub/fine; rm other; echo the-end";
+    let output = installation.run(&repository, &["--policy", policy.as_str()], script);
+    assert!(output.text().contains("the-end"), "{}", output.text());
+    let record = installation.record(installation.session());
+    let busy = |path: &str, operation: Operation| {
+        let told = record.denied().filter(|(event, denied)| {
+            let ours = denied.path.to_string() == path && denied.operation == operation;
+            // Each names the process that tried.
+            ours && denied.errno == "EBUSY" && !record.program(event).argv.is_empty()
+        });
+        told.count()
+    };
+    assert_eq!(busy("secrets", Operation::Rename), 4, "mv out, in a subdirectory, absolute, perl");
+    assert_eq!(busy("secrets", Operation::Rmdir), 2, "rmdir, through a link");
+    assert_eq!(busy(".env", Operation::Rename), 1);
+    assert_eq!(busy(".env", Operation::Unlink), 2, "rm, perl");
+    let others = record.denied().filter(|(_, denied)| {
+        let path = denied.path.to_string();
+        !path.starts_with("secrets") && path != ".env"
+    });
+    assert_eq!(others.count(), 0);
 }
 
 #[test]

@@ -23,6 +23,12 @@ pub fn launcher(mut args: impl Iterator<Item = OsString>) -> Option<ExitCode> {
     (first == LAUNCHER).then(|| custody_sandbox_namespace::launch::main(args))
 }
 
+/// What the driver finds on this machine: name, whether sandboxes can be made with it, what was found, what it means.
+pub fn driver_probes() -> Vec<(String, bool, String, String)> {
+    let probes = custody_sandbox_namespace::probe().into_iter();
+    probes.map(|probe| (probe.name.to_owned(), probe.usable, probe.found, probe.means)).collect()
+}
+
 /// What every command is given.
 pub struct Wire {
     /// The installation.

@@ -12,6 +12,7 @@ mod http;
 pub mod image;
 pub mod lifetimes;
 mod memory;
+mod names;
 mod network;
 pub mod notices;
 mod owners;
@@ -23,6 +24,7 @@ pub use control::{Event, Inside, InsideError, Listener, Peer, Ready, Streams, li
 pub use custody_init::protocol;
 pub use image::{init_digest, init_image, write_init};
 pub use lifetimes::{LifeSink, Lifetimes};
+pub use names::GuardedNames;
 pub use notices::{ExecNotice, NoticeLimits, NoticeSink, Notices};
 pub use owners::PortOwners;
 pub use relay::{Relay, RelayLimits};

@@ -21,13 +21,8 @@ struct Check {
 /// Looks, and exits with 70 if sessions can't run here.
 pub fn run(wire: &Wire) -> Result<ExitCode, Failure> {
     let mut checks: Vec<Check> = Vec::new();
-    for probe in custody_sandbox_namespace::probe() {
-        checks.push(Check {
-            name: probe.name.to_owned(),
-            usable: probe.usable,
-            found: probe.found,
-            means: probe.means,
-        });
+    for (name, usable, found, means) in crate::wire::driver_probes() {
+        checks.push(Check { name, usable, found, means });
     }
     for probe in custody_workspace::observe::probe() {
         checks.push(Check {

@@ -153,7 +153,7 @@ fn become_command(
     protections.insert("capabilities".into(), "none".into());
     protections.insert("no_new_privs".into(), "set".into());
     protections.insert("landlock".into(), landlock::restrict(&start.landlock)?);
-    protections.insert("seccomp".into(), filter_with_courier(setup)?);
+    protections.insert("seccomp".into(), filter_with_courier(setup, start.watch_names)?);
     setup.send(&Setup::Prepared(protections), &[]).map_err(|e| broken(&e))?;
     match setup.receive::<Setup>() {
         Ok(Some((Setup::Go, _))) => command.exec(),
@@ -175,8 +175,8 @@ fn restore_signals() -> Result<(), Failure> {
         .or_fail(Step::Session, "sigprocmask")
 }
 
-fn filter_with_courier(setup: &Channel) -> Result<String, Failure> {
-    let program = filter::program();
+fn filter_with_courier(setup: &Channel, names: bool) -> Result<String, Failure> {
+    let program = filter::program(names);
     let (mut reader, mut writer) = std::io::pipe().or_fail(Step::Seccomp, "pipe")?;
     let courier = courier(setup, &mut reader)?;
     match filter::install(&program) {

@@ -45,6 +45,16 @@ const NOTIFIED: &[c_long] = &[
     libc::SYS_sendmmsg,
 ];
 
+/// Wait for the keeper as well where names are watched.
+const NOTIFIED_NAMES: &[c_long] = &[
+    libc::SYS_rename,
+    libc::SYS_renameat,
+    libc::SYS_renameat2,
+    libc::SYS_unlink,
+    libc::SYS_unlinkat,
+    libc::SYS_rmdir,
+];
+
 /// Refused so that programs fall back to something that the filter can judge.
 const NOT_THERE: &[c_long] = &[
     // Its flags are in memory; C libraries fall back to clone.
@@ -194,8 +204,8 @@ const IDENTITY: &[c_long] = &[
 const SYSTEM: &[c_long] =
     &[libc::SYS_uname, libc::SYS_sysinfo, libc::SYS_getcpu, libc::SYS_getrandom];
 
-/// The program.
-pub(crate) fn program() -> Vec<libc::sock_filter> {
+/// The program. With `names`, renames and removals wait for the keeper, too.
+pub(crate) fn program(names: bool) -> Vec<libc::sock_filter> {
     let mut program = vec![
         load_architecture(),
         // Another architecture has other numbers for the calls: its program ends here.
@@ -213,7 +223,7 @@ pub(crate) fn program() -> Vec<libc::sock_filter> {
         program.push(unless_equal(number(call), length));
         program.extend_from_slice(body);
     };
-    for call in NOTIFIED {
+    for call in NOTIFIED.iter().chain(if names { NOTIFIED_NAMES } else { &[] }) {
         rule(*call, &[ret(Action::Notify)]);
     }
     for call in NOT_THERE {
@@ -302,11 +312,22 @@ pub(crate) fn install(program: &[libc::sock_filter]) -> nix::Result<(OwnedFd, St
 
 #[cfg(test)]
 mod tests {
+    #[test]
+    fn names_wait_for_the_keeper_only_where_they_are_watched() {
+        for call in NOTIFIED_NAMES {
+            let number = number(*call);
+            let quiet = run(&program(false), X86_64, number, [0; 6]);
+            let watched = run(&program(true), X86_64, number, [0; 6]);
+            assert_eq!(quiet, libc::SECCOMP_RET_ALLOW);
+            assert_eq!(watched, libc::SECCOMP_RET_USER_NOTIF);
+        }
+    }
+
     use super::*;
     use crate::bpf::run;
 
     fn answer(call: c_long, arguments: [u64; 6]) -> u32 {
-        run(&program(), X86_64, number(call), arguments)
+        run(&program(false), X86_64, number(call), arguments)
     }
 
     fn errno(n: libc::c_int) -> u32 {
@@ -328,10 +349,10 @@ mod tests {
     #[test]
     fn other_architectures_are_refused() {
         let i386 = 0x4000_0003;
-        assert_eq!(run(&program(), i386, 1, [0; 6]), libc::SECCOMP_RET_KILL_PROCESS);
+        assert_eq!(run(&program(false), i386, 1, [0; 6]), libc::SECCOMP_RET_KILL_PROCESS);
         let x32 = X32 | number(libc::SYS_getpid);
-        assert_eq!(run(&program(), X86_64, x32, [0; 6]), errno(libc::ENOSYS));
-        assert_eq!(run(&program(), X86_64, u32::MAX, [0; 6]), errno(libc::ENOSYS));
+        assert_eq!(run(&program(false), X86_64, x32, [0; 6]), errno(libc::ENOSYS));
+        assert_eq!(run(&program(false), X86_64, u32::MAX, [0; 6]), errno(libc::ENOSYS));
     }
 
     #[test]

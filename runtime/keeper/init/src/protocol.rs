@@ -55,6 +55,9 @@ pub struct Start {
     pub proxy_port: Option<u16>,
     /// Listen for DNS questions at 127.0.0.1:53 (UDP and TCP). Optional: [`Ready::protections`] tells if it could not.
     pub name_server: bool,
+    /// Renames and removals wait for the keeper, too: the session has guarded mount points, whose renames the kernel
+    /// refuses without telling anybody.
+    pub watch_names: bool,
 }
 
 /// Size of a terminal, in character cells.

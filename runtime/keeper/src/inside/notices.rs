@@ -13,15 +13,16 @@ use std::thread::JoinHandle;
 
 use custody_model::{Clock, Timestamp};
 use custody_record::SinkError;
-use custody_record::event::EgressDenied;
+use custody_record::event::{EgressDenied, FileDenied};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::eventfd::EventFd;
 
 use super::memory::{Memory, MemoryError, Who};
+use super::names::{GuardedNames, REFUSED};
 use super::network::Network;
 use super::owners::PortOwners;
-use super::seccomp::{Call, Exec, Notification, Received, Reply, SeccompListener};
+use super::seccomp::{Call, Exec, Name, Notification, Received, Reply, SeccompListener};
 
 /// Longest path that `execve` takes, in bytes (`PATH_MAX`).
 const MAX_PATH_BYTES: usize = 4096;
@@ -45,6 +46,12 @@ pub trait NoticeSink: Send + Sync {
         pid: Option<u32>,
         denied: EgressDenied,
     ) -> Result<(), SinkError>;
+
+    /// A process tried to rename or remove a guarded mount point; it is refused whatever this returns.
+    ///
+    /// # Errors
+    /// The record can't be written: the caller gets `EIO`.
+    fn denied(&self, time: Timestamp, pid: u32, denied: FileDenied) -> Result<(), SinkError>;
 
     /// Something was missed, in words.
     fn gap(&self, reason: String);
@@ -110,6 +117,7 @@ impl Notices {
         sink: Arc<dyn NoticeSink>,
         clock: Arc<dyn Clock>,
         owners: Arc<PortOwners>,
+        names: GuardedNames,
         limits: NoticeLimits,
     ) -> io::Result<Self> {
         let stop = Arc::new(EventFd::new()?);
@@ -124,6 +132,7 @@ impl Notices {
             listener,
             sink,
             clock,
+            names,
             limits,
         };
         let woken = Arc::clone(&stop);
@@ -162,6 +171,7 @@ struct Server {
     sink: Arc<dyn NoticeSink>,
     clock: Arc<dyn Clock>,
     network: Network,
+    names: GuardedNames,
     limits: NoticeLimits,
 }
 
@@ -205,6 +215,7 @@ impl Server {
                 None => return,
             },
             Call::Send(send) => self.network.send(time, &notification, *send),
+            Call::Name(name) => self.name(time, &notification, name),
             Call::Unknown(number) => {
                 self.sink.gap(format!("a notice of system call {number}, which nobody asked for"));
                 Reply::Errno(Errno::ENOSYS)
@@ -212,6 +223,28 @@ impl Server {
         };
         if let Err(error) = self.listener.reply(notification.id, reply) {
             self.sink.gap(format!("answering a notice failed: {error}"));
+        }
+    }
+
+    fn name(&self, time: Timestamp, notification: &Notification, name: &Name) -> Reply {
+        let denied = match self.names.refused(notification.tid, name) {
+            Ok(Some(denied)) => denied,
+            Ok(None) => return Reply::Continue,
+            // The kernel says itself what is wrong with the path.
+            Err(MemoryError::Fault) => return Reply::Continue,
+            Err(error) => return error.reply(&*self.sink, "a rename or removal"),
+        };
+        let told = Who::of(notification.tid).map(|who| self.sink.denied(time, who.pid, denied));
+        match told {
+            Ok(Ok(())) => Reply::Errno(REFUSED),
+            Ok(Err(error)) => {
+                tracing::error!(
+                    error = &error as &dyn std::error::Error,
+                    "a refusal is not on record"
+                );
+                Reply::Errno(Errno::EIO)
+            }
+            Err(error) => error.reply(&*self.sink, "a rename or removal"),
         }
     }
 

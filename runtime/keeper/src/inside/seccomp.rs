@@ -3,6 +3,7 @@
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
+use custody_record::event::Operation;
 use nix::errno::Errno;
 
 /// Linux 6.6: the answer wakes the caller on this processor. Absent from libc 0.2.
@@ -29,6 +30,7 @@ pub(super) enum Call {
     Exec(Exec),
     Connect(Connect),
     Send(Send),
+    Name(Name),
     Unknown(i32),
 }
 
@@ -53,6 +55,22 @@ pub(super) enum Send {
     To { fd: i32, address: u64, length: u32, flags: i32 },
     Message { fd: i32, header: u64, flags: i32 },
     Messages { fd: i32, headers: u64, count: u32, flags: i32 },
+}
+
+/// A rename or a removal.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Name {
+    pub(super) operation: Operation,
+    pub(super) from: Place,
+    /// The new name, of a rename that may replace what stands there; without that the kernel says EEXIST first.
+    pub(super) to: Option<Place>,
+}
+
+/// A path in the caller's memory, and the directory that it starts from; its working directory without one.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Place {
+    pub(super) directory: Option<i32>,
+    pub(super) path: u64,
 }
 
 /// What receiving gave.
@@ -152,6 +170,13 @@ impl Call {
     )]
     fn of(raw: &libc::seccomp_notif) -> Self {
         let [a, b, c, d, e, f] = raw.data.args;
+        let here = |path| Place { directory: None, path };
+        let at = |fd: u64, path| {
+            let fd = fd as i32;
+            Place { directory: (fd != libc::AT_FDCWD).then_some(fd), path }
+        };
+        let removed = |operation, from| Self::Name(Name { operation, from, to: None });
+        let renamed = |from, to| Self::Name(Name { operation: Operation::Rename, from, to });
         match libc::c_long::from(raw.data.nr) {
             libc::SYS_execve => Self::Exec(Exec { directory: None, path: a, argv: b }),
             libc::SYS_execveat => {
@@ -174,6 +199,18 @@ impl Call {
                 count: c as u32,
                 flags: d as i32,
             }),
+            libc::SYS_rename => renamed(here(a), Some(here(b))),
+            libc::SYS_renameat => renamed(at(a, b), Some(at(c, d))),
+            libc::SYS_renameat2 => {
+                let replaces = e as u32 & libc::RENAME_NOREPLACE == 0;
+                renamed(at(a, b), replaces.then(|| at(c, d)))
+            }
+            libc::SYS_unlink => removed(Operation::Unlink, here(a)),
+            libc::SYS_rmdir => removed(Operation::Rmdir, here(a)),
+            libc::SYS_unlinkat if c as i32 & libc::AT_REMOVEDIR != 0 => {
+                removed(Operation::Rmdir, at(a, b))
+            }
+            libc::SYS_unlinkat => removed(Operation::Unlink, at(a, b)),
             _ => Self::Unknown(raw.data.nr),
         }
     }

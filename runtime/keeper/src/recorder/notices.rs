@@ -5,7 +5,8 @@ use std::os::fd::AsFd;
 
 use custody_model::Timestamp;
 use custody_record::SinkError;
-use custody_record::event::{EgressDenied, ExitStatus, GapSource};
+use custody_record::event::{Body, EgressDenied, ExitStatus, FileDenied, GapSource};
+use custody_workspace::AccessSink;
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, OpenHow, ResolveFlag, openat2};
 use nix::sys::stat::{SFlag, fstat};
@@ -39,6 +40,10 @@ impl NoticeSink for Recorder {
         denied: EgressDenied,
     ) -> Result<(), SinkError> {
         self.egress_denied(time, pid, denied)
+    }
+
+    fn denied(&self, time: Timestamp, pid: u32, denied: FileDenied) -> Result<(), SinkError> {
+        self.access(time, pid, Body::FileDenied(denied))
     }
 
     fn gap(&self, reason: String) {

@@ -15,8 +15,8 @@ use super::prepare::Prepared;
 use super::{KeeperError, Message, Session, authorize, environment};
 use crate::inside::protocol::{Landlock, Resource, Rlimit, Start, Window};
 use crate::inside::{
-    self, Event, Inside, Lifetimes, NoticeLimits, Notices, Peer, PortOwners, Ready, Relay,
-    RelayLimits, Streams,
+    self, Event, GuardedNames, Inside, Lifetimes, NoticeLimits, Notices, Peer, PortOwners, Ready,
+    Relay, RelayLimits, Streams,
 };
 use crate::spec;
 use crate::terminal::{Route, Stream, Terminal};
@@ -75,13 +75,42 @@ pub(super) fn provision(
         .accept(Peer { uid: identity.host_uid(), pid: None }, INIT_PATIENCE)
         .map_err(KeeperError::step("waiting for init"))?;
     let inside = Arc::new(inside);
+    let names = guarded_names(authorization, prepared)?;
     let ready = inside
-        .start(start_message(session, authorization), INIT_PATIENCE)
+        .start(start_message(session, authorization, !names.is_empty()), INIT_PATIENCE)
         .map_err(KeeperError::step("preparing the command"))?;
     let mut protections = sandbox.protections().clone();
     protections.extend(ready.protections.clone());
     record(session, prepared, protections)?;
-    serve_it(session, prepared, permit.limits().clone(), sandbox, inside, ready)
+    serve_it(session, prepared, permit.limits().clone(), sandbox, inside, ready, names)
+}
+
+/// The mount points of the guard, where the kernel alone would refuse a rename.
+fn guarded_names(
+    authorization: &Authorization,
+    prepared: &Prepared,
+) -> Result<GuardedNames, KeeperError> {
+    let rules = authorization.intent().path_rules();
+    let guarded = match prepared.workspace.mediation() {
+        Mediation::Observed { guarded } => guarded.as_slice(),
+        Mediation::Strict { .. } => &[],
+    };
+    let points = guarded.iter().map(|point| {
+        let own = rules.treatment(&point.path);
+        // A directory may be guarded only for what is in it (`secrets/**`).
+        let rule = match own.treatment.is_guarded() {
+            true => own.rule.to_owned(),
+            false => {
+                match point.path.join(b"*").map(|below| rules.treatment(&below).rule.to_owned()) {
+                    Ok(rule) => rule,
+                    Err(_) => own.rule.to_owned(),
+                }
+            }
+        };
+        (point.path.clone(), rule)
+    });
+    GuardedNames::of(prepared.workspace.view(), points)
+        .map_err(KeeperError::file("looking at the guarded paths"))
 }
 
 /// Tells that the sandbox exists and that the command is about to run.
@@ -131,6 +160,7 @@ fn serve_it(
     sandbox: Box<dyn Sandbox>,
     inside: Arc<Inside>,
     ready: Ready,
+    names: GuardedNames,
 ) -> Result<Running, KeeperError> {
     let thread = || KeeperError::file("starting the threads of the session");
     let recorder = &session.recorder;
@@ -152,6 +182,7 @@ fn serve_it(
         recorder.clone(),
         clock.clone(),
         owners.clone(),
+        names,
         NoticeLimits::default(),
     )
     .map_err(thread())?;
@@ -250,7 +281,7 @@ fn root(session: &Session<'_>) -> Result<Root, KeeperError> {
     Ok(Root::Directory(path))
 }
 
-fn start_message(session: &Session<'_>, authorization: &Authorization) -> Start {
+fn start_message(session: &Session<'_>, authorization: &Authorization, watch_names: bool) -> Start {
     let permit = authorization.intent();
     let spec = &session.spec;
     let granted = authorize::granted(spec, permit);
@@ -279,5 +310,6 @@ fn start_message(session: &Session<'_>, authorization: &Authorization) -> Start 
         },
         proxy_port: Some(environment::PROXY_PORT),
         name_server: true,
+        watch_names,
     }
 }

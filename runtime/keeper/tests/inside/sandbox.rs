@@ -9,12 +9,12 @@ use std::time::{Duration, Instant};
 
 use custody_keeper::inside::protocol::{ExitStatus, Failed, Landlock, Resource, Rlimit, Start};
 use custody_keeper::inside::{
-    Event, ExecNotice, Inside, InsideError, LifeSink, Lifetimes, NoticeLimits, NoticeSink, Notices,
-    Peer, PortOwners, Ready, Relay, RelayLimits, Streams, listen, write_init,
+    Event, ExecNotice, GuardedNames, Inside, InsideError, LifeSink, Lifetimes, NoticeLimits,
+    NoticeSink, Notices, Peer, PortOwners, Ready, Relay, RelayLimits, Streams, listen, write_init,
 };
 use custody_model::{SystemClock, Timestamp};
 use custody_record::SinkError;
-use custody_record::event::{EgressDenied, ExitStatus as Ended};
+use custody_record::event::{EgressDenied, ExitStatus as Ended, FileDenied};
 
 /// Longest that a test waits for anything.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
@@ -50,6 +50,10 @@ impl NoticeSink for Told {
     ) -> Result<(), SinkError> {
         self.denied.lock().unwrap().push((pid, denied));
         Ok(())
+    }
+
+    fn denied(&self, _: Timestamp, _: u32, denied: FileDenied) -> Result<(), SinkError> {
+        panic!("nothing is guarded here: {denied:?}");
     }
 
     fn gap(&self, reason: String) {
@@ -99,6 +103,7 @@ pub(crate) fn start(argv: &[&str]) -> Start {
         },
         proxy_port: Some(PROXY),
         name_server: true,
+        watch_names: false,
     }
 }
 
@@ -139,6 +144,7 @@ impl Sandbox {
             told.clone(),
             clock.clone(),
             owners.clone(),
+            GuardedNames::default(),
             NoticeLimits::default(),
         )
         .unwrap();
