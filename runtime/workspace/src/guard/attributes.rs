@@ -127,6 +127,15 @@ impl Server {
         if node.kind != FileType::RegularFile {
             return Err(Errno::EINVAL);
         }
+        let (writers, writer) = {
+            let opens = node.opens();
+            (opens.writers, opens.writer)
+        };
+        // The second half of an open that truncates: the open is on record, and what comes of it is told by the
+        // close, the next open or the next effect, as for any write.
+        if size == 0 && writers > 0 && writer == caller.pid {
+            return self.truncate_file(caller, node, file, size);
+        }
         let path = node.path()?;
         let content = self.content_of(node, &path, file)?;
         let opened = FileOpened { path, kind: FileKind::File, access: Access::Write, content };

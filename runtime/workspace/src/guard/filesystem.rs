@@ -29,8 +29,8 @@ const MAX_STACK_DEPTH: u32 = 2;
 /// Requests that the kernel may have under way in the background, such as read-ahead.
 const MAX_BACKGROUND: u16 = 64;
 /// What makes the mount fast or right; each is left out where the kernel doesn't know it.
-const WANTED: [InitFlags; 8] = [
-    InitFlags::FUSE_ATOMIC_O_TRUNC,
+/// Not FUSE_ATOMIC_O_TRUNC: an open that truncates a running program would empty it before the kernel says ETXTBSY.
+const WANTED: [InitFlags; 7] = [
     InitFlags::FUSE_DO_READDIRPLUS,
     InitFlags::FUSE_READDIRPLUS_AUTO,
     InitFlags::FUSE_PARALLEL_DIROPS,
