@@ -266,12 +266,15 @@ impl Server {
     /// The last use of a handle ended.
     pub(super) fn release(&self, handle: u64) -> Result<()> {
         let open = self.handles.file(handle)?;
-        // A release comes late: what another writer has begun by now is that one's version. The
-        // handle is known until its version is recorded, so that `settle` misses none.
-        let recorded = if open.writable && open.node.opens().writers < 2 {
-            self.record_version(open.pid, &open.node, false)
-        } else {
-            Ok(())
+        // A release comes late: what another writer has begun by now is that one's version. Nobody begins while it is
+        // recorded. The handle is known until its version is recorded, so that `settle` misses none.
+        let recorded = {
+            let opens = open.node.opens();
+            if open.writable && opens.writers < 2 {
+                self.record_version(open.pid, &open.node, false)
+            } else {
+                Ok(())
+            }
         };
         self.handles.remove_file(handle)?;
         {
