@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
 use custody_keeper::layout::StateDir;
+use custody_keeper::run::READY;
 use custody_model::SessionId;
 
 /// How keepers are started: the program and what comes before `--session ID`.
@@ -16,9 +17,6 @@ pub struct KeeperProgram {
     /// Its first arguments.
     pub arguments: Vec<String>,
 }
-
-/// What the keeper writes to its standard output once clients can attach.
-pub const READY: &str = "ready";
 
 /// Why a keeper did not start.
 #[derive(Debug, thiserror::Error)]
