@@ -20,6 +20,8 @@ Exit codes:
   66  not found                            73  a limit was reached
   67  not valid                            74  reading or writing failed
   68  a record fails verification          75  an error of Custody itself
+  76  no valid token                       77  the caller's roles do not allow it
+  78  the server can't be reached
 `custody run` exits with the command's own code, or 128 and the signal's number.";
 
 /// A managed runtime for AI coding agents whose product is the record.

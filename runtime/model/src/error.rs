@@ -42,11 +42,17 @@ pub enum ErrorCode {
     Io,
     /// 75: an error of Custody itself.
     Internal,
+    /// 76: no token, or one that is not valid: it is not known who calls.
+    Unauthenticated,
+    /// 77: it is known who calls, and they may not do that.
+    Forbidden,
+    /// 78: the server can't be reached, is starting or is draining.
+    Unavailable,
 }
 
 impl ErrorCode {
     /// All codes, in the order of their exit codes.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 16] = [
         Self::Usage,
         Self::PolicyRefused,
         Self::ApprovalNeeded,
@@ -60,6 +66,9 @@ impl ErrorCode {
         Self::LimitReached,
         Self::Io,
         Self::Internal,
+        Self::Unauthenticated,
+        Self::Forbidden,
+        Self::Unavailable,
     ];
 
     /// The stable text form.
@@ -79,6 +88,9 @@ impl ErrorCode {
             Self::LimitReached => "limit_reached",
             Self::Io => "io",
             Self::Internal => "internal",
+            Self::Unauthenticated => "unauthenticated",
+            Self::Forbidden => "forbidden",
+            Self::Unavailable => "unavailable",
         }
     }
 
@@ -99,6 +111,9 @@ impl ErrorCode {
             Self::LimitReached => 73,
             Self::Io => 74,
             Self::Internal => 75,
+            Self::Unauthenticated => 76,
+            Self::Forbidden => 77,
+            Self::Unavailable => 78,
         }
     }
 
@@ -119,6 +134,9 @@ impl ErrorCode {
             Self::LimitReached => "a limit was reached",
             Self::Io => "reading or writing failed",
             Self::Internal => "an error of Custody itself",
+            Self::Unauthenticated => "no valid token: it is not known who calls",
+            Self::Forbidden => "the caller's roles do not allow it",
+            Self::Unavailable => "the server can't be reached, is starting or is draining",
         }
     }
 }

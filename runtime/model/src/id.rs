@@ -108,6 +108,14 @@ id! {
     /// One entry of a record.
     EventId
 }
+id! {
+    /// One token: its `jti` (RFC 7519).
+    TokenId
+}
+id! {
+    /// One call of the API, as `x-request-id` names it.
+    RequestId
+}
 
 #[cfg(test)]
 mod tests {

@@ -4,20 +4,24 @@
 
 pub mod action;
 pub mod actor;
+pub mod caller;
 pub mod digest;
 pub mod error;
 pub mod id;
 pub mod limits;
 pub mod path;
+pub mod role;
 pub mod state;
 pub mod time;
 
 pub use action::{Action, StartSession};
 pub use actor::{Actor, ImageId, ProcessRef, UserName};
+pub use caller::{Caller, Origin, Transport};
 pub use digest::{Digest, GitOid};
 pub use error::ErrorCode;
-pub use id::{EventId, SessionId};
+pub use id::{EventId, RequestId, SessionId, TokenId};
 pub use limits::Limits;
 pub use path::WorkspacePath;
+pub use role::{Grants, InvalidProjectName, ProjectName, Role, Scope};
 pub use state::InvalidTransition;
 pub use time::{Clock, SystemClock, Timestamp};

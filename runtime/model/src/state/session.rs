@@ -1,4 +1,4 @@
-//! The session: `requested → (awaiting approval) → provisioning → running ⇄ paused → stopping → sealed`, or
+//! The session: `requested → (awaiting approval) → queued → provisioning → running ⇄ paused → stopping → sealed`, or
 //! `refused`, `failed`, `interrupted`, each with a reason.
 
 use schemars::JsonSchema;
@@ -42,6 +42,13 @@ pub enum SessionState {
         requested_at: Timestamp,
         /// Since when it waits.
         since: Timestamp,
+    },
+    /// It may run, and waits until there is room for it.
+    Queued {
+        /// Since when.
+        since: Timestamp,
+        /// Who approved; empty if the policy wants no approval.
+        approvers: Vec<UserName>,
     },
     /// It is authorised; workspace and sandbox are being made.
     Provisioning {
@@ -120,6 +127,7 @@ impl SessionState {
         match self {
             Self::Requested { .. } => "requested",
             Self::AwaitingApproval { .. } => "awaiting_approval",
+            Self::Queued { .. } => "queued",
             Self::Provisioning { .. } => "provisioning",
             Self::Running { .. } => "running",
             Self::Paused { .. } => "paused",
@@ -141,6 +149,7 @@ impl SessionState {
             | Self::Interrupted { .. } => true,
             Self::Requested { .. }
             | Self::AwaitingApproval { .. }
+            | Self::Queued { .. }
             | Self::Provisioning { .. }
             | Self::Running { .. }
             | Self::Paused { .. }
@@ -164,31 +173,31 @@ impl SessionState {
         }
     }
 
-    /// `requested` or `awaiting_approval → refused`.
+    /// `requested`, `awaiting_approval` or `queued → refused`: the policy, an approver or the requester said no.
     ///
     /// # Errors
     /// From any other state.
     pub fn refuse(self, at: Timestamp, reason: String) -> Result<Self, InvalidTransition> {
-        if matches!(self, Self::Requested { .. } | Self::AwaitingApproval { .. }) {
+        if matches!(
+            self,
+            Self::Requested { .. } | Self::AwaitingApproval { .. } | Self::Queued { .. }
+        ) {
             Ok(Self::Refused { at, reason })
         } else {
             Err(self.cannot("be refused"))
         }
     }
 
-    /// `requested` or `awaiting_approval → provisioning`, once there is a permit.
+    /// `requested` or `awaiting_approval → queued`, once the policy and all approvers allow it.
     ///
     /// # Errors
     /// From any other state; and without approvers when it was waiting for one.
-    pub fn provision(
-        self,
-        at: Timestamp,
-        approvers: Vec<UserName>,
-    ) -> Result<Self, InvalidTransition> {
+    pub fn queue(self, at: Timestamp, approvers: Vec<UserName>) -> Result<Self, InvalidTransition> {
         let approved = match &self {
             Self::Requested { .. } => true,
             Self::AwaitingApproval { .. } => !approvers.is_empty(),
-            Self::Provisioning { .. }
+            Self::Queued { .. }
+            | Self::Provisioning { .. }
             | Self::Running { .. }
             | Self::Paused { .. }
             | Self::Stopping { .. }
@@ -198,6 +207,18 @@ impl SessionState {
             | Self::Interrupted { .. } => false,
         };
         if approved {
+            Ok(Self::Queued { since: at, approvers })
+        } else {
+            Err(self.cannot("be queued"))
+        }
+    }
+
+    /// `queued → provisioning`.
+    ///
+    /// # Errors
+    /// From any other state.
+    pub fn provision(self, at: Timestamp) -> Result<Self, InvalidTransition> {
+        if let Self::Queued { approvers, .. } = self {
             Ok(Self::Provisioning { since: at, approvers })
         } else {
             Err(self.cannot("be provisioned"))
@@ -265,12 +286,16 @@ impl SessionState {
         }
     }
 
-    /// `provisioning`, `running`, `paused` or `stopping → failed`.
+    /// `queued`, `provisioning`, `running`, `paused` or `stopping → failed`.
     ///
     /// # Errors
     /// Before it was authorised (it is refused then), and once it is over.
     pub fn fail(self, at: Timestamp, reason: String) -> Result<Self, InvalidTransition> {
-        if self.is_under_way() { Ok(Self::Failed { at, reason }) } else { Err(self.cannot("fail")) }
+        if self.is_under_way() || matches!(self, Self::Queued { .. }) {
+            Ok(Self::Failed { at, reason })
+        } else {
+            Err(self.cannot("fail"))
+        }
     }
 
     /// `provisioning`, `running`, `paused` or `stopping → interrupted`: its keeper died.
@@ -286,7 +311,11 @@ impl SessionState {
     }
 
     const fn is_under_way(&self) -> bool {
-        !self.is_final() && !matches!(self, Self::Requested { .. } | Self::AwaitingApproval { .. })
+        !self.is_final()
+            && !matches!(
+                self,
+                Self::Requested { .. } | Self::AwaitingApproval { .. } | Self::Queued { .. }
+            )
     }
 }
 
@@ -299,16 +328,19 @@ mod tests {
 
     fn running() -> SessionState {
         let requested = SessionState::requested(NOW);
-        requested.provision(NOW, Vec::new()).and_then(|state| state.start(NOW)).unwrap()
+        let queued = requested.queue(NOW, Vec::new());
+        queued.and_then(|state| state.provision(NOW)).and_then(|state| state.start(NOW)).unwrap()
     }
 
-    fn each() -> [SessionState; 10] {
+    fn each() -> [SessionState; 11] {
         let asked = || SessionState::requested(NOW);
-        let provisioning = || asked().provision(NOW, Vec::new()).unwrap();
+        let queued = || asked().queue(NOW, Vec::new()).unwrap();
+        let provisioning = || queued().provision(NOW).unwrap();
         let stopping = || running().stop(NOW, StopReason::CommandEnded).unwrap();
         [
             asked(),
             asked().await_approval(NOW).unwrap(),
+            queued(),
             provisioning(),
             running(),
             running().pause(NOW, "backlog".to_owned()).unwrap(),
@@ -329,7 +361,8 @@ mod tests {
             [
                 after(state.clone().await_approval(LATER)),
                 after(state.clone().refuse(LATER, String::new())),
-                after(state.clone().provision(LATER, approver())),
+                after(state.clone().queue(LATER, approver())),
+                after(state.clone().provision(LATER)),
                 after(state.clone().start(LATER)),
                 after(state.clone().pause(LATER, String::new())),
                 after(state.clone().resume(LATER)),
@@ -342,16 +375,17 @@ mod tests {
         assert_eq!(
             table,
             [
-                [1, 1, 1, 0, 0, 0, 0, 0, 0, 0],
-                [0, 1, 1, 0, 0, 0, 0, 0, 0, 0],
-                [0, 0, 0, 1, 0, 0, 0, 0, 1, 1],
-                [0, 0, 0, 0, 1, 0, 1, 0, 1, 1],
-                [0, 0, 0, 0, 0, 1, 1, 0, 1, 1],
-                [0, 0, 0, 0, 0, 0, 0, 1, 1, 1],
-                [0; 10],
-                [0; 10],
-                [0; 10],
-                [0; 10],
+                [1, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0],
+                [0, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0],
+                [0, 1, 0, 1, 0, 0, 0, 0, 0, 1, 0],
+                [0, 0, 0, 0, 1, 0, 0, 0, 0, 1, 1],
+                [0, 0, 0, 0, 0, 1, 0, 1, 0, 1, 1],
+                [0, 0, 0, 0, 0, 0, 1, 1, 0, 1, 1],
+                [0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1],
+                [0; 11],
+                [0; 11],
+                [0; 11],
+                [0; 11],
             ]
         );
     }
@@ -359,7 +393,7 @@ mod tests {
     #[test]
     fn what_is_final_has_no_transition_and_its_name_is_the_one_that_is_written() {
         for (at, state) in each().into_iter().enumerate() {
-            assert_eq!(state.is_final(), at >= 6, "{state:?}");
+            assert_eq!(state.is_final(), at >= 7, "{state:?}");
             let json = serde_json::to_value(&state).unwrap();
             assert_eq!(json["state"], state.name());
             assert_eq!(serde_json::from_value::<SessionState>(json).unwrap(), state);
@@ -369,8 +403,8 @@ mod tests {
     #[test]
     fn who_waits_for_an_approval_does_not_start_without_one() {
         let waiting = SessionState::requested(NOW).await_approval(NOW).unwrap();
-        let error = waiting.provision(LATER, Vec::new()).unwrap_err();
-        assert_eq!(error.to_string(), "a session that is awaiting_approval can't be provisioned");
+        let error = waiting.queue(LATER, Vec::new()).unwrap_err();
+        assert_eq!(error.to_string(), "a session that is awaiting_approval can't be queued");
     }
 
     #[test]
