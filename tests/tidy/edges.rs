@@ -19,6 +19,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("custody-model", &[]),
     ("custody-policy", &["custody-model"]),
     ("custody-record", &["custody-model"]),
+    ("custody-store", &["custody-model", "custody-record"]),
     ("custody-sandbox", &["custody-model", "custody-policy", "custody-record"]),
     (
         "custody-sandbox-namespace",

@@ -3,9 +3,8 @@
 //! What no session's log can show by itself, that it was cut or replaced as a whole, shows against this one. Several
 //! keepers append to it, one at a time, under a file lock. Same tiles and checkpoints as a session's log.
 
-use std::fs::{self, File};
+use std::fs;
 use std::io;
-use std::os::fd::AsRawFd as _;
 use std::path::{Path, PathBuf};
 
 use custody_model::{Digest, SessionId, Timestamp};
@@ -13,10 +12,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::canonical::{self, CanonicalError};
-use crate::durable;
 use crate::tlog::{
-    Checkpoint, CheckpointError, Frontier, Keys, TileWriter, Verifier, entries_of, entry_path,
-    remove_outdated, widths,
+    Checkpoint, CheckpointError, ExtendError, Frontier, Keys, SignedLog, Verifier, entries_of,
+    entry_path, widths,
 };
 
 /// Why the installation log can't be appended to or read.
@@ -31,6 +29,9 @@ pub enum LogError {
         #[source]
         source: io::Error,
     },
+    /// It can't be extended.
+    #[error("the installation log can't be extended")]
+    Extend(#[from] ExtendError),
     /// Its head.
     #[error("the checkpoint of the installation log is not this installation's")]
     Checkpoint(#[from] CheckpointError),
@@ -80,19 +81,15 @@ pub struct LogPosition {
 
 /// The installation log, to append to. Cheap to open; the lock is held during an append alone.
 #[derive(Debug)]
-pub struct InstallationLog {
-    dir: PathBuf,
-    keys: Keys,
-}
+pub struct InstallationLog(SignedLog);
 
 impl InstallationLog {
     /// Opens the log in `dir`, which is made if it is absent.
     ///
     /// # Errors
-    /// [`LogError::Io`].
+    /// [`LogError::Extend`].
     pub fn open(dir: &Path, keys: &Keys) -> Result<Self, LogError> {
-        durable::make_dir(dir).map_err(|source| LogError::Io { path: dir.to_owned(), source })?;
-        Ok(Self { dir: dir.to_owned(), keys: keys.clone() })
+        Ok(Self(SignedLog::open(dir, keys.verifier().log_origin(), keys)?))
     }
 
     /// Appends a session's head, durably, and signs the log's new head. To be called at a session's start, at most
@@ -101,36 +98,10 @@ impl InstallationLog {
     /// # Errors
     /// [`LogError`]; nothing was appended then that a later append would not replace.
     pub fn append(&self, head: &SessionHead) -> Result<LogPosition, LogError> {
-        let io = |source| LogError::Io { path: self.dir.clone(), source };
-        let lock = File::create(self.dir.join(".lock")).map_err(io)?;
-        // SAFETY: flock takes any open descriptor, and this one is open; closing it releases the lock.
-        if unsafe { libc::flock(lock.as_raw_fd(), libc::LOCK_EX) } != 0 {
-            return Err(io(io::Error::last_os_error()));
-        }
-        let origin = self.keys.verifier().log_origin();
-        let path = self.dir.join("checkpoint");
-        let before = match fs::read(&path) {
-            Ok(bytes) => Some(Checkpoint::open(&bytes, &origin, &self.keys.verifier())?),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
-            Err(error) => return Err(io(error)),
-        };
-        let index = before.as_ref().map_or(0, |c| c.size);
-        let mut tiles = TileWriter::resume(&self.dir, index).map_err(io)?;
-        if before.is_some_and(|c| c.root != tiles.frontier().root()) {
-            return Err(LogError::Root);
-        }
-        tiles.push(&canonical::to_vec(head)?).map_err(io)?;
-        tiles.finish().map_err(io)?;
-        let position = LogPosition {
-            origin: origin.clone(),
-            index,
-            size: index + 1,
-            root: tiles.frontier().root(),
-        };
-        let checkpoint = Checkpoint { origin, size: position.size, root: position.root };
-        durable::replace(&path, &checkpoint.sign(&self.keys)).map_err(io)?;
-        remove_outdated(&self.dir, index, position.size);
-        Ok(position)
+        let leaf = canonical::to_vec(head)?;
+        let lock = self.0.lock()?;
+        let Checkpoint { origin, size, root } = self.0.extend(&lock, [leaf.as_slice()])?;
+        Ok(LogPosition { origin, index: size - 1, size, root })
     }
 }
 

@@ -4,6 +4,7 @@
 
 pub mod blob;
 pub mod canonical;
+pub mod control;
 mod durable;
 pub mod event;
 pub mod installation;
@@ -15,6 +16,7 @@ pub mod tlog;
 pub mod verify;
 
 pub use blob::{BlobError, Blobs};
+pub use control::{ControlBody, ControlDraft, ControlEvent, ControlLog, ControlLogError};
 pub use event::{Body, Draft, Event, EventError, EventType};
 pub use installation::{InstallationLog, LogError, LogPosition, SessionHead};
 pub use journal::{
@@ -23,7 +25,7 @@ pub use journal::{
 pub use reader::{ReadError, Reader};
 pub use seal::{SealError, Sealed};
 pub use sink::{Recorded, Sink, SinkError};
-pub use tlog::{KeyError, Keys, Verifier};
+pub use tlog::{ExtendError, KeyError, Keys, Verifier};
 pub use verify::{
     Code, Completeness, Finding, Integrity, KeyChoice, KeySource, Report, VerifyOptions, verify,
 };

@@ -114,6 +114,12 @@ impl Verifier {
         format!("{}/log", self.name)
     }
 
+    /// Origin of the control log.
+    #[must_use]
+    pub fn control_origin(&self) -> String {
+        format!("{}/control", self.name)
+    }
+
     /// Strict verification: malleable signatures and weak keys are refused.
     pub(crate) fn verify(&self, message: &[u8], signature: &[u8]) -> bool {
         Signature::from_slice(signature)

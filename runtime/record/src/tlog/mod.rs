@@ -7,12 +7,15 @@
 mod checkpoint;
 mod key;
 mod note;
+mod signed_log;
 mod tiles;
 mod tree;
 
 pub use checkpoint::{Checkpoint, CheckpointError};
 pub use key::{InvalidVerifier, KeyError, Keys, Verifier};
 pub use note::{MAX_NOTE_BYTES, MAX_SIGNATURES, Note, NoteError, NoteSignature};
+pub use signed_log::ExtendError;
+pub(crate) use signed_log::{LogLock, SignedLog};
 pub use tiles::{BundleError, ENTRIES_PER_BUNDLE};
-pub(crate) use tiles::{TileWriter, entries_of, entry_path, hash_path, remove_outdated, widths};
+pub(crate) use tiles::{TileWriter, entries_of, entry_path, hash_path, widths};
 pub use tree::{Frontier, leaf_hash, node_hash, root_of};

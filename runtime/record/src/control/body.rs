@@ -1,0 +1,327 @@
+//! What happened in the control plane.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use custody_model::{
+    Digest, Grants, ProjectName, Scope, SessionId, StartSession, Timestamp, TokenId, UserName,
+};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::event::Decision;
+
+/// What happened. Closed: a reader of version 1 knows every type.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(tag = "type", content = "data")]
+#[expect(missing_docs, reason = "each variant is documented at the type that it carries")]
+pub enum ControlBody {
+    #[serde(rename = "server.started")]
+    ServerStarted(ServerStarted),
+    #[serde(rename = "call.requested")]
+    CallRequested(Call),
+    #[serde(rename = "record.accessed")]
+    RecordAccessed(Call),
+    #[serde(rename = "call.completed")]
+    CallCompleted(CallCompleted),
+    #[serde(rename = "project.created")]
+    ProjectCreated(ProjectCreated),
+    #[serde(rename = "policy.created")]
+    PolicyCreated(PolicyCreated),
+    #[serde(rename = "policy.activated")]
+    PolicyActivated(PolicyActivated),
+    #[serde(rename = "repository.registered")]
+    RepositoryRegistered(RepositoryRegistered),
+    #[serde(rename = "user.created")]
+    UserCreated(UserGranted),
+    #[serde(rename = "user.granted")]
+    UserGranted(UserGranted),
+    #[serde(rename = "user.disabled")]
+    UserDisabled(UserSwitched),
+    #[serde(rename = "user.enabled")]
+    UserEnabled(UserSwitched),
+    #[serde(rename = "token.issued")]
+    TokenIssued(TokenIssued),
+    #[serde(rename = "token.revoked")]
+    TokenRevoked(TokenRevoked),
+    #[serde(rename = "key.rotated")]
+    KeyRotated(KeyRotated),
+    #[serde(rename = "session.requested")]
+    SessionRequested(Box<SessionRequested>),
+    #[serde(rename = "approval.granted")]
+    ApprovalGranted(ApprovalGranted),
+    #[serde(rename = "approval.rejected")]
+    ApprovalRejected(SessionReason),
+    #[serde(rename = "session.cancelled")]
+    SessionCancelled(SessionReason),
+    #[serde(rename = "session.launched")]
+    SessionLaunched(SessionLaunched),
+    #[serde(rename = "session.abandoned")]
+    SessionAbandoned(SessionReason),
+    #[serde(rename = "session.stop_requested")]
+    SessionStopRequested(SessionReason),
+    #[serde(rename = "session.signalled")]
+    SessionSignalled(SessionSignalled),
+    #[serde(rename = "session.attached")]
+    SessionAttached(SessionAttached),
+    #[serde(rename = "evidence.exported")]
+    EvidenceExported(EvidenceExported),
+}
+
+/// `server.started`: an instance of the server took up its work on this installation.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ServerStarted {
+    /// Custody's version.
+    pub version: String,
+    /// The instance, as leases name it.
+    pub instance: String,
+}
+
+/// `call.requested` (something is to be changed) or `record.accessed` (an auditor looks something up): durable before
+/// the call has any effect or answer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Call {
+    /// The operation, as the OpenAPI document names it.
+    pub operation: String,
+    /// What it is about: the parameters of path and query.
+    pub parameters: BTreeMap<String, String>,
+    /// SHA-256 of the request's body; absent if there was none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub body: Option<Digest>,
+}
+
+/// `call.completed`: with what result. Its cause is the call.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CallCompleted {
+    /// HTTP status (RFC 9110).
+    pub status: u16,
+    /// The error's stable code; absent if it succeeded.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub code: Option<String>,
+}
+
+/// `project.created`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ProjectCreated {
+    /// Its name.
+    pub project: ProjectName,
+    /// What it is, in words.
+    pub description: String,
+}
+
+/// `policy.created`: a version exists. Its document is the blob `policy` of this event.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PolicyCreated {
+    /// Whose.
+    pub project: ProjectName,
+    /// Digest of the document's canonical form: the version.
+    pub policy: Digest,
+    /// The policy's name.
+    pub name: String,
+}
+
+/// `policy.activated`: from here on it decides about new requests of the project.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PolicyActivated {
+    /// Whose.
+    pub project: ProjectName,
+    /// The version.
+    pub policy: Digest,
+    /// The version that decided before.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub previous: Option<Digest>,
+}
+
+/// `repository.registered`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RepositoryRegistered {
+    /// Its name in this installation.
+    pub repository: String,
+    /// Whose.
+    pub project: ProjectName,
+    /// Where its history comes from, without credentials.
+    pub source: String,
+}
+
+/// `user.created`, `user.granted`: what somebody may do from here on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct UserGranted {
+    /// Who.
+    pub user: UserName,
+    /// All that they may do.
+    pub grants: Grants,
+}
+
+/// `user.disabled`, `user.enabled`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct UserSwitched {
+    /// Who.
+    pub user: UserName,
+    /// Why, in words.
+    pub reason: String,
+}
+
+/// What a token is for.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum TokenKind {
+    /// Short-lived: what every call carries.
+    Access,
+    /// Long-lived, of a person or a service: access tokens are made from it.
+    Service,
+}
+
+/// `token.issued`. The token itself is nowhere on record.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct TokenIssued {
+    /// Its `jti` (RFC 7519).
+    pub token: TokenId,
+    /// Whose.
+    pub user: UserName,
+    /// What it is for.
+    pub kind: TokenKind,
+    /// What it may be used for.
+    pub scopes: BTreeSet<Scope>,
+    /// Until when.
+    pub expires_at: Timestamp,
+    /// What it is called.
+    pub label: String,
+    /// The service token that it was made from.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub parent: Option<TokenId>,
+}
+
+/// `token.revoked`: it, and what was made from it, is refused from here on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct TokenRevoked {
+    /// Which.
+    pub token: TokenId,
+    /// Why, in words.
+    pub reason: String,
+}
+
+/// `key.rotated`: the local issuer signs with another key.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct KeyRotated {
+    /// RFC 7638 thumbprint of the key that signs from here on.
+    pub key: String,
+}
+
+/// The name that a client gave a request, so that it can be repeated without a second session.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Idempotency {
+    /// The client's key.
+    pub key: String,
+    /// SHA-256 of the request that first came with it.
+    pub request: Digest,
+}
+
+/// `session.requested`: somebody asked for a session, and what the policy said.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SessionRequested {
+    /// The session.
+    pub session: SessionId,
+    /// The project.
+    pub project: ProjectName,
+    /// What was asked for; variables of the environment by name, never by value.
+    pub request: StartSession,
+    /// Digest of the policy version that was evaluated.
+    pub policy: Digest,
+    /// The policy's name.
+    pub policy_name: String,
+    /// What it said.
+    pub decision: Decision,
+    /// The rule that decided, as the policy spells it.
+    pub rule: String,
+    /// Why, in words; empty if it is allowed.
+    pub reason: String,
+    /// How many people have to approve it.
+    pub approvals: u64,
+    /// Who may, as the policy spells it.
+    pub approvers: Vec<String>,
+    /// The client's name for the request.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub idempotency: Option<Idempotency>,
+}
+
+/// `approval.granted`. The approver is the event's actor.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ApprovalGranted {
+    /// The session.
+    pub session: SessionId,
+    /// Who approves.
+    pub approver: UserName,
+    /// Digest of the request that is approved: exactly this one.
+    pub request: Digest,
+    /// The policy version under which it is.
+    pub policy: Digest,
+    /// What the approver says to it.
+    pub comment: String,
+    /// How many more people have to approve it.
+    pub missing: u64,
+}
+
+/// `approval.rejected`, `session.cancelled` (before it ran), `session.abandoned` (it could not be started),
+/// `session.stop_requested`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SessionReason {
+    /// The session.
+    pub session: SessionId,
+    /// Why, in words.
+    pub reason: String,
+}
+
+/// `session.launched`: there was room for it, and a keeper is about to be started.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SessionLaunched {
+    /// The session.
+    pub session: SessionId,
+    /// Who approved; empty if the policy wants no approval.
+    pub approvers: Vec<UserName>,
+}
+
+/// `session.signalled`: a signal is about to be sent to its command.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SessionSignalled {
+    /// The session.
+    pub session: SessionId,
+    /// Linux number of the signal.
+    pub signal: i32,
+}
+
+/// `session.attached`: somebody is about to be connected to its terminal.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SessionAttached {
+    /// The session.
+    pub session: SessionId,
+    /// Whether what they type reaches its command.
+    pub input: bool,
+}
+
+/// `evidence.exported`: a record is about to be handed out.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct EvidenceExported {
+    /// Whose record.
+    pub session: SessionId,
+}

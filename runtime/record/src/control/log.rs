@@ -1,0 +1,399 @@
+//! Appending to the control log and reading it, from several threads and processes.
+//!
+//! Appends of several threads share one fsync: who comes first writes for all who came meanwhile. Processes take turns
+//! under a file lock. What is appended is durable when `append` returns; tiles and checkpoint follow by `integrate`.
+
+use std::fs;
+use std::io;
+use std::path::Path;
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+
+use custody_model::Digest;
+
+use super::event::{ControlDraft, ControlEvent, ControlEventError};
+use super::pending::{self, Base, Pending};
+use crate::blob::Blobs;
+use crate::journal::FrameError;
+use crate::tlog::{
+    BundleError, CheckpointError, ENTRIES_PER_BUNDLE, ExtendError, Keys, LogLock, SignedLog,
+    Verifier, entries_of, entry_path,
+};
+
+/// Entries that may wait for their tiles; an append over that integrates them itself.
+pub const MAX_PENDING: usize = 4096;
+
+/// Tries to read a log whose tiles another process replaces meanwhile.
+const READ_TRIES: usize = 20;
+
+/// Why the control log can't be appended to or read. Nothing that waits for it may happen.
+#[derive(Debug, thiserror::Error)]
+pub enum ControlLogError {
+    /// A file.
+    #[error("the control log can't be read or written")]
+    Io(#[from] io::Error),
+    /// The file of entries that are not in tiles yet.
+    #[error("the end of the control log is damaged")]
+    Frame(#[from] FrameError),
+    /// Tiles and checkpoint.
+    #[error("the control log can't be extended")]
+    Extend(#[from] ExtendError),
+    /// A bundle.
+    #[error("bundle {index} of the control log is damaged")]
+    Bundle {
+        /// Which.
+        index: u64,
+        /// Why.
+        #[source]
+        source: BundleError,
+    },
+    /// An event.
+    #[error("event {seq} of the control log is damaged")]
+    Event {
+        /// Which.
+        seq: u64,
+        /// Why.
+        #[source]
+        source: ControlEventError,
+    },
+    /// A draft that is no event.
+    #[error("the event can't be written")]
+    Draft(#[source] ControlEventError),
+    /// The tiles and what follows them do not meet.
+    #[error("the control log has {tiles} entries in tiles, and what follows begins at {pending}")]
+    Torn {
+        /// In tiles.
+        tiles: u64,
+        /// First entry after them.
+        pending: u64,
+    },
+    /// The thread that wrote for this one failed; why, in words.
+    #[error("the control log can't be written: {0}")]
+    Group(String),
+}
+
+/// The control log of an installation.
+#[derive(Debug)]
+pub struct ControlLog {
+    log: SignedLog,
+    blobs: Blobs,
+    group: Mutex<Group>,
+    turned: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct Group {
+    waiting: Vec<(u64, Vec<ControlDraft>)>,
+    done: Vec<(u64, Result<Vec<ControlEvent>, ControlLogError>)>,
+    next: u64,
+    writing: bool,
+    /// What this process last saw; checked against the file's length before it is used.
+    seen: Option<End>,
+}
+
+/// The end of the log as the last append left it.
+#[derive(Clone, Debug)]
+struct End {
+    base: u64,
+    size: u64,
+    prev: Option<Digest>,
+    length: u64,
+}
+
+impl ControlLog {
+    /// Opens the log in `dir`, which is made if it is absent.
+    ///
+    /// # Errors
+    /// [`ControlLogError`].
+    pub fn open(dir: &Path, keys: &Keys) -> Result<Self, ControlLogError> {
+        let log = SignedLog::open(dir, keys.verifier().control_origin(), keys)?;
+        let blobs = Blobs::open(dir);
+        Ok(Self { log, blobs, group: Mutex::default(), turned: Condvar::new() })
+    }
+
+    /// The log's blobs: documents that events name.
+    #[must_use]
+    pub fn blobs(&self) -> &Blobs {
+        &self.blobs
+    }
+
+    /// The log's directory.
+    #[must_use]
+    pub fn dir(&self) -> &Path {
+        self.log.dir()
+    }
+
+    /// Appends events in this order, one after the other, and returns them once they are durable.
+    ///
+    /// # Errors
+    /// [`ControlLogError`]; none of them is in the log then.
+    pub fn append(&self, drafts: Vec<ControlDraft>) -> Result<Vec<ControlEvent>, ControlLogError> {
+        let mut group = self.lock();
+        let ticket = group.next;
+        group.next += 1;
+        group.waiting.push((ticket, drafts));
+        loop {
+            if let Some(at) = group.done.iter().position(|(of, _)| *of == ticket) {
+                return group.done.swap_remove(at).1;
+            }
+            if group.writing {
+                group = self.turned.wait(group).unwrap_or_else(PoisonError::into_inner);
+                continue;
+            }
+            group.writing = true;
+            let batch = std::mem::take(&mut group.waiting);
+            let seen = group.seen.take();
+            drop(group);
+            let (done, end) = self.write(batch, seen);
+            group = self.lock();
+            group.writing = false;
+            group.seen = end;
+            group.done.extend(done);
+            self.turned.notify_all();
+        }
+    }
+
+    /// Writes for a whole group under the file lock. A draft that is no event fails alone; a file that can't be written
+    /// fails all.
+    #[expect(clippy::type_complexity, reason = "one ticket, one result")]
+    fn write(
+        &self,
+        batch: Vec<(u64, Vec<ControlDraft>)>,
+        seen: Option<End>,
+    ) -> (Vec<(u64, Result<Vec<ControlEvent>, ControlLogError>)>, Option<End>) {
+        let tickets: Vec<u64> = batch.iter().map(|(ticket, _)| *ticket).collect();
+        match self.write_group(batch, seen) {
+            Ok((done, end)) => (done, Some(end)),
+            Err(error) => {
+                let text = chain(&error);
+                let failed = |ticket| (ticket, Err(ControlLogError::Group(text.clone())));
+                (tickets.into_iter().map(failed).collect(), None)
+            }
+        }
+    }
+
+    #[expect(clippy::type_complexity, reason = "one ticket, one result")]
+    fn write_group(
+        &self,
+        batch: Vec<(u64, Vec<ControlDraft>)>,
+        seen: Option<End>,
+    ) -> Result<(Vec<(u64, Result<Vec<ControlEvent>, ControlLogError>)>, End), ControlLogError>
+    {
+        let lock = self.log.lock()?;
+        let mut end = self.end(&lock, seen)?;
+        let mut entries = Vec::new();
+        let mut done = Vec::new();
+        for (ticket, drafts) in batch {
+            let (mut events, mut bytes) = (Vec::new(), Vec::new());
+            let (mut size, mut prev) = (end.size, end.prev);
+            let mut failed = None;
+            for draft in drafts {
+                let event = ControlEvent::place(draft, size, prev);
+                match event.to_canonical() {
+                    Ok(entry) => {
+                        size += 1;
+                        prev = Some(crate::tlog::leaf_hash(&entry));
+                        events.push(event);
+                        bytes.push(entry);
+                    }
+                    Err(error) => {
+                        failed = Some(ControlLogError::Draft(error));
+                        break;
+                    }
+                }
+            }
+            if let Some(error) = failed {
+                done.push((ticket, Err(error)));
+            } else {
+                (end.size, end.prev) = (size, prev);
+                entries.append(&mut bytes);
+                done.push((ticket, Ok(events)));
+            }
+        }
+        end.length = pending::append(self.log.dir(), end.length, &entries)?;
+        if usize::try_from(end.size - end.base).is_ok_and(|n| n > MAX_PENDING) {
+            // The entries are durable: a failure here is the next append's to meet.
+            return match self.integrate_locked(&lock) {
+                Ok(integrated) => Ok((done, integrated)),
+                Err(_) => Ok((done, end)),
+            };
+        }
+        Ok((done, end))
+    }
+
+    /// Where the log ends now.
+    fn end(&self, lock: &LogLock, seen: Option<End>) -> Result<End, ControlLogError> {
+        let length = fs::metadata(pending::path(self.log.dir())).map(|found| found.len()).ok();
+        if let Some(seen) = seen
+            && length == Some(seen.length)
+            // Another process may have integrated, and appended to the very same length.
+            && self.log.head()?.map_or(0, |head| head.size) == seen.base
+        {
+            return Ok(seen);
+        }
+        let found = self.meet(pending::read(self.log.dir())?)?;
+        if length.is_none() {
+            return self.begin(lock, found.base);
+        }
+        let tiles = self.log.head()?.map_or(0, |head| head.size);
+        if found.base.size < tiles {
+            // Somebody died after the checkpoint, before the file was replaced.
+            return self.integrate_locked(lock);
+        }
+        Ok(End {
+            base: found.base.size,
+            size: found.size(),
+            prev: found.prev(),
+            length: found.length,
+        })
+    }
+
+    fn begin(&self, _lock: &LogLock, base: Base) -> Result<End, ControlLogError> {
+        let length = pending::begin(self.log.dir(), &base)?;
+        Ok(End { base: base.size, size: base.size, prev: base.prev, length })
+    }
+
+    /// Refuses a file that leaves a hole after the tiles.
+    fn meet(&self, found: Pending) -> Result<Pending, ControlLogError> {
+        let tiles = self.log.head()?.map_or(0, |head| head.size);
+        if found.base.size <= tiles && tiles <= found.size() {
+            Ok(found)
+        } else {
+            Err(ControlLogError::Torn { tiles, pending: found.base.size })
+        }
+    }
+
+    /// Puts what was appended into tiles and signs the new head. To be called about once a second, and at the end.
+    ///
+    /// # Errors
+    /// [`ControlLogError`]; nothing is lost, and the next call tries again.
+    pub fn integrate(&self) -> Result<(), ControlLogError> {
+        let lock = self.log.lock()?;
+        self.integrate_locked(&lock).map(drop)
+    }
+
+    fn integrate_locked(&self, lock: &LogLock) -> Result<End, ControlLogError> {
+        let found = self.meet(pending::read(self.log.dir())?)?;
+        let tiles = self.log.head()?.map_or(0, |head| head.size);
+        let skip = usize::try_from(tiles - found.base.size).unwrap_or(usize::MAX);
+        let fresh = found.entries.get(skip..).unwrap_or_default();
+        if fresh.is_empty() && skip == 0 && found.length > 0 {
+            return Ok(End {
+                base: found.base.size,
+                size: found.size(),
+                prev: found.prev(),
+                length: found.length,
+            });
+        }
+        if !fresh.is_empty() {
+            self.log.extend(lock, fresh.iter().map(Vec::as_slice))?;
+        }
+        self.begin(lock, Base { size: found.size(), prev: found.prev() })
+    }
+
+    /// Number of events in the log.
+    ///
+    /// # Errors
+    /// [`ControlLogError`].
+    pub fn size(&self) -> Result<u64, ControlLogError> {
+        Ok(self.snapshot()?.1.size())
+    }
+
+    /// Up to `limit` events from `from` on.
+    ///
+    /// # Errors
+    /// [`ControlLogError`].
+    pub fn read(&self, from: u64, limit: usize) -> Result<Vec<ControlEvent>, ControlLogError> {
+        let mut tries = 0;
+        loop {
+            match self.read_once(from, limit) {
+                // Partial bundles go when the log grows: then the head that was read is an old one.
+                Err(ControlLogError::Io(error))
+                    if error.kind() == io::ErrorKind::NotFound && tries < READ_TRIES =>
+                {
+                    tries += 1;
+                }
+                other => return other,
+            }
+        }
+    }
+
+    fn read_once(&self, from: u64, limit: usize) -> Result<Vec<ControlEvent>, ControlLogError> {
+        let (tiles, pending) = self.snapshot()?;
+        let mut events = Vec::new();
+        let mut take = |seq: u64, entry: &[u8]| {
+            let event = ControlEvent::from_canonical(entry)
+                .map_err(|source| ControlLogError::Event { seq, source })?;
+            events.push(event);
+            Ok::<bool, ControlLogError>(events.len() >= limit)
+        };
+        let mut seq = from;
+        while seq < tiles.min(pending.base.size) {
+            let index = seq / ENTRIES_PER_BUNDLE;
+            let width = (tiles - index * ENTRIES_PER_BUNDLE).min(ENTRIES_PER_BUNDLE);
+            let bundle = fs::read(self.log.dir().join(entry_path(index, width)))?;
+            let (entries, whole) = entries_of(&bundle, width);
+            whole.map_err(|source| ControlLogError::Bundle { index, source })?;
+            for (_, entry) in entries.into_iter().skip((seq % ENTRIES_PER_BUNDLE) as usize) {
+                if seq >= pending.base.size {
+                    break;
+                }
+                if take(seq, entry)? {
+                    return Ok(events);
+                }
+                seq += 1;
+            }
+        }
+        let skip = usize::try_from(seq.saturating_sub(pending.base.size)).unwrap_or(usize::MAX);
+        for entry in pending.entries.iter().skip(skip) {
+            if take(seq, entry)? {
+                break;
+            }
+            seq += 1;
+        }
+        Ok(events)
+    }
+
+    /// The tiles' size and what follows them, without the lock: the tiles may be ahead of what the file still has.
+    fn snapshot(&self) -> Result<(u64, Pending), ControlLogError> {
+        let mut tries = 0;
+        loop {
+            let pending = pending::read(self.log.dir())?;
+            let tiles = self.log.head()?.map_or(0, |head| head.size);
+            if tiles >= pending.base.size && tiles <= pending.size() || tries >= READ_TRIES {
+                return Ok((tiles, self.meet(pending)?));
+            }
+            tries += 1;
+        }
+    }
+
+    pub(super) fn verifier_head(
+        dir: &Path,
+        verifier: &Verifier,
+    ) -> Result<Option<crate::tlog::Checkpoint>, ControlLogError> {
+        match fs::read(dir.join("checkpoint")) {
+            Ok(bytes) => {
+                let head =
+                    crate::tlog::Checkpoint::open(&bytes, &verifier.control_origin(), verifier);
+                Ok(Some(head.map_err(|e: CheckpointError| ExtendError::from(e))?))
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Group> {
+        self.group.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The causes in one line: each of those who waited gets it.
+pub(super) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        next = cause.source();
+    }
+    text
+}

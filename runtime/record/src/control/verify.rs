@@ -1,0 +1,96 @@
+//! Checking a control log offline: every event, the chain, the tree and the signed head.
+
+use std::fs;
+use std::path::Path;
+
+use serde::Serialize;
+
+use super::event::ControlEvent;
+use super::log::{ControlLog, ControlLogError};
+use super::pending;
+use crate::tlog::{ExtendError, Frontier, Verifier, entries_of, entry_path, leaf_hash, widths};
+
+/// What was found in a control log.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct ControlReport {
+    /// Events that were checked.
+    pub events: u64,
+    /// Events under the signed head. The others are durable and not signed yet.
+    pub signed: u64,
+    /// What is wrong, in words; empty if nothing is.
+    pub findings: Vec<String>,
+}
+
+/// Checks the log in `dir`. What is wrong with its content is a finding.
+///
+/// # Errors
+/// [`ControlLogError`] if a file can't be read at all.
+pub fn verify_control(dir: &Path, verifier: &Verifier) -> Result<ControlReport, ControlLogError> {
+    let mut report = ControlReport::default();
+    let head = match ControlLog::verifier_head(dir, verifier) {
+        Ok(head) => head,
+        Err(error @ ControlLogError::Extend(ExtendError::Checkpoint(_))) => {
+            report.findings.push(super::log::chain(&error));
+            return Ok(report);
+        }
+        Err(error) => return Err(error),
+    };
+    let tiles = head.as_ref().map_or(0, |head| head.size);
+    let mut frontier = Frontier::default();
+    let mut entries: Vec<Vec<u8>> = Vec::new();
+    for (index, width) in widths(0, tiles) {
+        let bundle = fs::read(dir.join(entry_path(index, width)))?;
+        let (found, whole) = entries_of(&bundle, width);
+        if let Err(error) = whole {
+            report.findings.push(format!("bundle {index}: {error}"));
+        }
+        entries.extend(found.into_iter().map(|(_, entry)| entry.to_vec()));
+    }
+    for entry in &entries {
+        frontier.push(leaf_hash(entry));
+    }
+    if let Some(head) = &head
+        && (frontier.root() != head.root || frontier.size() != head.size)
+    {
+        report.findings.push(format!(
+            "the {} events in tiles do not give the root that is signed",
+            entries.len()
+        ));
+    }
+    report.signed = tiles;
+    match pending::read(dir) {
+        Ok(pending) => {
+            let overlap = usize::try_from(tiles.saturating_sub(pending.base.size));
+            if pending.base.size > tiles {
+                report.findings.push(format!(
+                    "events {tiles} to {} are missing",
+                    pending.base.size.saturating_sub(1)
+                ));
+            }
+            entries.extend(pending.entries.into_iter().skip(overlap.unwrap_or(usize::MAX)));
+        }
+        Err(error) => report.findings.push(format!("the end of the log: {error}")),
+    }
+    chain(&entries, &mut report);
+    Ok(report)
+}
+
+/// Every event is well formed, in its place, and names the one before.
+fn chain(entries: &[Vec<u8>], report: &mut ControlReport) {
+    let mut prev = None;
+    for (seq, entry) in (0_u64..).zip(entries) {
+        match ControlEvent::from_canonical(entry) {
+            Ok(event) => {
+                if event.seq != seq {
+                    report.findings.push(format!("event {} stands at place {seq}", event.seq));
+                }
+                if event.prev != prev {
+                    report.findings.push(format!("event {seq} does not follow the one before it"));
+                }
+            }
+            Err(error) => report.findings.push(format!("event {seq}: {error}")),
+        }
+        prev = Some(leaf_hash(entry));
+        report.events += 1;
+    }
+}

@@ -1,0 +1,106 @@
+//! A log on disk that several processes extend, one at a time: tiles, and a signed checkpoint over them.
+
+use std::fs::{self, File};
+use std::io;
+use std::os::fd::AsRawFd as _;
+use std::path::{Path, PathBuf};
+
+use super::checkpoint::{Checkpoint, CheckpointError};
+use super::key::Keys;
+use super::tiles::{TileWriter, remove_outdated};
+use crate::durable;
+
+/// Why a log can't be extended.
+#[derive(Debug, thiserror::Error)]
+pub enum ExtendError {
+    /// A file or directory.
+    #[error("the log in {path} can't be used")]
+    Io {
+        /// Its directory.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// Its head.
+    #[error("the log's checkpoint is not this installation's")]
+    Checkpoint(#[from] CheckpointError),
+    /// Its tiles.
+    #[error("the log's tiles do not give the root of its checkpoint")]
+    Root,
+}
+
+/// A log in a directory, with the keys that sign its heads.
+#[derive(Debug)]
+pub(crate) struct SignedLog {
+    dir: PathBuf,
+    origin: String,
+    keys: Keys,
+}
+
+/// Held by whoever extends the log; other processes wait.
+#[derive(Debug)]
+pub(crate) struct LogLock {
+    _file: File,
+}
+
+impl SignedLog {
+    /// The log called `origin` in `dir`, which is made if it is absent.
+    pub(crate) fn open(dir: &Path, origin: String, keys: &Keys) -> Result<Self, ExtendError> {
+        durable::make_dir(dir)
+            .map_err(|source| ExtendError::Io { path: dir.to_owned(), source })?;
+        Ok(Self { dir: dir.to_owned(), origin, keys: keys.clone() })
+    }
+
+    pub(crate) fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    pub(crate) fn io(&self) -> impl Fn(io::Error) -> ExtendError + use<'_> {
+        |source| ExtendError::Io { path: self.dir.clone(), source }
+    }
+
+    /// Waits for the lock.
+    pub(crate) fn lock(&self) -> Result<LogLock, ExtendError> {
+        let lock = File::create(self.dir.join(".lock")).map_err(self.io())?;
+        // SAFETY: flock takes any open descriptor, and this one is open; closing it releases the lock.
+        if unsafe { libc::flock(lock.as_raw_fd(), libc::LOCK_EX) } != 0 {
+            return Err(self.io()(io::Error::last_os_error()));
+        }
+        Ok(LogLock { _file: lock })
+    }
+
+    /// The signed head; `None` before the first.
+    pub(crate) fn head(&self) -> Result<Option<Checkpoint>, ExtendError> {
+        match fs::read(self.dir.join("checkpoint")) {
+            Ok(bytes) => Ok(Some(Checkpoint::open(&bytes, &self.origin, &self.keys.verifier())?)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(self.io()(error)),
+        }
+    }
+
+    /// Appends entries of at most 65,535 bytes, durably, and signs the new head. After an error nothing was appended
+    /// that a later call would not replace.
+    pub(crate) fn extend<'a>(
+        &self,
+        _lock: &LogLock,
+        entries: impl IntoIterator<Item = &'a [u8]>,
+    ) -> Result<Checkpoint, ExtendError> {
+        let before = self.head()?;
+        let size = before.as_ref().map_or(0, |head| head.size);
+        let mut tiles = TileWriter::resume(&self.dir, size).map_err(self.io())?;
+        if before.is_some_and(|head| head.root != tiles.frontier().root()) {
+            return Err(ExtendError::Root);
+        }
+        for entry in entries {
+            tiles.push(entry).map_err(self.io())?;
+        }
+        tiles.finish().map_err(self.io())?;
+        let (origin, frontier) = (self.origin.clone(), tiles.frontier());
+        let after = Checkpoint { origin, size: frontier.size(), root: frontier.root() };
+        durable::replace(&self.dir.join("checkpoint"), &after.sign(&self.keys))
+            .map_err(self.io())?;
+        remove_outdated(&self.dir, size, after.size);
+        Ok(after)
+    }
+}

@@ -1,0 +1,18 @@
+//! Projects.
+
+use custody_model::{Digest, ProjectName, Timestamp};
+use serde::{Deserialize, Serialize};
+
+/// A project. Key: `name`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ProjectRow {
+    /// Its name.
+    pub name: ProjectName,
+    /// What it is, in words.
+    pub description: String,
+    /// Since when.
+    pub created_at: Timestamp,
+    /// The policy version that decides about new requests; nothing can be requested without one.
+    pub active_policy: Option<Digest>,
+}
