@@ -65,7 +65,7 @@ pub enum KeyError {
 /// Where the keys are, and what the tokens say.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LocalIssuerOptions {
-    /// The directory of the keys. It is made, with mode 0700, if it is absent.
+    /// The directory of the keys. It is made, with mode 0700, if it is absent; the one above it is not.
     pub dir: PathBuf,
     /// `iss`: the installation's URL or name.
     pub issuer: String,
