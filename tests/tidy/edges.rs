@@ -10,7 +10,7 @@ use crate::tree::{METADATA, packages, rust_files};
 ///
 /// A new edge is a decision about the architecture: it is made here, in the same commit, with its reason in the
 /// message. The rules behind it:
-/// - the model depends on nothing of ours; policy and record on the model alone;
+/// - the model depends on nothing of ours; policy, record and identity on the model alone;
 /// - contracts never depend on their implementations, which only the binary names;
 /// - mediators know the record's sink, never a database;
 /// - init is linked into every sandbox: it depends on nothing;
@@ -20,6 +20,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("custody-policy", &["custody-model"]),
     ("custody-record", &["custody-model"]),
     ("custody-store", &["custody-model", "custody-record"]),
+    ("custody-identity", &["custody-model"]),
     ("custody-sandbox", &["custody-model", "custody-policy", "custody-record"]),
     (
         "custody-sandbox-namespace",
@@ -61,7 +62,13 @@ const ANYTHING: &[&str] = &["*"];
 const IMPURE: &[&str] = &["tokio", "sqlx", "axum", "hyper", "reqwest", "fuser"];
 
 /// The stages that know no network, no database and no runtime.
-const PURE: &[&str] = &["custody-model", "custody-policy", "custody-record", "custody-investigate"];
+const PURE: &[&str] = &[
+    "custody-model",
+    "custody-policy",
+    "custody-record",
+    "custody-identity",
+    "custody-investigate",
+];
 
 fn name(package: &Value) -> &str {
     package["name"].as_str().expect("a package has a name")

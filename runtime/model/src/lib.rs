@@ -13,6 +13,7 @@ pub mod path;
 pub mod role;
 pub mod state;
 pub mod time;
+pub mod token;
 
 pub use action::{Action, StartSession};
 pub use actor::{Actor, ImageId, ProcessRef, UserName};
@@ -25,3 +26,4 @@ pub use path::WorkspacePath;
 pub use role::{Grants, InvalidProjectName, ProjectName, Role, Scope};
 pub use state::InvalidTransition;
 pub use time::{Clock, SystemClock, Timestamp};
+pub use token::{TokenKind, UnknownTokenKind};

@@ -2,8 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use custody_model::{Scope, Timestamp, TokenId, UserName};
-use custody_record::control::TokenKind;
+use custody_model::{Scope, Timestamp, TokenId, TokenKind, UserName};
 use serde::{Deserialize, Serialize};
 
 /// A token that was issued here. Key: `id`; listed newest first.

@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use custody_model::{
-    Digest, Grants, ProjectName, Scope, SessionId, StartSession, Timestamp, TokenId, UserName,
+    Digest, Grants, ProjectName, Scope, SessionId, StartSession, Timestamp, TokenId, TokenKind,
+    UserName,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -167,18 +168,6 @@ pub struct UserSwitched {
     pub user: UserName,
     /// Why, in words.
     pub reason: String,
-}
-
-/// What a token is for.
-#[derive(
-    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
-)]
-#[serde(rename_all = "snake_case")]
-pub enum TokenKind {
-    /// Short-lived: what every call carries.
-    Access,
-    /// Long-lived, of a person or a service: access tokens are made from it.
-    Service,
 }
 
 /// `token.issued`. The token itself is nowhere on record.

@@ -12,7 +12,7 @@ pub use body::{
     ApprovalGranted, Call, CallCompleted, ControlBody, EvidenceExported, Idempotency, KeyRotated,
     PolicyActivated, PolicyCreated, ProjectCreated, RepositoryRegistered, ServerStarted,
     SessionAttached, SessionLaunched, SessionReason, SessionRequested, SessionSignalled,
-    TokenIssued, TokenKind, TokenRevoked, UserGranted, UserSwitched,
+    TokenIssued, TokenRevoked, UserGranted, UserSwitched,
 };
 pub use event::{CONTROL_VERSION, ControlDraft, ControlEvent, ControlEventError, Via};
 pub use log::{ControlLog, ControlLogError, MAX_PENDING};
