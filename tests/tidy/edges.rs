@@ -21,6 +21,10 @@ const EDGES: &[(&str, &[&str])] = &[
     ("custody-record", &["custody-model"]),
     ("custody-store", &["custody-model", "custody-record"]),
     ("custody-identity", &["custody-model"]),
+    (
+        "custody-control",
+        &["custody-model", "custody-policy", "custody-record", "custody-store", "custody-identity"],
+    ),
     ("custody-sandbox", &["custody-model", "custody-policy", "custody-record"]),
     (
         "custody-sandbox-namespace",

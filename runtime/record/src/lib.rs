@@ -12,6 +12,7 @@ pub mod journal;
 pub mod reader;
 pub mod seal;
 pub mod sink;
+pub mod tail;
 pub mod tlog;
 pub mod verify;
 
@@ -25,6 +26,7 @@ pub use journal::{
 pub use reader::{ReadError, Reader};
 pub use seal::{SealError, Sealed};
 pub use sink::{Recorded, Sink, SinkError};
+pub use tail::{Fresh, Tail};
 pub use tlog::{ExtendError, KeyError, Keys, Verifier};
 pub use verify::{
     Code, Completeness, Finding, Integrity, KeyChoice, KeySource, Report, VerifyOptions, verify,

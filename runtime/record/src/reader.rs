@@ -149,6 +149,20 @@ impl Reader {
         Ok(Entries { inner: Some(inner) })
     }
 
+    /// As [`Reader::entries`], from event `seq` on. In a sealed record nothing before its bundle is read.
+    ///
+    /// # Errors
+    /// [`ReadError`], also while iterating.
+    pub fn entries_from(&self, seq: u64) -> Result<std::iter::Skip<Entries>, ReadError> {
+        let mut entries = self.entries()?;
+        let mut skip = seq;
+        if let Some(Inner::Tiles { size, index, .. }) = &mut entries.inner {
+            *index = seq.min(*size) / ENTRIES_PER_BUNDLE;
+            skip = seq - *index * ENTRIES_PER_BUNDLE;
+        }
+        Ok(entries.skip(usize::try_from(skip).unwrap_or(usize::MAX)))
+    }
+
     /// Every event, in order.
     ///
     /// # Errors

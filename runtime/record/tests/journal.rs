@@ -10,7 +10,7 @@ use std::sync::Arc;
 use custody_record::event::{Body, Draft};
 use custody_record::{
     Completeness, Head, Integrity, Journal, JournalError, JournalOptions, KeyChoice, Keys, Reader,
-    SinkError, VerifyOptions, recover, verify,
+    SinkError, Tail, VerifyOptions, recover, verify,
 };
 use custody_record::{SessionHead, Sink};
 use samples::{Place, authorized, closed, gap, header, keys, observe, opened};
@@ -57,6 +57,47 @@ fn order_of_calls_is_order_in_the_record_and_heads_are_those_of_the_tree() {
         (Integrity::Intact, Completeness::Open),
         "{report}"
     );
+}
+
+#[test]
+fn who_follows_a_record_gets_every_event_once_across_the_seal() {
+    let place = Place::new();
+    let mut early = Tail::new(&place.record, 0);
+    assert!(early.read(9).unwrap().entries.is_empty(), "there is no record yet");
+    let journal = place.journal();
+    observe(&journal, authorized());
+    for i in 0..600 {
+        observe(&journal, opened(&i.to_string()));
+    }
+    journal.flush().unwrap();
+    let mut late = Tail::new(&place.record, 500);
+    let mut seen = [Vec::new(), Vec::new()];
+    seen[0].extend(early.read(10).unwrap().entries);
+    assert_eq!(seen[0].len(), 10);
+    seen[1].extend(late.read(usize::MAX).unwrap().entries);
+    assert_eq!(late.seq(), 601);
+    let counts = journal.counts();
+    observe(&journal, closed(counts));
+    journal.seal(&keys(), &place.installation_log()).unwrap();
+    let whole: Vec<_> =
+        Reader::open(&place.record).unwrap().entries().unwrap().map(Result::unwrap).collect();
+    for (tail, seen) in [&mut early, &mut late].into_iter().zip(&mut seen) {
+        loop {
+            let fresh = tail.read(100).unwrap();
+            seen.extend(fresh.entries);
+            if fresh.end {
+                break;
+            }
+        }
+    }
+    assert_eq!(seen[0], whole);
+    assert_eq!(seen[1], whole[500..]);
+    for begin in [0, 255, 256, 300, 601] {
+        let mut after = Tail::new(&place.record, begin);
+        let fresh = after.read(usize::MAX).unwrap();
+        assert!(fresh.end);
+        assert_eq!(fresh.entries, whole[usize::try_from(begin).unwrap()..]);
+    }
 }
 
 /// Appends for ever and tells the pipe how many events were flushed.

@@ -28,7 +28,7 @@ pub use policy::PolicyRow;
 pub use project::ProjectRow;
 pub use repository::RepositoryRow;
 pub use session::{
-    ApprovalRow, Counts, SessionFilter, SessionRow, SessionSort, UnknownSort, Visibility,
+    ApprovalRow, Counts, SessionFilter, SessionRow, SessionSort, StopRow, UnknownSort, Visibility,
 };
 pub use store::Store;
 pub use token::TokenRow;

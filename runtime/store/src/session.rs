@@ -25,6 +25,18 @@ pub struct ApprovalRow {
     pub comment: String,
 }
 
+/// Who asked for the end of a session.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StopRow {
+    /// Who.
+    pub by: UserName,
+    /// When.
+    pub at: Timestamp,
+    /// Why, in words.
+    pub reason: String,
+}
+
 /// How much a session did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -75,6 +87,8 @@ pub struct SessionRow {
     pub state: SessionState,
     /// When that, or anything else of it, changed last.
     pub updated_at: Timestamp,
+    /// Who asked for its end, if somebody did.
+    pub stop: Option<StopRow>,
     /// How it ended.
     pub outcome: Option<Outcome>,
     /// Why, in words.

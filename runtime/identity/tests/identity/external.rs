@@ -3,10 +3,9 @@
 use std::collections::BTreeSet;
 
 use custody_identity::{
-    ExternalIssuer, ExternalScopes, IssuerAlias, IssuerConflict, KeySet, TokenError, TokenKind,
-    Verifier,
+    ExternalIssuer, ExternalScopes, IssuerAlias, IssuerConflict, KeySet, TokenError, Verifier,
 };
-use custody_model::Scope;
+use custody_model::{Scope, TokenKind};
 use ed25519_dalek::SigningKey;
 use serde_json::json;
 

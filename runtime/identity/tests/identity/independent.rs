@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use custody_identity::{KeySet, KeySetError, TokenKind, TokenRequest};
+use custody_identity::{KeySet, KeySetError, TokenRequest};
+use custody_model::TokenKind;
 use custody_model::{Scope, TokenId};
 use serde_json::{Value, json};
 

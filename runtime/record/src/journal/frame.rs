@@ -73,6 +73,11 @@ impl<R: Read> FrameReader<R> {
         Ok(Self { input, offset: MAGIC.len() as u64, payload: Vec::new() })
     }
 
+    /// Goes on at `offset`, where a frame begins.
+    pub(crate) fn at(input: R, offset: u64) -> Self {
+        Self { input, offset, payload: Vec::new() }
+    }
+
     /// Where the next frame begins.
     pub(crate) fn offset(&self) -> u64 {
         self.offset
