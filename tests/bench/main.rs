@@ -3,7 +3,7 @@
 //! Prints a Markdown table and writes `bench.json` into cargo's target directory: a list of
 //! `{name, unit, value, baseline, ratio}`. Names are stable; later figures are added, none is renamed.
 //!
-//! usage: bench [--only start|mount|record]… [--sides native,bindfs,observed,strict] [--rounds N]
+//! usage: bench [--only start|mount|record]… [--sides native,overlay,bindfs,observed,strict] [--rounds N]
 
 mod docker;
 mod figures;

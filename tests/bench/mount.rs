@@ -1,4 +1,5 @@
-//! Workloads in the workspace, observed and strict, beside the same natively and through bindfs: the sides take turns.
+//! Workloads in the workspace, observed and strict, beside the same natively, on a plain overlay and through bindfs: the
+//! sides take turns.
 
 use std::error::Error;
 use std::path::{Path, PathBuf};
@@ -39,9 +40,11 @@ const WORKLOADS: &[Workload] = &[
     short("tar", "tar -cf - copy-1 copy-2 copy-3 copy-4 copy-5 | cat >/dev/null"),
     Workload {
         name: "untar",
-        // What the other sides have not yet on disk is not this one's to write.
-        before: "rm -rf out && mkdir out && { test -e /tmp/bench.tar || tar -cf /tmp/bench.tar copy-1; } && sync",
-        timed: "tar -xf /tmp/bench.tar -C out",
+        // What the other sides have not yet on disk is not this one's to write. What was unpacked before stays: ext4
+        // looks at every inode that was freed in the last minute before it takes another one, and that search would be
+        // most of the time, on the side that meets it.
+        before: "mkdir -p out && { test ! -e out/now || mv out/now out/$(date +%s%N); } && mkdir out/now && { test -e /tmp/bench.tar || tar -cf /tmp/bench.tar copy-1; } && sync",
+        timed: "tar -xf /tmp/bench.tar -C out/now",
         long: false,
     },
     long(
@@ -61,18 +64,34 @@ const WORKLOADS: &[Workload] = &[
     ),
 ];
 
-/// A directory that bindfs shows another one in; unmounted when dropped.
-struct Bindfs(PathBuf);
+/// Where another directory is seen through a mount; unmounted when dropped.
+struct Mounted(PathBuf);
 
-impl Bindfs {
-    fn mount(source: &Path, target: PathBuf) -> Result<Self, Box<dyn Error>> {
+impl Mounted {
+    fn bindfs(source: &Path, target: PathBuf) -> Result<Self, Box<dyn Error>> {
         std::fs::create_dir_all(&target)?;
         run(Command::new("bindfs").arg(source).arg(&target))?;
         Ok(Self(target))
     }
+
+    /// With its layers beside it, and the kernel's own options.
+    fn overlay(lower: &Path, target: PathBuf) -> Result<Self, Box<dyn Error>> {
+        let (upper, work) = (target.with_extension("upper"), target.with_extension("work"));
+        for directory in [&target, &upper, &work] {
+            std::fs::create_dir_all(directory)?;
+        }
+        let options = format!(
+            "lowerdir={},upperdir={},workdir={}",
+            lower.display(),
+            upper.display(),
+            work.display()
+        );
+        run(Command::new("mount").args(["-t", "overlay", "overlay", "-o", &options]).arg(&target))?;
+        Ok(Self(target))
+    }
 }
 
-impl Drop for Bindfs {
+impl Drop for Mounted {
     fn drop(&mut self) {
         let _ = Command::new("umount").arg(&self.0).status();
     }
@@ -97,19 +116,33 @@ pub(crate) fn measure(places: &Places, options: &Options) -> Result<Vec<Figure>,
     let mut figures = Vec::new();
     for (place, side) in options.sides.iter().enumerate().filter(|(_, side)| **side != Side::Native)
     {
-        let own: Vec<Figure> = times
-            .iter()
-            .map(|(name, medians)| {
-                let name = format!("{}.{name}.vs_native", side.prefix());
-                Figure::compared(name, medians[place], medians[0])
-            })
-            .collect();
+        let own = compared(&times, *side, place, Side::Native, 0);
         let name = format!("{}.geomean.vs_native", side.prefix());
         let mean = Figure::geometric_mean(name, &own);
         figures.extend(own);
         figures.push(mean);
     }
+    let place_of = |side| options.sides.iter().position(|other| *other == side);
+    if let (Some(observed), Some(overlay)) = (place_of(Side::Observed), place_of(Side::Overlay)) {
+        let own = compared(&times, Side::Observed, observed, Side::Overlay, overlay);
+        figures.push(Figure::geometric_mean("mount.geomean.vs_overlay".to_owned(), &own));
+    }
     Ok(figures)
+}
+
+/// The medians of the side at `place`, each beside that of the side at `baseline_place`.
+fn compared(
+    times: &[(&str, Vec<Duration>)],
+    side: Side,
+    place: usize,
+    baseline: Side,
+    baseline_place: usize,
+) -> Vec<Figure> {
+    let figures = times.iter().map(|(workload, medians)| {
+        let name = format!("{}.{workload}.vs_{}", side.prefix(), baseline.prefix());
+        Figure::compared(name, medians[place], medians[baseline_place])
+    });
+    figures.collect()
 }
 
 /// Runs one workload on all sides in turn, after one run each that is not counted. The medians, by side.
@@ -139,7 +172,7 @@ fn worker_command(
     side: Side,
     places: &Places,
     repository: &Path,
-    mounts: &mut Vec<Bindfs>,
+    mounts: &mut Vec<Mounted>,
 ) -> Result<Command, Box<dyn Error>> {
     let copy = places.work.join(side.name());
     run(Command::new("git").args(["clone", "--quiet"]).arg(repository).arg(&copy))?;
@@ -150,8 +183,13 @@ fn worker_command(
         Side::Native => {
             command.current_dir(&copy);
         }
+        Side::Overlay => {
+            let mount = Mounted::overlay(&copy, places.work.join("overlay-mount"))?;
+            command.current_dir(&mount.0);
+            mounts.push(mount);
+        }
         Side::Bindfs => {
-            let mount = Bindfs::mount(&copy, places.work.join("bindfs-mount"))?;
+            let mount = Mounted::bindfs(&copy, places.work.join("bindfs-mount"))?;
             command.current_dir(&mount.0);
             mounts.push(mount);
         }

@@ -16,6 +16,8 @@ pub(crate) struct Options {
 pub(crate) enum Side {
     /// On a checkout on the disk.
     Native,
+    /// On an overlay of the kernel over a checkout, without Custody: what a session can't be below.
+    Overlay,
     /// On a checkout seen through bindfs, the plain FUSE mirror.
     Bindfs,
     /// In a session.
@@ -25,12 +27,14 @@ pub(crate) enum Side {
 }
 
 impl Side {
-    const ALL: [Self; 4] = [Self::Native, Self::Bindfs, Self::Observed, Self::Strict];
+    const ALL: [Self; 5] =
+        [Self::Native, Self::Overlay, Self::Bindfs, Self::Observed, Self::Strict];
 
     /// As in the command line.
     pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Native => "native",
+            Self::Overlay => "overlay",
             Self::Bindfs => "bindfs",
             Self::Observed => "observed",
             Self::Strict => "strict",
@@ -41,6 +45,7 @@ impl Side {
     pub(crate) const fn prefix(self) -> &'static str {
         match self {
             Self::Native => "native",
+            Self::Overlay => "overlay",
             Self::Bindfs => "bindfs",
             Self::Observed => "mount",
             Self::Strict => "strict",
