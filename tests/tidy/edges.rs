@@ -49,6 +49,8 @@ const EDGES: &[(&str, &[&str])] = &[
             "custody-model",
             "custody-policy",
             "custody-record",
+            "custody-store",
+            "custody-control",
             "custody-sandbox",
             "custody-workspace",
             "custody-keeper",

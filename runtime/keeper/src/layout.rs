@@ -87,6 +87,12 @@ impl SessionDir {
         self.0.join("policy.yaml")
     }
 
+    /// The approvals that the request got: a JSON list of [`custody_policy::Approval`]; absent if it needs none.
+    #[must_use]
+    pub fn approvals(&self) -> PathBuf {
+        self.0.join("approvals.json")
+    }
+
     /// The record: all that is to last.
     #[must_use]
     pub fn record(&self) -> PathBuf {

@@ -63,48 +63,6 @@ impl NamespaceDriver {
         self.cgroup_parent = parent;
         self
     }
-
-    /// Kills and removes what the dead keepers of these sessions left: their groups. It takes the dead and not the
-    /// living, because a session that begins meanwhile is in nobody's list. Mounts and processes need no sweeping, they end with the launcher. Returns the sessions that were removed.
-    ///
-    /// # Errors
-    /// [`SandboxError::Io`] naming the first thing that could not be removed.
-    pub fn remove_leftovers(&self, dead: &[SessionId]) -> Result<Vec<SessionId>, SandboxError> {
-        let mut removed = Vec::new();
-        for mount in self.hierarchies.mounts() {
-            let parent = mount.join(&self.cgroup_parent);
-            let entries = match fs::read_dir(&parent) {
-                Ok(entries) => entries,
-                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
-                Err(error) => {
-                    return Err(SandboxError::io(format!("list {}", parent.display()))(error));
-                }
-            };
-            for entry in entries {
-                let entry =
-                    entry.map_err(SandboxError::io(format!("list {}", parent.display())))?;
-                let name = entry.file_name();
-                // Files of the group itself have other names than sessions.
-                let Some(session) = name.to_str().and_then(|name| name.parse::<SessionId>().ok())
-                else {
-                    continue;
-                };
-                if dead.contains(&session) && !removed.contains(&session) {
-                    let mut group = Group::left_over(
-                        &self.hierarchies,
-                        &self.cgroup_parent,
-                        &session.to_string(),
-                    );
-                    group
-                        .kill()
-                        .map_err(SandboxError::io(format!("kill what is left of {session}")))?;
-                    group.remove()?;
-                    removed.push(session);
-                }
-            }
-        }
-        Ok(removed)
-    }
 }
 
 impl Driver for NamespaceDriver {
@@ -140,6 +98,45 @@ impl Driver for NamespaceDriver {
             Arc::clone(&self.clock),
         )?;
         Ok(Box::new(sandbox))
+    }
+
+    /// Only groups are left: mounts and processes end with the launcher. It takes the dead and not the living, because a
+    /// session that begins meanwhile is in nobody's list.
+    fn remove_leftovers(&self, dead: &[SessionId]) -> Result<Vec<SessionId>, SandboxError> {
+        let mut removed = Vec::new();
+        for mount in self.hierarchies.mounts() {
+            let parent = mount.join(&self.cgroup_parent);
+            let entries = match fs::read_dir(&parent) {
+                Ok(entries) => entries,
+                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                Err(error) => {
+                    return Err(SandboxError::io(format!("list {}", parent.display()))(error));
+                }
+            };
+            for entry in entries {
+                let entry =
+                    entry.map_err(SandboxError::io(format!("list {}", parent.display())))?;
+                let name = entry.file_name();
+                // Files of the group itself have other names than sessions.
+                let Some(session) = name.to_str().and_then(|name| name.parse::<SessionId>().ok())
+                else {
+                    continue;
+                };
+                if dead.contains(&session) && !removed.contains(&session) {
+                    let mut group = Group::left_over(
+                        &self.hierarchies,
+                        &self.cgroup_parent,
+                        &session.to_string(),
+                    );
+                    group
+                        .kill()
+                        .map_err(SandboxError::io(format!("kill what is left of {session}")))?;
+                    group.remove()?;
+                    removed.push(session);
+                }
+            }
+        }
+        Ok(removed)
     }
 }
 

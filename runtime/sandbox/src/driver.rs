@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use custody_model::SessionId;
 use custody_model::state::sandbox::{SandboxEnd, SandboxState};
 
 use crate::{Authorization, SandboxError, SandboxSpec};
@@ -69,6 +70,13 @@ pub trait Driver: Send + Sync {
         authorization: &Authorization,
         spec: &SandboxSpec,
     ) -> Result<Box<dyn Sandbox>, SandboxError>;
+
+    /// Kills and removes what the dead keepers of these sessions left, and says of which there was something. A keeper is
+    /// dead only if its lock is free.
+    ///
+    /// # Errors
+    /// [`SandboxError::Io`] naming the first thing that could not be removed.
+    fn remove_leftovers(&self, dead: &[SessionId]) -> Result<Vec<SessionId>, SandboxError>;
 }
 
 /// One sandbox. Dropping it kills what runs inside and removes what it can; [`Sandbox::destroy`] also says whether

@@ -1,102 +1,402 @@
-//! Create: a request is evaluated, and written down for its keeper. Refusals get a record of their own.
+//! Create: a request is evaluated, written down for its keeper, and put on record with what the policy said.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io::{self, Write};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 use std::sync::Arc;
 
-use custody_keeper::layout::StateDir;
-use custody_keeper::run::{KeeperError, close_refused, requested};
-use custody_keeper::spec::SessionSpec;
-use custody_model::{Clock, SessionId};
-use custody_policy::{ApprovalNeeded, PolicyVersion, Refusal, Verdict, evaluate};
+use custody_control::Author;
+use custody_keeper::layout::{SessionDir, StateDir};
+use custody_keeper::run::requested;
+use custody_keeper::spec::{SPEC_VERSION, SessionSpec, Window};
+use custody_model::{Limits, ProjectName, SessionId, StartSession, UserName};
+use custody_policy::{PolicyVersion, Verdict, evaluate};
+use custody_record::control::{ControlBody, Idempotency, SessionRequested};
 use custody_record::event::Decision;
+use custody_store::{PageRequest, SessionFilter, SessionRow, Visibility};
+use custody_workspace::mirror::{Mirrors, Resolved, SnapshotRequest, Source};
+use custody_workspace::outputs::Identity;
 
-/// Why a session was not created.
-#[derive(Debug, thiserror::Error)]
-pub enum CreateError {
-    /// The policy refuses it; session `session` records that.
-    #[error("{refusal}")]
-    Refused {
-        /// The session whose record tells of the refusal.
-        session: SessionId,
-        /// Which rule, and why.
-        refusal: Box<Refusal>,
-    },
-    /// Approvals are missing; session `session` records that it was asked for.
-    #[error("the policy wants {} more approval(s) (rule {})", .needed.missing, .needed.rule.text)]
-    NeedsApproval {
-        /// The session whose record tells of the request.
-        session: SessionId,
-        /// What is missing.
-        needed: Box<ApprovalNeeded>,
-    },
-    /// A file could not be written.
-    #[error("the session's directory {path} can't be written")]
-    File {
-        /// Which.
-        path: std::path::PathBuf,
-        /// Why.
-        #[source]
-        source: io::Error,
-    },
-    /// The record of a refusal could not be made.
-    #[error("the refusal could not be recorded")]
-    Record(#[source] KeeperError),
+use crate::error::SessionError;
+use crate::orchestrator::Orchestrator;
+use crate::steps::{self, Step, step};
+
+/// A session as somebody asks for it.
+#[derive(Clone, Debug)]
+pub struct NewSession {
+    /// Who asks.
+    pub requester: UserName,
+    /// In which project.
+    pub project: ProjectName,
+    /// On which repository, by its name here.
+    pub repository: String,
+    /// The revision to start from.
+    pub base: String,
+    /// Start from a snapshot of the working tree that the repository was registered from.
+    pub dirty: bool,
+    /// The command and its arguments.
+    pub command: Vec<String>,
+    /// `host`, or the image's name.
+    pub image: String,
+    /// The limits that are asked for.
+    pub limits: Limits,
+    /// Variables that are to enter; the policy decides which may.
+    pub environment: BTreeMap<String, String>,
+    /// Mediate the whole workspace synchronously.
+    pub strict: bool,
+    /// Give the command a terminal of this size.
+    pub terminal: Option<Window>,
+    /// Somebody will send input.
+    pub input: bool,
+    /// Under this policy version in place of the project's active one: for admins.
+    pub policy: Option<PolicyVersion>,
+    /// The client's name for the request.
+    pub idempotency: Option<Idempotency>,
 }
 
-/// Evaluates `policy` and makes the session's directory. Nothing runs yet.
-///
-/// # Errors
-/// [`CreateError`].
-pub fn create(
-    state: &StateDir,
-    spec: &SessionSpec,
-    policy: &PolicyVersion,
-    clock: Arc<dyn Clock>,
-) -> Result<(), CreateError> {
-    write(state, spec, policy)?;
-    let refuse = |decision, refusal: &Refusal| {
-        close_refused(state, spec, decision, refusal, clock.clone()).map_err(CreateError::Record)
-    };
-    match evaluate(policy, requested(spec), &[]) {
-        // The keeper asks for its own permit: one can't be passed on.
-        Verdict::Allow(_permit) => Ok(()),
-        Verdict::Deny(refusal) => {
-            refuse(Decision::Deny, &refusal)?;
-            Err(CreateError::Refused { session: spec.id, refusal: Box::new(refusal) })
+/// What came of it.
+#[derive(Clone, Debug)]
+pub struct Created {
+    /// The session: queued, awaiting approval or refused.
+    pub row: SessionRow,
+    /// The request was made before, under the same key: nothing was done again.
+    pub repeated: bool,
+}
+
+/// What the steps share.
+struct Context {
+    author: Author,
+    asked: NewSession,
+    id: SessionId,
+    policy: Option<PolicyVersion>,
+    base: Option<(Resolved, bool)>,
+    spec: Option<SessionSpec>,
+}
+
+const STEPS: &[Step<Context>] = &[
+    step!("policy", policy),
+    step!("base", base),
+    step!("write", write, unwrite),
+    step!("record", record),
+    step!("refuse", refuse),
+];
+
+impl Orchestrator {
+    /// Asks for a session. It runs as soon as the policy, its approvers and the room on the machine allow it.
+    ///
+    /// # Errors
+    /// [`SessionError`]. A refusal by the policy is no error: it is a session that is refused.
+    pub async fn create(
+        self: &Arc<Self>,
+        author: &Author,
+        asked: NewSession,
+    ) -> Result<Created, SessionError> {
+        self.open()?;
+        check(&asked)?;
+        if let Some(row) = self.named_before(&asked).await? {
+            return Ok(Created { row, repeated: true });
         }
-        Verdict::NeedsApproval(needed) => {
-            let refusal = Refusal {
-                action: "session.request",
-                policy_name: policy.name().to_owned(),
-                policy: needed.policy,
-                rule: needed.rule.clone(),
-                reason: format!("{} more approvals are needed", needed.missing),
-            };
-            refuse(Decision::NeedsApproval, &refusal)?;
-            Err(CreateError::NeedsApproval { session: spec.id, needed: Box::new(needed) })
+        self.room_in_line(&asked.requester).await?;
+        let id = SessionId::new(self.plane().now(), self.plane().random()?);
+        let author = author.clone();
+        let mut context = Context { author, asked, id, policy: None, base: None, spec: None };
+        steps::run(self, "create", STEPS, &mut context).await?;
+        self.dispatch.notify_one();
+        Ok(Created { row: self.row(id).await?, repeated: false })
+    }
+
+    /// The session that the client's key named before.
+    async fn named_before(&self, asked: &NewSession) -> Result<Option<SessionRow>, SessionError> {
+        let Some(named) = &asked.idempotency else { return Ok(None) };
+        let before = self.plane().store().session_by_key(&asked.requester, &named.key).await?;
+        let Some(row) = before else { return Ok(None) };
+        if row.idempotency.as_ref() == Some(named) {
+            Ok(Some(row))
+        } else {
+            Err(SessionError::KeyReused { key: named.key.clone(), session: row.id })
+        }
+    }
+
+    async fn room_in_line(&self, user: &UserName) -> Result<(), SessionError> {
+        let waiting = self.plane().store().sessions_in(&["queued", "awaiting_approval"]).await?;
+        let (found, limit) = (waiting.len() as u64, self.options().waiting);
+        if found >= limit {
+            let what = "the line is full".to_owned();
+            return Err(SessionError::LineFull { what, found, limit });
+        }
+        let own = waiting.iter().filter(|row| row.request.requester == *user).count() as u64;
+        let limit = self.options().waiting_per_user;
+        if own >= limit {
+            let what = format!("{user} has too many sessions in line");
+            return Err(SessionError::LineFull { what, found: own, limit });
+        }
+        Ok(())
+    }
+
+    /// The session that `text` means among those that may be seen: an id, the beginning of exactly one, or `last`.
+    ///
+    /// # Errors
+    /// [`SessionError::Invalid`] if it is none or several.
+    pub async fn find(
+        &self,
+        text: &str,
+        visibility: Visibility,
+    ) -> Result<SessionRow, SessionError> {
+        let mut filter = SessionFilter::all(visibility);
+        if text != "last" {
+            filter.prefix = Some(text.to_owned());
+        }
+        let wanted = if text == "last" { 1 } else { 2 };
+        let found = self.plane().store().sessions(&filter, &PageRequest::first(wanted)).await?;
+        let invalid = |reason| SessionError::Invalid { field: "session", reason };
+        let mut items = found.items.into_iter();
+        match (items.next(), items.next()) {
+            (Some(row), None) => Ok(row),
+            (Some(row), Some(_)) => Err(invalid(format!(
+                "{text:?} is the beginning of several sessions' ids, of {} for one; give more of it",
+                row.id
+            ))),
+            (None, _) if text == "last" => Err(invalid("there are no sessions yet".to_owned())),
+            (None, _) => Err(invalid(format!("no session's id begins with {text:?}"))),
         }
     }
 }
 
-fn write(state: &StateDir, spec: &SessionSpec, policy: &PolicyVersion) -> Result<(), CreateError> {
-    let dir = state.session(spec.id);
-    let failed = |path: &Path| {
-        let path = path.to_owned();
-        move |source| CreateError::File { path, source }
-    };
-    // What is in there is nobody's business but this installation's.
-    let mut private = fs::DirBuilder::new();
-    private.mode(0o700);
-    fs::create_dir_all(state.sessions()).map_err(failed(&state.sessions()))?;
-    private.create(dir.path()).map_err(failed(dir.path()))?;
-    let json =
-        serde_json::to_vec_pretty(spec).map_err(|e| failed(&dir.spec())(io::Error::other(e)))?;
-    for (path, bytes) in [(dir.policy(), policy.source().as_bytes()), (dir.spec(), &json)] {
-        let mut file = fs::File::create_new(&path).map_err(failed(&path))?;
-        file.write_all(bytes).and_then(|()| file.sync_all()).map_err(failed(&path))?;
+/// What can be said of a request without looking anything up.
+fn check(asked: &NewSession) -> Result<(), SessionError> {
+    let invalid =
+        |field, reason: &str| Err(SessionError::Invalid { field, reason: reason.to_owned() });
+    if asked.command.first().is_none_or(String::is_empty) {
+        return invalid("command", "a program is wanted");
+    }
+    if asked.command.iter().any(|word| word.contains('\0')) {
+        return invalid("command", "it has a NUL byte");
+    }
+    let bytes: usize = asked.command.iter().map(|word| word.len() + 1).sum();
+    if bytes > MAX_COMMAND_BYTES {
+        return invalid("command", "it has more than 32768 bytes");
+    }
+    if asked
+        .environment
+        .iter()
+        .any(|(name, value)| name.is_empty() || name.contains(['=', '\0']) || value.contains('\0'))
+    {
+        return invalid("environment", "a name is empty or has '=', or something has a NUL byte");
+    }
+    if let Some(named) = &asked.idempotency
+        && !(1..=MAX_KEY_BYTES).contains(&named.key.len())
+    {
+        return invalid("Idempotency-Key", "1 to 255 bytes are wanted");
     }
     Ok(())
+}
+
+/// Longest command with its arguments, in bytes: it stands in one event.
+pub const MAX_COMMAND_BYTES: usize = 32 << 10;
+
+/// Longest idempotency key, in bytes.
+pub const MAX_KEY_BYTES: usize = 255;
+
+async fn policy(
+    orchestrator: &Arc<Orchestrator>,
+    context: &mut Context,
+) -> Result<(), SessionError> {
+    let (plane, project) = (orchestrator.plane(), &context.asked.project);
+    context.policy = Some(match &context.asked.policy {
+        Some(version) => {
+            plane.create_policy(&context.author, project, version).await?;
+            version.clone()
+        }
+        None => plane.active_policy(project).await?,
+    });
+    let repository = plane.repository(&context.asked.repository).await?;
+    if repository.project != *project {
+        let reason =
+            format!("the repository belongs to project {}, not to {project}", repository.project);
+        return Err(SessionError::Invalid { field: "repository", reason });
+    }
+    Ok(())
+}
+
+async fn base(orchestrator: &Arc<Orchestrator>, context: &mut Context) -> Result<(), SessionError> {
+    let mirrors = Mirrors::of(orchestrator.state().path());
+    let repository = orchestrator.plane().repository(&context.asked.repository).await?;
+    let (revision, dirty) = (context.asked.base.clone(), context.asked.dirty);
+    let time = orchestrator.plane().now();
+    let resolved = tokio::task::spawn_blocking(move || {
+        let mirror = mirrors.get(&repository.name.parse()?)?;
+        // A source that is gone is no reason to refuse what the mirror has.
+        let source = Source::parse(&repository.source).ok();
+        if dirty {
+            let Some(source @ Source::Checkout(checkout)) = &source else {
+                let reason = "only a checkout on the server's machine has a working tree";
+                return Err(SessionError::Invalid { field: "dirty", reason: reason.to_owned() });
+            };
+            mirror.update(source, None)?;
+            let request =
+                SnapshotRequest { checkout, excludes: None, identity: &Identity::custody(), time };
+            let snapshot = mirror.snapshot(&request)?;
+            return Ok((snapshot.resolved, snapshot.dirty));
+        }
+        if let Some(source) = &source {
+            if let Some(known) = mirror.known_base(source, &revision)? {
+                return Ok((known, false));
+            }
+            mirror.update(source, None)?;
+        }
+        let resolved =
+            mirror.resolve(&revision).map_err(|source| SessionError::Base { revision, source })?;
+        mirror.keep(&resolved.commit)?;
+        Ok((resolved, false))
+    });
+    context.base = Some(resolved.await??);
+    Ok(())
+}
+
+/// The request as the policy sees it.
+fn spec_of(context: &Context) -> Result<(SessionSpec, &PolicyVersion), SessionError> {
+    let missing = || SessionError::Fault("create: a step before was not done".to_owned());
+    let policy = context.policy.as_ref().ok_or_else(missing)?;
+    let (base, dirty) = context.base.as_ref().ok_or_else(missing)?;
+    let asked = &context.asked;
+    let requested_at = context.spec.as_ref().map_or_else(
+        // The time in the id: the same whenever it is asked.
+        || custody_model::Timestamp::from_micros(id_micros(context.id)),
+        |spec| spec.requested_at,
+    );
+    let spec = SessionSpec {
+        v: SPEC_VERSION,
+        id: context.id,
+        requested_at,
+        requester: asked.requester.clone(),
+        policy: policy.digest(),
+        repository: asked.repository.clone(),
+        base_commit: base.commit.clone(),
+        base_tree: base.tree.clone(),
+        dirty: *dirty,
+        command: asked.command.clone(),
+        image: asked.image.clone(),
+        limits: asked.limits.clone(),
+        environment: asked.environment.clone(),
+        strict: asked.strict,
+        terminal: asked.terminal,
+        input: asked.input,
+    };
+    Ok((spec, policy))
+}
+
+/// Milliseconds of a UUIDv7 (RFC 9562, section 5.7), as microseconds.
+pub(crate) fn id_micros(id: SessionId) -> i64 {
+    let [a, b, c, d, e, f, ..] = *id.as_uuid().as_bytes();
+    i64::from_be_bytes([0, 0, a, b, c, d, e, f]).saturating_mul(1000)
+}
+
+async fn write(
+    orchestrator: &Arc<Orchestrator>,
+    context: &mut Context,
+) -> Result<(), SessionError> {
+    let (spec, policy) = spec_of(context)?;
+    let (state, source) = (orchestrator.state().clone(), policy.source().to_owned());
+    let kept = spec.clone();
+    tokio::task::spawn_blocking(move || write_files(&state, &kept, &source)).await??;
+    context.spec = Some(spec);
+    Ok(())
+}
+
+fn write_files(state: &StateDir, spec: &SessionSpec, policy: &str) -> Result<(), SessionError> {
+    let dir = state.session(spec.id);
+    let failed = |path: &Path| SessionError::file(format!("{} can't be written", path.display()));
+    fs::create_dir_all(state.sessions()).map_err(failed(&state.sessions()))?;
+    // What is in there is nobody's business but this installation's.
+    let made = fs::DirBuilder::new().mode(0o700).create(dir.path());
+    made.or_else(|e| if e.kind() == io::ErrorKind::AlreadyExists { Ok(()) } else { Err(e) })
+        .map_err(failed(dir.path()))?;
+    let json = serde_json::to_vec_pretty(spec).map_err(io::Error::other);
+    let json = json.map_err(failed(&dir.spec()))?;
+    for (path, bytes) in [(dir.policy(), policy.as_bytes()), (dir.spec(), json.as_slice())] {
+        durable(&path, bytes).map_err(failed(&path))?;
+    }
+    Ok(())
+}
+
+/// Writes a file that is there whole or not at all after a crash.
+pub(crate) fn durable(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let dir = path.parent().unwrap_or(Path::new("."));
+    let mut file = tempfile::Builder::new().prefix(".new-").tempfile_in(dir)?;
+    file.write_all(bytes)?;
+    file.as_file().sync_all()?;
+    file.persist(path)?;
+    fs::File::open(dir)?.sync_all()
+}
+
+async fn unwrite(orchestrator: &Arc<Orchestrator>, context: &mut Context) {
+    let dir = orchestrator.state().session(context.id);
+    let known = orchestrator.plane().store().session(context.id).await;
+    if !matches!(known, Ok(None)) {
+        // It is on record: what was asked for stays.
+        return;
+    }
+    if let Err(error) = remove(&dir) {
+        tracing::error!(%error, session = %context.id, "what was begun can't be removed");
+    }
+}
+
+/// Removes the directory of a session that never came to be.
+pub(crate) fn remove(dir: &SessionDir) -> io::Result<()> {
+    match fs::remove_dir_all(dir.path()) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        Ok(()) | Err(_) => Ok(()),
+    }
+}
+
+async fn record(
+    orchestrator: &Arc<Orchestrator>,
+    context: &mut Context,
+) -> Result<(), SessionError> {
+    if orchestrator.plane().store().session(context.id).await?.is_some() {
+        return Ok(());
+    }
+    let (spec, version) = spec_of(context)?;
+    let request: StartSession = requested(&spec);
+    let (decision, rule, reason, approvals, approvers) =
+        match evaluate(version, request.clone(), &[]) {
+            // The keeper asks for its own permit: one can't be passed on.
+            Verdict::Allow(permit) => {
+                (Decision::Allow, permit.rule().to_owned(), String::new(), 0, Vec::new())
+            }
+            Verdict::NeedsApproval(needed) => {
+                let missing = needed.missing as u64;
+                let reason = format!("{missing} approval(s) are needed");
+                (Decision::NeedsApproval, needed.rule.text, reason, missing, needed.by)
+            }
+            Verdict::Deny(refused) => {
+                (Decision::Deny, refused.rule.text, refused.reason, 0, Vec::new())
+            }
+        };
+    let requested = SessionRequested {
+        session: context.id,
+        project: context.asked.project.clone(),
+        request,
+        policy: version.digest(),
+        policy_name: version.name().to_owned(),
+        decision,
+        rule,
+        reason,
+        approvals,
+        approvers,
+        idempotency: context.asked.idempotency.clone(),
+    };
+    let body = ControlBody::SessionRequested(Box::new(requested));
+    orchestrator.plane().record(&context.author, vec![body]).await?;
+    Ok(())
+}
+
+/// A refusal has a record like everything else.
+async fn refuse(
+    orchestrator: &Arc<Orchestrator>,
+    context: &mut Context,
+) -> Result<(), SessionError> {
+    orchestrator.seal_refusal(context.id).await
 }

@@ -1,18 +1,33 @@
 //! The orchestrator: what can be done with sessions, one verb per file, and what is done for those whose keeper died.
 //!
 //! Invariant: it holds no mount and no sandbox; those are a keeper's, and its death ends none.
+//! Invariant: every verb is on record before its effect, and each of its steps may be repeated.
 
+pub mod approve;
 pub mod attach;
 mod base;
 pub mod create;
+pub mod error;
+mod follow;
+mod launch;
+pub mod lease;
+pub mod orchestrator;
+pub mod queue;
 pub mod reconcile;
 pub mod records;
+mod refuse;
+pub mod repository;
 pub mod start;
+pub mod steps;
 pub mod stop;
 
 pub use attach::{AttachError, Attachment, attach};
-pub use create::{CreateError, create};
-pub use reconcile::{Reconciled, reconcile};
+pub use create::{Created, NewSession};
+pub use error::SessionError;
+pub use lease::this_process;
+pub use orchestrator::{Options, Orchestrator, Parts};
+pub use queue::Place;
+pub use reconcile::Reconciled;
 pub use records::FindError;
 pub use start::{KeeperProgram, StartError, start};
-pub use stop::stop;
+pub use steps::{Faults, NoFaults, When};

@@ -20,11 +20,15 @@ use custody_record::event::{
 use custody_record::{
     InstallationLog, Journal, JournalError, JournalHeader, JournalOptions, Keys, Sink, recover,
 };
+use custody_store::{Room, Taken};
 use custody_workspace::base::Base;
 use custody_workspace::compare::compare;
 use custody_workspace::overlay::{Overlay, OverlayConfig, OverlayError};
 
 use crate::base;
+use crate::error::SessionError;
+use crate::lease::LIVING;
+use crate::orchestrator::Orchestrator;
 
 /// How long the kernel may take to free the dead keeper's upper layer.
 const MOUNT_PATIENCE: Duration = Duration::from_secs(30);
@@ -41,29 +45,108 @@ pub struct Reconciled {
     pub closed: Result<(), Failure>,
 }
 
-/// Closes the record of each session whose keeper is gone. Sessions with a living keeper are left alone.
+/// Closes the record of `session` if its keeper is gone; `None` if the keeper lives or there never was one.
 ///
 /// # Errors
-/// If the sessions can't be listed.
-pub fn reconcile(state: &StateDir, clock: &Arc<dyn Clock>) -> io::Result<Vec<Reconciled>> {
-    let mut done = Vec::new();
-    let sessions = crate::records::all(state).map_err(io::Error::other)?;
-    for session in sessions {
-        let dir = state.session(session);
-        // A session that ended has no such directory, and one that was only refused never had.
-        if !dir.run().exists() {
-            continue;
-        }
-        let Some(lock) = abandoned(&dir)? else { continue };
-        let closed = close(state, session, clock);
-        if closed.is_ok() {
-            std::fs::remove_dir_all(dir.run())?;
-        }
-        drop(lock);
-        done.push(Reconciled { session, closed });
+/// If the session's directory can't be looked at.
+pub fn one(
+    state: &StateDir,
+    session: SessionId,
+    clock: &Arc<dyn Clock>,
+) -> io::Result<Option<Reconciled>> {
+    let dir = state.session(session);
+    // A session that ended has no such directory, and one that was only refused never had.
+    if !dir.run().exists() {
+        return Ok(None);
     }
-    Ok(done)
+    let Some(lock) = abandoned(&dir)? else { return Ok(None) };
+    let closed = close(state, session, clock);
+    if closed.is_ok() {
+        std::fs::remove_dir_all(dir.run())?;
+    }
+    drop(lock);
+    Ok(Some(Reconciled { session, closed }))
 }
+
+/// Whether a keeper was started for a session: it lives, or left something.
+pub(crate) fn begun(dir: &SessionDir) -> bool {
+    dir.record().exists() || matches!(locked(dir), Ok(true))
+}
+
+/// Whether a living keeper holds the lock.
+fn locked(dir: &SessionDir) -> io::Result<bool> {
+    Ok(dir.lock().exists() && abandoned(dir)?.is_none())
+}
+
+impl Orchestrator {
+    /// Compares what should be with what is, and makes it so: living keepers are adopted, the records of dead ones closed,
+    /// launches that never came to be are begun again, and what nobody asked for is removed.
+    pub(crate) async fn reconcile(self: &Arc<Self>) -> Result<(), SessionError> {
+        self.bury_holders().await?;
+        self.remove_orphans().await?;
+        for row in self.plane().store().sessions_in(&["refused"]).await? {
+            if row.root.is_none()
+                && let Err(error) = self.seal_refusal(row.id).await
+            {
+                tracing::error!(session = %row.id, %error, "a refusal can't be recorded");
+            }
+        }
+        self.adopt().await
+    }
+
+    /// Takes up the living sessions that no living instance looks after.
+    pub(crate) async fn adopt(self: &Arc<Self>) -> Result<(), SessionError> {
+        self.bury_holders().await?;
+        for row in self.plane().store().sessions_in(LIVING).await? {
+            if self.followed(row.id).is_some() || self.is_launching(row.id) {
+                continue;
+            }
+            let now = self.plane().now();
+            let lease = self.lease_of(&row, now);
+            if self.plane().store().lease(&lease, now, &Room::ENDLESS).await? != Taken::Taken {
+                continue;
+            }
+            let dir = self.state().session(row.id);
+            if begun(&dir) {
+                self.follow(&row, None);
+            } else {
+                tracing::info!(session = %row.id, "its launch is begun again");
+                let this = self.clone();
+                self.begin_launch(row.id);
+                self.tasks.spawn(async move { this.launch_again(row).await });
+            }
+        }
+        Ok(())
+    }
+
+    /// Removes the directories of sessions that never got on record: whoever was to ask for them died. Young ones may still
+    /// be asked for by another process.
+    async fn remove_orphans(&self) -> Result<(), SessionError> {
+        let state = self.state().clone();
+        let listed = tokio::task::spawn_blocking(move || crate::records::all(&state)).await?;
+        let listed = listed.map_err(|e| SessionError::File {
+            doing: "listing the sessions".to_owned(),
+            source: io::Error::other(e),
+        })?;
+        let now = self.plane().now();
+        for session in listed {
+            let dir = self.state().session(session);
+            let age = now.as_micros().saturating_sub(crate::create::id_micros(session));
+            if dir.record().exists()
+                || age < ORPHAN_MICROS
+                || self.plane().store().session(session).await?.is_some()
+            {
+                continue;
+            }
+            crate::create::remove(&dir)
+                .map_err(SessionError::file("removing what nobody asked for"))?;
+        }
+        Ok(())
+    }
+}
+
+/// How old the directory of a session that is not on record may get, in microseconds.
+const ORPHAN_MICROS: i64 = 60_000_000;
 
 /// The keeper's lock, if nobody holds it.
 fn abandoned(dir: &SessionDir) -> io::Result<Option<File>> {
@@ -80,7 +163,12 @@ fn abandoned(dir: &SessionDir) -> io::Result<Option<File>> {
     }
 }
 
-fn close(state: &StateDir, session: SessionId, clock: &Arc<dyn Clock>) -> Result<(), Failure> {
+/// Closes and seals what a dead process left of a record.
+pub(crate) fn close(
+    state: &StateDir,
+    session: SessionId,
+    clock: &Arc<dyn Clock>,
+) -> Result<(), Failure> {
     let dir = state.session(session);
     let keys = Keys::open(&state.keys())?;
     let log = InstallationLog::open(&state.log(), &keys)?;

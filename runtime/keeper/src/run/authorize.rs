@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use custody_model::Actor;
-use custody_policy::{Permit, StartSession, Verdict, evaluate};
+use custody_policy::{Approval, Permit, StartSession, Verdict, evaluate};
 use custody_record::Recorded;
 use custody_record::event::{Body, Decision, Draft, RequestedSession, SessionAuthorized};
 use custody_sandbox::Authorization;
@@ -30,7 +30,7 @@ pub fn requested(spec: &SessionSpec) -> StartSession {
 
 /// Evaluates the policy and makes the permit durable. A refusal is recorded.
 pub(super) fn authorize(session: &Session<'_>) -> Result<Authorization, KeeperError> {
-    let permit = match evaluate(&session.policy, requested(&session.spec), &[]) {
+    let permit = match evaluate(&session.policy, requested(&session.spec), &approvals(session)?) {
         Verdict::Allow(permit) => permit,
         Verdict::NeedsApproval(needed) => {
             let reason = format!("{} more approvals are needed", needed.missing);
@@ -44,6 +44,19 @@ pub(super) fn authorize(session: &Session<'_>) -> Result<Authorization, KeeperEr
     let actor = Actor::User { name: session.spec.requester.clone() };
     let draft = Draft::new(session.setup.clock.now(), actor, body);
     Ok(Recorded::commit(&*session.journal, permit, draft)?)
+}
+
+/// The approvals beside the request. Whether they count, the policy says.
+fn approvals(session: &Session<'_>) -> Result<Vec<Approval>, KeeperError> {
+    let path = session.dir.approvals();
+    match std::fs::read(&path) {
+        Ok(bytes) => serde_json::from_slice(&bytes)
+            .map_err(|e| KeeperError::Request { what: "approvals.json", source: e.into() }),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Vec::new()),
+        Err(source) => {
+            Err(KeeperError::File { doing: format!("reading {}", path.display()), source })
+        }
+    }
 }
 
 fn refuse(

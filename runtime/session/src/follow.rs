@@ -1,0 +1,153 @@
+//! Follow: one task for each living session, which reads its record as it grows, keeps the store up to date, and closes
+//! the record if the keeper dies.
+
+use std::process::Child;
+use std::sync::{Arc, PoisonError};
+use std::time::Duration;
+
+use custody_control::RecordIndexer;
+use custody_model::SessionId;
+use custody_record::{Blobs, Tail};
+use custody_store::SessionRow;
+use tokio::sync::{Notify, watch};
+
+use crate::error::SessionError;
+use crate::orchestrator::{Followed, Orchestrator};
+
+/// Events that are read at once.
+const BATCH: usize = 4096;
+
+/// The shortest wait between two looks at a record.
+const SHORTEST: Duration = Duration::from_millis(20);
+
+/// Waits of this length in a row without anything new, before the keeper is looked for.
+const LOOK_FOR_KEEPER: Duration = Duration::from_millis(100);
+
+struct Following {
+    session: SessionId,
+    indexer: RecordIndexer,
+    tail: Tail,
+    size: watch::Sender<u64>,
+    nudge: Arc<Notify>,
+    child: Option<Child>,
+    end: bool,
+}
+
+impl Orchestrator {
+    /// Begins to look after a session that has, or is about to have, a keeper. Again it does nothing.
+    pub(crate) fn follow(self: &Arc<Self>, row: &SessionRow, child: Option<Child>) {
+        let session = row.id;
+        let record = self.record(session);
+        let (size, seen) = watch::channel(0);
+        let nudge = Arc::new(Notify::new());
+        {
+            let mut followed = self.followed.lock().unwrap_or_else(PoisonError::into_inner);
+            if followed.contains_key(&session) {
+                return;
+            }
+            followed.insert(session, Followed { size: seen, nudge: nudge.clone() });
+        }
+        let repository = row.request.repository.clone();
+        let following = Following {
+            session,
+            indexer: RecordIndexer::new(session, repository, Blobs::open(&record)),
+            tail: Tail::new(&record, 0),
+            size,
+            nudge,
+            child,
+            end: false,
+        };
+        let this = self.clone();
+        self.tasks.spawn(async move { this.follow_to_the_end(following).await });
+    }
+
+    async fn follow_to_the_end(self: Arc<Self>, mut following: Following) {
+        let session = following.session;
+        let mut pause = SHORTEST;
+        while !self.ending.is_cancelled() && !following.end {
+            let (looked, grown) = match self.look(following).await {
+                Ok(looked) => looked,
+                Err(error) => {
+                    // Whoever adopts it next, this instance for one, begins again.
+                    tracing::error!(%session, %error, "the session can't be followed");
+                    self.unfollow(session);
+                    return;
+                }
+            };
+            following = looked;
+            pause = if grown { SHORTEST } else { (pause * 2).min(self.options().poll) };
+            if following.end || grown {
+                continue;
+            }
+            if pause >= LOOK_FOR_KEEPER
+                && let Err(error) = self.close_if_dead(session).await
+            {
+                tracing::error!(%session, %error, "the record of a dead keeper can't be closed");
+            }
+            tokio::select! {
+                () = tokio::time::sleep(pause) => {}
+                () = following.nudge.notified() => pause = SHORTEST,
+                () = self.ending.cancelled() => {}
+            }
+        }
+        if following.end {
+            let child = following.child.take();
+            let reaped = tokio::task::spawn_blocking(move || child.map(|mut child| child.wait()));
+            if let Ok(Some(Err(error))) = reaped.await {
+                tracing::warn!(%session, %error, "the keeper can't be waited for");
+            }
+            self.release(session).await;
+        }
+        self.unfollow(session);
+        drop(following);
+        self.dispatch.notify_one();
+    }
+
+    fn unfollow(&self, session: SessionId) {
+        self.followed.lock().unwrap_or_else(PoisonError::into_inner).remove(&session);
+    }
+
+    /// Reads what is new, and lets store and watchers know.
+    async fn look(&self, mut following: Following) -> Result<(Following, bool), SessionError> {
+        let read = tokio::task::spawn_blocking(move || {
+            let fresh = following.tail.read(BATCH).map_err(custody_control::ControlError::from)?;
+            for entry in &fresh.entries {
+                following.indexer.add(entry)?;
+            }
+            if fresh.end {
+                following.indexer.seal();
+                following.end = true;
+            }
+            Ok::<_, SessionError>((following, !fresh.entries.is_empty()))
+        });
+        let (mut following, grown) = read.await??;
+        if grown || following.end {
+            self.plane().save_index(following.session, &mut following.indexer).await?;
+            let _nobody_watches = following.size.send(following.indexer.events());
+        }
+        Ok((following, grown))
+    }
+
+    /// Closes the record of a session whose keeper is gone, if it is.
+    async fn close_if_dead(self: &Arc<Self>, session: SessionId) -> Result<(), SessionError> {
+        let (state, clock) = (self.state().clone(), self.plane().clock().clone());
+        let driver = self.driver().clone();
+        let closed = tokio::task::spawn_blocking(move || {
+            let reconciled = crate::reconcile::one(&state, session, &clock)?;
+            if reconciled.is_some() {
+                driver.remove_leftovers(&[session]).map_err(std::io::Error::other)?;
+            }
+            Ok::<_, std::io::Error>(reconciled)
+        });
+        let closed = closed.await?.map_err(SessionError::file("looking after a dead keeper"))?;
+        if let Some(reconciled) = closed {
+            match reconciled.closed {
+                Ok(()) => tracing::warn!(%session, "the keeper died; its record is closed now"),
+                Err(error) => {
+                    tracing::error!(%session, %error, "a dead keeper's record stays open")
+                }
+            }
+        }
+        Ok(())
+    }
+}
