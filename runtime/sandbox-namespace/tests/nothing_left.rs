@@ -10,6 +10,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use custody_sandbox::Driver as _;
 use custody_sandbox::suite::{Fixture, Room};
 use ground::{Real, sh};
 

@@ -14,6 +14,7 @@ mod project;
 mod repository;
 mod session;
 mod store;
+#[cfg(feature = "suite")]
 pub mod suite;
 mod token;
 mod unit;

@@ -95,7 +95,7 @@ pub trait Store: Send + Sync {
         page: &PageRequest,
     ) -> Result<Page<FileRow>, StoreError>;
     /// What other sessions did to these paths of a repository between two moments (`last_at ≥ from`, `first_at ≤ until`), the
-    /// latest first; at most `limit` rows.
+    /// latest `last_at` first (paths, then sessions break ties); at most `limit` rows.
     async fn touches(
         &self,
         repository: &str,
@@ -108,13 +108,13 @@ pub trait Store: Send + Sync {
 
     /// The commits of a session in the order of its branch.
     async fn commits(&self, session: SessionId) -> Result<Vec<CommitRow>, StoreError>;
-    /// The contents that a session's commits have.
+    /// The contents that a session's commits have, by commit and path.
     async fn blobs(&self, session: SessionId) -> Result<Vec<BlobRow>, StoreError>;
-    /// The sessions that made this commit.
+    /// The sessions that made this commit, the oldest first (here and below sessions, then commits break ties).
     async fn commit(&self, commit: &GitOid) -> Result<Vec<CommitRow>, StoreError>;
-    /// The commits with this tree.
+    /// The commits with this tree, the oldest first.
     async fn tree(&self, tree: &GitOid) -> Result<Vec<CommitRow>, StoreError>;
-    /// The commits that put this content at this path.
+    /// The commits that put this content at this path, the oldest first.
     async fn written(
         &self,
         path: &WorkspacePath,
@@ -122,7 +122,8 @@ pub trait Store: Send + Sync {
     ) -> Result<Vec<CommitRow>, StoreError>;
 
     /// Takes or renews a lease: it is taken if it is the holder's already, or nobody's and there is room, or its time ran out
-    /// (then without a look at the room: the session has its place).
+    /// (`until ≤ now`; then without a look at the room: the session has its place, and so has every lease until it is
+    /// given back).
     async fn lease(
         &self,
         lease: &LeaseRow,
@@ -131,6 +132,6 @@ pub trait Store: Send + Sync {
     ) -> Result<Taken, StoreError>;
     /// Gives a lease back, if it is the holder's.
     async fn release(&self, session: SessionId, holder: &Holder) -> Result<(), StoreError>;
-    /// All leases.
+    /// All leases by session.
     async fn leases(&self) -> Result<Vec<LeaseRow>, StoreError>;
 }

@@ -5,7 +5,8 @@ use crate::{
     UserRow,
 };
 
-/// One change. Each row replaces the one with its key.
+/// One change. Each row replaces the one with its key. A session whose requester gave its idempotency key to another
+/// session is an error, [`crate::StoreError::KeyTaken`]: whoever derives rows from the logs leaves the key to the first.
 #[derive(Clone, Debug, PartialEq)]
 #[expect(missing_docs, reason = "each row is documented at its type")]
 pub enum Change {
@@ -27,7 +28,7 @@ pub struct UnitOfWork {
     /// refused as stale unless the store has applied exactly the first.
     pub control: Option<(u64, u64)>,
     /// It indexes the record of a session from this number of events on: it is refused as stale unless the session's row
-    /// says exactly this in `events`.
+    /// says exactly this in `events` (a session without a row is at 0).
     pub record: Option<(custody_model::SessionId, u64)>,
     /// The changes, in order.
     pub changes: Vec<Change>,
