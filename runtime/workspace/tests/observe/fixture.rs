@@ -84,18 +84,21 @@ pub(crate) fn observed(test: impl FnOnce(&Fixture) + Send + 'static) {
 }
 
 pub(crate) fn observed_with(setup: Setup, test: impl FnOnce(&Fixture) + Send + 'static) {
+    // Made and removed out here, where nothing is ever mounted on it.
+    let directory = tempfile::tempdir().unwrap();
+    let place = directory.path().to_owned();
     let run = move || {
         unshare(CloneFlags::CLONE_NEWNS).expect("these tests need root");
         let none: Option<&str> = None;
         mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none).unwrap();
-        let directory = tempfile::tempdir().unwrap();
-        mount(Some("tmpfs"), directory.path(), Some("tmpfs"), MsFlags::empty(), none).unwrap();
-        let fixture = Fixture::new(directory.path(), setup);
+        mount(Some("tmpfs"), &place, Some("tmpfs"), MsFlags::empty(), none).unwrap();
+        let fixture = Fixture::new(&place, setup);
         test(&fixture);
     };
     if let Err(panic) = std::thread::spawn(run).join() {
         std::panic::resume_unwind(panic);
     }
+    directory.close().unwrap();
 }
 
 impl Fixture {
