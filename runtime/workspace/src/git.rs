@@ -7,6 +7,7 @@
 
 use std::ffi::{OsStr, OsString};
 use std::io::{BufRead, BufReader, Read, Write};
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 
@@ -198,6 +199,45 @@ impl Git {
         input: &[u8],
         read: impl FnOnce(&mut dyn BufRead) -> std::io::Result<T>,
     ) -> Result<T, GitError> {
+        let (child, complaint, answer) = self.converse(arguments, input, read)?;
+        Self::finish(child, arguments, complaint)?;
+        answer.map_err(|source| GitError::Run { command: spelled(arguments), source })
+    }
+
+    /// As [`Git::stream`] without input, but `read` may break off when it has enough: how git ends then says nothing.
+    ///
+    /// # Errors
+    /// [`GitError`], also if `read` fails.
+    pub fn stream_until<S: AsRef<OsStr>, T>(
+        &self,
+        arguments: &[S],
+        read: impl FnOnce(&mut dyn BufRead) -> std::io::Result<ControlFlow<T, T>>,
+    ) -> Result<T, GitError> {
+        let (mut child, complaint, answer) = self.converse(arguments, &[], read)?;
+        let failed = |source| GitError::Run { command: spelled(arguments), source };
+        match answer {
+            Ok(ControlFlow::Break(answer)) => {
+                child.wait().map_err(failed)?;
+                Ok(answer)
+            }
+            Ok(ControlFlow::Continue(answer)) => {
+                Self::finish(child, arguments, complaint)?;
+                Ok(answer)
+            }
+            Err(source) => {
+                Self::finish(child, arguments, complaint)?;
+                Err(failed(source))
+            }
+        }
+    }
+
+    /// Starts it and talks to it until it has closed standard error or `read` has enough. It is not waited for yet.
+    fn converse<S: AsRef<OsStr>, T>(
+        &self,
+        arguments: &[S],
+        input: &[u8],
+        read: impl FnOnce(&mut dyn BufRead) -> std::io::Result<T>,
+    ) -> Result<(Child, String, std::io::Result<T>), GitError> {
         let failed = |source| GitError::Run { command: spelled(arguments), source };
         let mut command = self.command(arguments);
         command.stdin(if input.is_empty() { Stdio::null() } else { Stdio::piped() });
@@ -220,8 +260,7 @@ impl Git {
             };
             (answer, complaint.join().unwrap_or_default())
         });
-        Self::finish(child, arguments, complaint)?;
-        answer.map_err(failed)
+        Ok((child, complaint, answer))
     }
 
     fn finish<S: AsRef<OsStr>>(

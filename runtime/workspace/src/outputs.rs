@@ -6,6 +6,7 @@
 
 mod branch;
 mod commits;
+mod diff;
 mod import;
 mod patterns;
 
@@ -16,12 +17,14 @@ use std::path::{Path, PathBuf};
 use custody_model::{GitOid, SessionId, Timestamp};
 use custody_policy::PathRules;
 use custody_record::event::{CommitCreated, PolicyViolated};
+use custody_record::{BlobError, Blobs};
 
 use crate::base::{Base, BaseError};
 use crate::git::{Git, GitError};
 use crate::mirror::{Mirror, MirrorError};
 
 pub use branch::publish;
+pub use diff::{CUT_DIFF, Diff, WHOLE_DIFF};
 
 /// Most bytes of the agent's own objects that are looked at, in bytes of their stored form.
 pub const MAX_IMPORT_BYTES: u64 = 2 << 30;
@@ -32,6 +35,9 @@ pub const MAX_OUTPUT_FILE_BYTES: u64 = 1 << 30;
 
 /// Largest file of patterns or attributes that git is given to read: it holds the whole of one in memory.
 pub const MAX_PATTERN_FILE_BYTES: u64 = 4 << 20;
+
+/// Largest diff that is kept whole in the record, in bytes.
+pub const MAX_DIFF_BYTES: u64 = 64 << 20;
 
 /// What one session may put out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,6 +50,8 @@ pub struct OutputLimits {
     pub file_bytes: u64,
     /// Bytes of one `.gitignore`, `.gitattributes` or `.gitmodules`.
     pub pattern_file_bytes: u64,
+    /// Bytes of the diff that the record keeps; a larger one is cut where a file's part ends.
+    pub diff_bytes: u64,
 }
 
 impl Default for OutputLimits {
@@ -53,6 +61,7 @@ impl Default for OutputLimits {
             agent_commits: MAX_AGENT_COMMITS,
             file_bytes: MAX_OUTPUT_FILE_BYTES,
             pattern_file_bytes: MAX_PATTERN_FILE_BYTES,
+            diff_bytes: MAX_DIFF_BYTES,
         }
     }
 }
@@ -99,6 +108,8 @@ pub struct OutputRequest<'a> {
     pub clean_path: &'a Path,
     /// Where a quarantine directory can be made: on the mirror's file system, not below the clean view.
     pub scratch: &'a Path,
+    /// Where the diff is stored.
+    pub blobs: &'a Blobs,
     /// First line of the message of Custody's commit.
     pub subject: &'a str,
     /// Author of Custody's commit (its committer is Custody).
@@ -120,8 +131,8 @@ pub struct Outputs {
     pub commits: Vec<CreatedCommit>,
     /// What stayed out, and why.
     pub violations: Vec<PolicyViolated>,
-    /// The unified diff (git's, binary files included) from the base to the branch.
-    pub diff: Vec<u8>,
+    /// The diff from the base to the branch; absent if there is no branch.
+    pub diff: Option<Diff>,
 }
 
 /// One commit of the branch.
@@ -154,6 +165,9 @@ pub enum OutputError {
         #[source]
         source: std::io::Error,
     },
+    /// The diff can't be stored.
+    #[error(transparent)]
+    Blob(#[from] BlobError),
     /// What came out could not be recorded, so it did not get out.
     #[error(transparent)]
     Record(#[from] custody_record::SinkError),

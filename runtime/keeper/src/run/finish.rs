@@ -125,6 +125,7 @@ fn publish(
         clean: prepared.workspace.clean(),
         clean_path: prepared.workspace.clean_path(),
         scratch: &scratch,
+        blobs: session.journal.blobs(),
         subject: &subject,
         author: &outputs::Identity::agent(),
         time: session.setup.clock.now(),
@@ -156,9 +157,12 @@ fn record_outputs(session: &Session<'_>, outputs: &Outputs) -> Result<(), SinkEr
             blobs.push(stored("files", "application/json", &json)?);
         }
         if index == last {
-            blobs.push(stored("diff", "text/x-diff", &outputs.diff)?);
+            blobs.extend(outputs.diff.as_ref().and_then(|diff| diff.blob.clone()));
         }
         session.recorder.keeper(Body::CommitCreated(commit.event.clone()), blobs)?;
+    }
+    if let Some(cut) = outputs.diff.as_ref().and_then(|diff| diff.cut.as_ref()) {
+        session.recorder.gap(GapSource::Keeper, cut.clone())?;
     }
     session.journal.barrier()
 }

@@ -11,7 +11,7 @@ use custody_record::event::{CommitAuthor, PolicyViolated};
 
 use super::import::{self, Found};
 use super::patterns::Patterns;
-use super::{Identity, OutputError, OutputRequest, Outputs, commit_tree, commits};
+use super::{Identity, OutputError, OutputRequest, Outputs, commit_tree, commits, diff};
 use crate::gate::{self, violation};
 use crate::git::{Git, GitError};
 use crate::mount::beneath;
@@ -95,8 +95,8 @@ pub fn publish(
         outputs.commits.push(commits::describe(&git, own, &branch, CommitAuthor::Agent)?);
     }
     outputs.commits.push(commits::describe(&git, &commit, &branch, CommitAuthor::Custody)?);
-    let words = ["diff", "--binary", "--full-index", "--no-ext-diff", "--no-textconv"];
-    outputs.diff = git.run(&[&words[..], &[base.as_str(), commit.as_str()]].concat())?;
+    let limit = request.limits.diff_bytes;
+    outputs.diff = Some(diff::store(&git, base, &commit, limit, request.blobs)?);
     outputs.branch = Some(branch.clone());
     outputs.head = Some(commit.clone());
     record(&outputs)?;
