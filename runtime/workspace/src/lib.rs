@@ -5,6 +5,7 @@ pub mod base;
 pub mod checkout;
 pub mod compare;
 pub mod content;
+pub mod descent;
 pub mod gate;
 pub mod git;
 pub mod guard;

@@ -33,6 +33,9 @@ pub const MAX_AGENT_COMMITS: usize = 10_000;
 /// Largest file that gets into the session's commit, in bytes.
 pub const MAX_OUTPUT_FILE_BYTES: u64 = 1 << 30;
 
+/// Largest content that gets into the session's commit, all files together, in bytes.
+pub const MAX_OUTPUT_BYTES: u64 = 8 << 30;
+
 /// Largest file of patterns or attributes that git is given to read: it holds the whole of one in memory.
 pub const MAX_PATTERN_FILE_BYTES: u64 = 4 << 20;
 
@@ -48,6 +51,8 @@ pub struct OutputLimits {
     pub agent_commits: usize,
     /// Bytes of one file.
     pub file_bytes: u64,
+    /// Bytes of all files together: a file with holes is as large as it says and takes no room on disk.
+    pub total_bytes: u64,
     /// Bytes of one `.gitignore`, `.gitattributes` or `.gitmodules`.
     pub pattern_file_bytes: u64,
     /// Bytes of the diff that the record keeps; a larger one is cut where a file's part ends.
@@ -60,6 +65,7 @@ impl Default for OutputLimits {
             import_bytes: MAX_IMPORT_BYTES,
             agent_commits: MAX_AGENT_COMMITS,
             file_bytes: MAX_OUTPUT_FILE_BYTES,
+            total_bytes: MAX_OUTPUT_BYTES,
             pattern_file_bytes: MAX_PATTERN_FILE_BYTES,
             diff_bytes: MAX_DIFF_BYTES,
         }

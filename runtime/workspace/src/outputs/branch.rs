@@ -57,9 +57,9 @@ pub fn publish(
     if !kept.is_empty() {
         advance(&git, &tree_git, base, &parent)?;
     }
-    let mut taken = Vec::new();
+    let (mut taken, mut left) = (Vec::new(), request.limits.total_bytes);
     for different in worktree::differences(&tree_git)? {
-        match refused(request, &different) {
+        match refused(request, &different, &mut left) {
             Some(violated) => outputs.violations.push(violated),
             None => taken.push(different),
         }
@@ -211,8 +211,12 @@ fn taken_in(
     worktree::tree(git)
 }
 
-/// Why a difference may not get out.
-fn refused(request: &OutputRequest<'_>, different: &Different) -> Option<PolicyViolated> {
+/// Why a difference may not get out. `left` is how many bytes still may.
+fn refused(
+    request: &OutputRequest<'_>,
+    different: &Different,
+    left: &mut u64,
+) -> Option<PolicyViolated> {
     let Different { path, how } = different;
     let what = match how {
         Difference::Modified => "it was changed",
@@ -257,7 +261,14 @@ fn refused(request: &OutputRequest<'_>, different: &Different) -> Option<PolicyV
         Ok(found) if found.size() > limit => {
             Some(violation(path, format!("it is larger than {limit} bytes")))
         }
-        Ok(_) => None,
+        Ok(found) if found.size() > *left => {
+            let total = request.limits.total_bytes;
+            Some(violation(path, format!("with it the changes have more than {total} bytes")))
+        }
+        Ok(found) => {
+            *left -= found.size();
+            None
+        }
         Err(error) => Some(violation(path, format!("it can't be looked at: {error}"))),
     }
 }

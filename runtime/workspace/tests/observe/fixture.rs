@@ -12,6 +12,7 @@ use custody_policy::PathRules;
 use custody_record::event::{Access, FileKind, FileRead, FileWritten, WorkspaceCompared};
 use custody_record::{Body, SinkError};
 use custody_workspace::AccessSink;
+use custody_workspace::compare::Compared;
 use custody_workspace::content::{BaseEntry, Contents, GitHash, HashLimits};
 use custody_workspace::observe::{Alarms, BacklogLimits, Observer, ObserverConfig};
 use nix::mount::{MsFlags, mount};
@@ -210,6 +211,12 @@ impl Fixture {
     }
 
     pub(crate) fn compare(&self) -> WorkspaceCompared {
+        let compared = self.compare_with_gaps();
+        assert_eq!(compared.gaps, Vec::<String>::new());
+        compared.told
+    }
+
+    pub(crate) fn compare_with_gaps(&self) -> Compared {
         custody_workspace::compare::compare(self.upper_fd().as_fd(), &self.contents).unwrap()
     }
 }

@@ -340,6 +340,18 @@ fn pipes_in_the_place_of_files_neither_hang_nor_break_the_outputs() {
 }
 
 #[test]
+fn files_that_have_too_many_bytes_together_stay_out() {
+    with_session("[]", |session| {
+        session.ok("for name in a b c; do truncate -s 1000 $name; done");
+        let limits = OutputLimits { total_bytes: 2_500, ..OutputLimits::default() };
+        let outputs = session.publish_within(limits);
+        assert_eq!(changed(session, &outputs), "A\ta\nA\tb");
+        let violated: Vec<_> = outputs.violations.iter().map(|v| v.path.to_string()).collect();
+        assert_eq!(violated, ["c"]);
+    });
+}
+
+#[test]
 fn objects_above_the_limit_are_not_taken() {
     with_session("[]", |session| {
         session.ok("echo 1 >> src/a.txt; git commit -qam one; echo 2 > two");
