@@ -14,7 +14,7 @@ use nix::unistd::{UnlinkatFlags, unlinkat};
 
 /// What is done on the way.
 pub trait Visitor {
-    /// Anything in a directory, directories included, before what they hold.
+    /// Anything in a directory, directories included, before what they hold. Without a kind it is gone already.
     ///
     /// # Errors
     /// Ends the walk.
@@ -22,7 +22,7 @@ pub trait Visitor {
         &mut self,
         directory: BorrowedFd<'_>,
         name: &CStr,
-        is_directory: bool,
+        kind: Option<Type>,
     ) -> Result<(), Errno>;
 
     /// A directory, after all that it holds.
@@ -98,13 +98,9 @@ impl Level {
             if name == c"." || name == c".." {
                 continue;
             }
-            let is_directory = match entry.file_type() {
-                Some(kind) => kind == Type::Directory,
-                None => fstatat(directory, name, AtFlags::AT_SYMLINK_NOFOLLOW)
-                    .is_ok_and(|stat| stat.st_mode & libc::S_IFMT == libc::S_IFDIR),
-            };
-            visitor.entry(directory, name, is_directory)?;
-            if is_directory {
+            let kind = entry.file_type().or_else(|| kind_of(directory, name));
+            visitor.entry(directory, name, kind)?;
+            if kind == Some(Type::Directory) {
                 waiting.push(name.to_owned());
             }
         }
@@ -135,6 +131,21 @@ fn below(directory: BorrowedFd<'_>, name: &CStr) -> Result<OwnedFd, Errno> {
     openat(directory, name, flags, Mode::empty())
 }
 
+/// For file systems whose listings do not tell.
+fn kind_of(directory: BorrowedFd<'_>, name: &CStr) -> Option<Type> {
+    let stat = fstatat(directory, name, AtFlags::AT_SYMLINK_NOFOLLOW).ok()?;
+    match stat.st_mode & libc::S_IFMT {
+        libc::S_IFDIR => Some(Type::Directory),
+        libc::S_IFREG => Some(Type::File),
+        libc::S_IFLNK => Some(Type::Symlink),
+        libc::S_IFIFO => Some(Type::Fifo),
+        libc::S_IFSOCK => Some(Type::Socket),
+        libc::S_IFCHR => Some(Type::CharacterDevice),
+        libc::S_IFBLK => Some(Type::BlockDevice),
+        _ => None,
+    }
+}
+
 fn identity(file: BorrowedFd<'_>) -> Result<(u64, u64), Errno> {
     let stat = fstat(file)?;
     Ok((stat.st_dev, stat.st_ino))
@@ -162,9 +173,9 @@ impl Visitor for Remover {
         &mut self,
         directory: BorrowedFd<'_>,
         name: &CStr,
-        is_directory: bool,
+        kind: Option<Type>,
     ) -> Result<(), Errno> {
-        if is_directory {
+        if kind == Some(Type::Directory) {
             return Ok(());
         }
         unlinkat(directory, name, UnlinkatFlags::NoRemoveDir)
@@ -193,7 +204,7 @@ mod tests {
     struct Counter(u64, u64);
 
     impl Visitor for Counter {
-        fn entry(&mut self, _: BorrowedFd<'_>, _: &CStr, _: bool) -> Result<(), Errno> {
+        fn entry(&mut self, _: BorrowedFd<'_>, _: &CStr, _: Option<Type>) -> Result<(), Errno> {
             self.0 += 1;
             Ok(())
         }
@@ -225,7 +236,7 @@ mod tests {
     struct Mover<'a>(&'a Path, u64);
 
     impl Visitor for Mover<'_> {
-        fn entry(&mut self, _: BorrowedFd<'_>, name: &CStr, _: bool) -> Result<(), Errno> {
+        fn entry(&mut self, _: BorrowedFd<'_>, name: &CStr, _: Option<Type>) -> Result<(), Errno> {
             self.1 += 1;
             if name == c"moved" {
                 std::fs::rename(self.0.join("from/inner"), self.0.join("to")).unwrap();

@@ -8,7 +8,6 @@ mod branch;
 mod commits;
 mod diff;
 mod import;
-mod patterns;
 
 use std::ffi::OsStr;
 use std::os::fd::BorrowedFd;
@@ -20,6 +19,7 @@ use custody_record::event::{CommitCreated, PolicyViolated};
 use custody_record::{BlobError, Blobs};
 
 use crate::base::{Base, BaseError};
+use crate::covers::CoverError;
 use crate::git::{Git, GitError};
 use crate::mirror::{Mirror, MirrorError};
 
@@ -177,6 +177,12 @@ pub enum OutputError {
     /// What came out could not be recorded, so it did not get out.
     #[error(transparent)]
     Record(#[from] custody_record::SinkError),
+}
+
+impl From<CoverError> for OutputError {
+    fn from(CoverError { path, source }: CoverError) -> Self {
+        Self::File { path, source }
+    }
 }
 
 /// Makes a commit of a tree: by `by.0` (author) and `by.1` (committer), at `time`.

@@ -10,6 +10,7 @@ use custody_model::{ErrorCode, SessionId, WorkspacePath};
 use custody_record::event::ChangedFile;
 use custody_record::{Event, ReadError, Reader};
 use custody_session::records;
+use custody_workspace::checkout::{Checkout, CheckoutError};
 use custody_workspace::mirror::{Mirrors, RepositoryName};
 
 use super::session::summary_of;
@@ -32,6 +33,9 @@ pub fn run(wire: &Wire, args: &InvestigateArgs) -> Result<ExitCode, Failure> {
             }
         }
     };
+    if let Err(error @ CheckoutError::Trap(_)) = Checkout::find(repository.path()) {
+        return Err(Failure::of(ErrorCode::Io, "the repository can't be read", error));
+    }
     let (repository, question) = from_the_top(repository, question)?;
     let (catalogue, mut unread) = catalogue(wire)?;
     let state = wire.state.clone();

@@ -10,6 +10,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use custody_workspace::descent::{self, Visitor};
+use nix::dir::Type;
 use nix::errno::Errno;
 use nix::fcntl::AtFlags;
 use nix::sys::stat::fstatat;
@@ -70,7 +71,12 @@ fn used_below(dir: &Path) -> u64 {
 struct Used(u64);
 
 impl Visitor for Used {
-    fn entry(&mut self, directory: BorrowedFd<'_>, name: &CStr, _: bool) -> Result<(), Errno> {
+    fn entry(
+        &mut self,
+        directory: BorrowedFd<'_>,
+        name: &CStr,
+        _: Option<Type>,
+    ) -> Result<(), Errno> {
         if let Ok(stat) = fstatat(directory, name, AtFlags::AT_SYMLINK_NOFOLLOW) {
             // st_blocks counts 512 bytes, whatever the file system's own block is.
             self.0 += u64::try_from(stat.st_blocks).unwrap_or(0) * 512;

@@ -10,8 +10,8 @@ use custody_record::SinkError;
 use custody_record::event::{CommitAuthor, PolicyViolated};
 
 use super::import::{self, Found};
-use super::patterns::Patterns;
 use super::{Identity, OutputError, OutputRequest, Outputs, commit_tree, commits, diff};
+use crate::covers::{Covering, Covers};
 use crate::gate::{self, violation};
 use crate::git::{Git, GitError};
 use crate::mount::beneath;
@@ -50,7 +50,14 @@ pub fn publish(
     let kept = own_commits(request, &git, scratch.path(), &objects, &mut outputs.violations)?;
     let parent = kept.last().unwrap_or(base).clone();
 
-    let _covered = Patterns::cover(request, &mut outputs.violations)?;
+    let nothing = scratch.path().join("nothing");
+    std::fs::create_dir(&nothing).map_err(failed(&nothing))?;
+    let covering = Covering {
+        root: request.clean_path,
+        nothing: &nothing,
+        pattern_file_bytes: request.limits.pattern_file_bytes,
+    };
+    let covers = Covers::cover(covering, &mut outputs.violations)?;
     let index = scratch.path().join("index");
     std::fs::copy(request.base.index(), &index).map_err(failed(&index))?;
     let tree_git = git.clone().with_index(&index).with_work_tree(request.clean_path);
@@ -58,7 +65,7 @@ pub fn publish(
         advance(&git, &tree_git, base, &parent)?;
     }
     let (mut taken, mut left) = (Vec::new(), request.limits.total_bytes);
-    for different in worktree::differences(&tree_git)? {
+    for different in worktree::differences(&tree_git, covers.nested())? {
         match refused(request, &different, &mut left) {
             Some(violated) => outputs.violations.push(violated),
             None => taken.push(different),
@@ -205,7 +212,9 @@ fn taken_in(
                 let (first, last) = some.split_at(some.len() / 2);
                 waiting.extend([last, first]);
             }
-            Err(error @ (GitError::Run { .. } | GitError::Answer { .. })) => return Err(error),
+            Err(
+                error @ (GitError::Run { .. } | GitError::Slow { .. } | GitError::Answer { .. }),
+            ) => return Err(error),
         }
     }
     worktree::tree(git)

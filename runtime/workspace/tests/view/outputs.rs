@@ -352,6 +352,45 @@ fn files_that_have_too_many_bytes_together_stay_out() {
 }
 
 #[test]
+fn repositories_inside_that_lead_git_astray_neither_hang_it_nor_take_honest_changes_with_them() {
+    with_session("[]", |session| {
+        session.ok(
+            "for d in pipe zero src LICENSE; do
+               rm -f LICENSE; mkdir -p $d/.git/objects $d/.git/refs; echo inner > $d/inner
+             done
+             mkfifo pipe/.git/HEAD src/.git/HEAD LICENSE/.git/HEAD
+             echo 'ref: refs/heads/main' > zero/.git/HEAD; ln -s /dev/zero zero/.git/commondir
+             mkdir file link no; echo 'gitdir: ../pipe/.git' > file/.git; ln -s ../pipe/.git link/.git
+             mkdir no/.git; mkfifo no/.git/HEAD; echo 1 | tee file/inner link/inner > no/inner
+             echo more >> src/a.txt; echo fine > fine",
+        );
+        let outputs = session.publish();
+        assert_eq!(
+            changed(session, &outputs),
+            "D\tLICENSE\nA\tfine\nA\tno/inner\nM\tsrc/a.txt\nA\tsrc/inner"
+        );
+        let violated: Vec<_> = outputs.violations.iter().map(|v| v.path.to_string()).collect();
+        assert_eq!(violated, ["LICENSE", "file", "link", "pipe", "zero"]);
+    });
+}
+
+#[test]
+fn nothing_in_the_place_of_a_file_of_its_git_directory_makes_the_keeper_wait() {
+    for kind in ["mkfifo $f", "mkdir $f", "ln -s /dev/zero $f", "ln -s ../pipe $f"] {
+        with_session("[]", move |session| {
+            session.ok(&format!(
+                "mkfifo pipe; for f in HEAD config index packed-refs commondir shallow refs/heads/main \
+                   objects/info/alternates objects/pack objects/00; do
+                   rm -rf .git/$f; mkdir -p .git/objects/info; (cd .git; {kind}); done
+                 echo fine > fine",
+            ));
+            let outputs = session.publish();
+            assert_eq!(changed(session, &outputs), "A\tfine", "{kind}");
+        });
+    }
+}
+
+#[test]
 fn objects_above_the_limit_are_not_taken() {
     with_session("[]", |session| {
         session.ok("echo 1 >> src/a.txt; git commit -qam one; echo 2 > two");
