@@ -176,11 +176,12 @@ fn statements(
             ),
         ),
     ] {
-        let text = match topic {
-            "ran" => format!("{total} command lines"),
-            "refused" => format!("{total} attempts"),
-            _ => format!("{total} files"),
+        let what = match topic {
+            "ran" => "command line",
+            "refused" => "attempt",
+            _ => "file",
         };
+        let text = format!("{total} {what}{}", if total == 1 { "" } else { "s" });
         list.push(Statement { topic, text, assurance: Assurance::Observed, evidence: proof });
     }
     // Never guess: what this version of Custody does not mediate is said to be unknown.

@@ -25,7 +25,7 @@ pub struct Checkout {
 #[derive(Debug, thiserror::Error)]
 pub enum CheckoutError {
     /// No directory from here up to the root has a `.git`.
-    #[error("{0} is not in a git repository: run this in a checkout, or name one")]
+    #[error("{0} is not in a git repository")]
     NotFound(PathBuf),
     /// Something in its git directory is no file, and git would wait for it.
     #[error(

@@ -41,7 +41,13 @@ pub fn run(wire: &Wire, args: &InvestigateArgs) -> Result<ExitCode, Failure> {
     let state = wire.state.clone();
     let mirror_of = move |name: &str| state.repositories().join(format!("{name}.git"));
     let attributed = attribute(&question, &repository, &catalogue, &mirror_of)
-        .explain(ErrorCode::NotFound, "the repository's history gives no answer")?;
+        .explain(ErrorCode::NotFound, "the repository's history gives no answer")
+        .map_err(|failure| match &question {
+            Question::Commit { rev } if repository.path().join(rev).is_file() => {
+                failure.hint(format!("to ask about a line of that file: {rev}:LINE"))
+            }
+            Question::Commit { .. } | Question::Line { .. } => failure,
+        })?;
     let known = !attributed.attributions.is_empty();
     let mut answer = answer(&question, attributed, |session| look_up(wire, session, &mut unread))?;
     if wire.format == Format::Text {
