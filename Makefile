@@ -1,4 +1,5 @@
-# Custody's commands, for root on Debian 12. `make demo` and `make test` set up by themselves what they need.
+# Custody's commands, for root on Debian 12. `make install`, `make demo` and `make test` set up by
+# themselves what they need.
 # CARGO_TARGET_DIR is honoured; everything that is made lies below it.
 
 SHELL := /bin/bash
@@ -13,7 +14,10 @@ TARGET := $(or $(CARGO_TARGET_DIR),target)
 TOOLS := $(TARGET)/tools
 NEXTEST := $(CARGO) nextest run --config-file .ci/nextest.toml --locked
 
-.PHONY: setup build release test check demo bench tools format
+# Where `make install` puts the binary.
+PREFIX ?= /usr/local
+
+.PHONY: setup build release install test check demo bench tools format
 
 # Installs what the other targets need: Debian's packages and cargo-nextest. Can be repeated.
 setup:
@@ -24,6 +28,10 @@ build:
 
 release:
 	$(CARGO) build --locked --release --package custody
+
+# The binary is one file: it holds init too.
+install: setup release
+	install -D --mode=755 $(TARGET)/release/custody $(DESTDIR)$(PREFIX)/bin/custody
 
 # POSIX conformance is measured with the test suite of the file systems' people.
 tools: $(TOOLS)/bin/pjdfstest

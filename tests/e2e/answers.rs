@@ -81,3 +81,34 @@ fn a_line_is_found_after_others_moved_it() {
         installation.custody(repository.path(), &["investigate", "src/main.c:4"]).succeeded();
     assert!(answer.stdout.contains(&session), "{}", answer.stdout);
 }
+
+#[test]
+fn a_session_whose_record_can_not_be_opened_is_told_and_takes_no_answer_away() {
+    let (installation, repository, session) = taken_over();
+    let policy = installation.policy(POLICY);
+    let _ = installation.run(&repository, &["--policy", &policy], "echo >lost").succeeded();
+    let lost = installation.sessions()[1];
+    let checkpoint = installation.directory(lost).join("record/checkpoint");
+    std::fs::remove_file(checkpoint).expect("a sealed record has one");
+    let ask = |more: &[&str]| {
+        let words = [&["investigate", "src/main.c:2"], more].concat();
+        installation.custody(repository.path(), &words).succeeded()
+    };
+    let (text, json) = (ask(&[]), ask(&["-o", "json"]));
+    assert!(text.stdout.contains(&session), "{}", text.stdout);
+    assert!(text.stderr.contains(&lost.to_string()), "{}", text.stderr);
+    let unread = json.json()["unread"].clone();
+    assert_eq!(unread[0]["session"], lost.to_string(), "{unread}");
+    assert!(unread[0]["reason"].as_str().is_some_and(|reason| !reason.is_empty()), "{unread}");
+    assert_eq!(json.stderr, "");
+}
+
+#[test]
+fn a_commit_that_names_a_session_whose_record_is_damaged_is_answered() {
+    let (installation, repository, session) = taken_over();
+    let checkpoint = installation.directory(installation.session()).join("record/checkpoint");
+    std::fs::write(checkpoint, "nothing\n").expect("writable");
+    let answer = installation.custody(repository.path(), &["investigate", "HEAD"]);
+    assert!(answer.stdout.contains(&session), "{}", answer.text());
+    assert!(answer.stderr.contains(&session), "{}", answer.text());
+}

@@ -1,7 +1,11 @@
 //! What a session leaves at its end for the keeper to take in can't be a trap for it.
 
+use custody_record::Body;
 use custody_tests::repository::POLICY;
 use custody_tests::{Installation, Record, Repository};
+
+/// As deep as the workspace is compared with the record at the end.
+const MAX_COMPARED_DEPTH: usize = 256;
 
 /// Runs a script that is followed by an honest change; the branch has to have that change.
 fn left_behind(script: &str) -> Record {
@@ -40,4 +44,31 @@ fn neither_pipes_nor_holes_nor_depth_stop_the_keeper() {
 name=$(printf 'd%.0s' $(seq 200)); i=0
 while [ $i -lt 25 ]; do mkdir $name; cd -P $name; i=$((i+1)); [ $i = 19 ] && mkfifo .gitignore; done; true",
     );
+}
+
+#[test]
+fn a_chain_of_directories_deeper_than_any_path_ends_in_a_sealed_record_and_leaves_nothing() {
+    for options in [&[][..], &["--strict"]] {
+        let (installation, repository) = (Installation::new(), Repository::example());
+        let script = "echo honest >honest.txt
+perl -e 'for (1..5000) { mkdir \"d\" or exit 0; chdir \"d\" or exit 0 } open(F, \">end\")'";
+        let output = installation.run(&repository, options, script).succeeded();
+        let session = installation.session();
+        let record = installation.record(session);
+        assert!(record.commits().count() == 1, "{options:?}: {}", output.text());
+        let verified = installation.verify(session);
+        assert!(verified.stdout.contains("intact"), "{options:?}: {}", verified.text());
+        let told = record.events().iter().any(|event| matches!(event.body, Body::RecorderGap(_)));
+        // In strict mode the guard refuses what it could not name.
+        assert_eq!(told, options.is_empty() || depth(&record) > MAX_COMPARED_DEPTH, "{options:?}");
+        for name in ["workspace", "run"] {
+            assert!(!installation.directory(session).join(name).exists(), "{options:?}: {name}");
+        }
+    }
+}
+
+/// Of the deepest directory on record.
+fn depth(record: &Record) -> usize {
+    let slashes = |path: &str| path.bytes().filter(|byte| *byte == b'/').count() + 1;
+    record.written().map(|(_, written)| slashes(&written.path.to_string())).max().unwrap_or(0)
 }

@@ -95,8 +95,9 @@ Examples:
   custody run --dirty --strict -- ./agent.sh
   custody run --policy team.yaml -- make test
 
-Inside a git checkout nothing else is needed: the repository is registered, HEAD is the base, and the built-in
-policy applies. The session's changes come back as a branch `custody/<id>`:
+Inside a git checkout nothing else is needed: the repository is registered, HEAD is
+the base, and the built-in policy applies. The session's changes come back as a branch
+`custody/<id>`, which this merges into the branch that is checked out:
   custody session apply <id>")]
 pub struct RunArgs {
     /// Start from a snapshot of the working tree, uncommitted changes included.

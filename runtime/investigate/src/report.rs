@@ -19,6 +19,18 @@ pub struct Answer {
     pub findings: Vec<Finding>,
     /// What else is to be known, in words.
     pub notes: Vec<String>,
+    /// Sessions that the answer does not know, because their records can't be read: any of them may have written it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub unread: Vec<UnreadRecord>,
+}
+
+/// A session whose record can't be read.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct UnreadRecord {
+    /// The session.
+    pub session: SessionId,
+    /// Why, in words.
+    pub reason: String,
 }
 
 /// One session of the answer.
@@ -56,19 +68,20 @@ pub struct Statement {
     pub evidence: Vec<EventRef>,
 }
 
-/// Builds the answer: `look_up` gives the summary and the verdicts of a session's record.
+/// Builds the answer, with nothing unread: `look_up` gives the summary (if it can be read) and the verdicts
+/// of a session's record.
 ///
 /// # Errors
 /// Those of `look_up`.
 pub fn answer<E>(
     question: &Question,
     attributed: Attributed,
-    mut look_up: impl FnMut(SessionId) -> Result<Option<(Summary, RecordVerdicts)>, E>,
+    mut look_up: impl FnMut(SessionId) -> Result<Option<(Option<Summary>, RecordVerdicts)>, E>,
 ) -> Result<Answer, E> {
     let mut findings = Vec::new();
     for attribution in attributed.attributions {
         let (summary, record) = match look_up(attribution.session)? {
-            Some((summary, record)) => (Some(summary), record),
+            Some(found) => found,
             None => {
                 (None, RecordVerdicts { integrity: "absent".into(), completeness: "absent".into() })
             }
@@ -82,6 +95,7 @@ pub fn answer<E>(
         text: attributed.text,
         findings,
         notes: attributed.notes,
+        unread: Vec::new(),
     })
 }
 
@@ -103,7 +117,10 @@ fn statements(
         evidence: attribution.event.into_iter().collect(),
     }];
     let Some(summary) = summary else {
-        list.push(absent("record", "this installation has no record of that session"));
+        list.push(absent(
+            "record",
+            "this installation has no record of that session that can be read",
+        ));
         return list;
     };
     let observed = |topic, text: String, event: EventRef| Statement {
@@ -159,11 +176,12 @@ fn statements(
             ),
         ),
     ] {
-        let text = match topic {
-            "ran" => format!("{total} command lines"),
-            "refused" => format!("{total} attempts"),
-            _ => format!("{total} files"),
+        let what = match topic {
+            "ran" => "command line",
+            "refused" => "attempt",
+            _ => "file",
         };
+        let text = format!("{total} {what}{}", if total == 1 { "" } else { "s" });
         list.push(Statement { topic, text, assurance: Assurance::Observed, evidence: proof });
     }
     // Never guess: what this version of Custody does not mediate is said to be unknown.

@@ -2,6 +2,8 @@
 //!
 //! Pure: events go in, in the order of the record, and the summary comes out.
 
+mod tally;
+
 use std::collections::BTreeMap;
 
 use custody_model::{Actor, Digest, EventId, SessionId, Timestamp, UserName, WorkspacePath};
@@ -11,6 +13,8 @@ use custody_record::event::{
     RequestedSession,
 };
 use serde::Serialize;
+
+use tally::Tally;
 
 /// A session in one page. Lists are in the order of their first event.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -179,12 +183,12 @@ pub struct GapSeen {
 #[derive(Debug)]
 pub struct Summarizer {
     summary: Summary,
-    read: BTreeMap<WorkspacePath, usize>,
-    written: BTreeMap<WorkspacePath, usize>,
-    removed: BTreeMap<WorkspacePath, usize>,
-    executed: BTreeMap<Vec<String>, usize>,
-    denied: BTreeMap<(WorkspacePath, String), usize>,
-    egress: BTreeMap<(String, String), usize>,
+    read: Tally<WorkspacePath, Touched>,
+    written: Tally<WorkspacePath, Touched>,
+    removed: Tally<WorkspacePath, Touched>,
+    executed: Tally<Vec<String>, Executed>,
+    denied: Tally<(WorkspacePath, String), Denied>,
+    egress: Tally<(String, String), Egress>,
     /// Program of each image.
     programs: BTreeMap<u64, String>,
 }
@@ -223,12 +227,12 @@ impl Summarizer {
                 events: 0,
                 coverage: BTreeMap::new(),
             },
-            read: BTreeMap::new(),
-            written: BTreeMap::new(),
-            removed: BTreeMap::new(),
-            executed: BTreeMap::new(),
-            denied: BTreeMap::new(),
-            egress: BTreeMap::new(),
+            read: Tally::default(),
+            written: Tally::default(),
+            removed: Tally::default(),
+            executed: Tally::default(),
+            denied: Tally::default(),
+            egress: Tally::default(),
             programs: BTreeMap::new(),
         }
     }
@@ -270,67 +274,57 @@ impl Summarizer {
             }),
             Body::ProcessExecuted(data) if data.failed.is_none() => {
                 self.programs.insert(data.image.0, program(&data.argv, &data.exe));
-                let list = &mut self.summary.executed;
-                match self.executed.get(&data.argv) {
-                    Some(at) => list[*at].count += 1,
-                    None => {
-                        self.executed.insert(data.argv.clone(), list.len());
-                        list.push(Executed { argv: data.argv.clone(), count: 1, event: proof });
-                    }
-                }
+                let argv = &data.argv;
+                let first = || Executed { argv: argv.clone(), count: 0, event: proof };
+                self.executed.entry(argv, first).count += 1;
             }
             Body::FileOpened(data) => {
                 let content = data.kind == FileKind::File && data.access == Access::Read;
                 if content && !is_gits(&data.path) {
-                    touch(&mut self.read, &mut self.summary.read, &data.path, 1, proof);
+                    touch(&mut self.read, &data.path, proof);
                 }
             }
             Body::FileReopened(data) => {
-                if let Some(at) = self.read.get(&data.path) {
-                    self.summary.read[*at].count += data.count;
+                if let Some(read) = self.read.get_mut(&data.path) {
+                    read.count += data.count;
                 }
             }
             Body::FileWritten(data) => {
                 if data.kind != FileKind::Directory && !is_gits(&data.path) {
-                    touch(&mut self.written, &mut self.summary.written, &data.path, 1, proof);
+                    touch(&mut self.written, &data.path, proof);
                 }
             }
             Body::FileSymlinked(data) if !is_gits(&data.path) => {
-                touch(&mut self.written, &mut self.summary.written, &data.path, 1, proof);
+                touch(&mut self.written, &data.path, proof);
             }
             Body::FileLinked(data) if !is_gits(&data.path) => {
-                touch(&mut self.written, &mut self.summary.written, &data.path, 1, proof);
+                touch(&mut self.written, &data.path, proof);
             }
             Body::FileRenamed(data) => {
                 if !is_gits(&data.from) {
-                    touch(&mut self.removed, &mut self.summary.removed, &data.from, 1, proof);
+                    touch(&mut self.removed, &data.from, proof);
                 }
                 if !is_gits(&data.to) {
-                    touch(&mut self.written, &mut self.summary.written, &data.to, 1, proof);
+                    touch(&mut self.written, &data.to, proof);
                 }
             }
             Body::FileRemoved(data) => {
                 if data.kind != FileKind::Directory && !is_gits(&data.path) {
-                    touch(&mut self.removed, &mut self.summary.removed, &data.path, 1, proof);
+                    touch(&mut self.removed, &data.path, proof);
                 }
             }
             Body::FileDenied(data) => {
                 let key = (data.path.clone(), format!("{:?}", data.operation));
-                let list = &mut self.summary.denied;
-                match self.denied.get(&key) {
-                    Some(at) => list[*at].count += data.count,
-                    None => {
-                        self.denied.insert(key, list.len());
-                        list.push(Denied {
-                            path: data.path.clone(),
-                            operation: data.operation,
-                            rule: data.rule.clone(),
-                            count: data.count,
-                            program: self.programs.get(&image(&event.actor)).cloned(),
-                            event: proof,
-                        });
-                    }
-                }
+                let program = || self.programs.get(&image(&event.actor)).cloned();
+                let first = || Denied {
+                    path: data.path.clone(),
+                    operation: data.operation,
+                    rule: data.rule.clone(),
+                    count: 0,
+                    program: program(),
+                    event: proof,
+                };
+                self.denied.entry(&key, first).count += data.count;
             }
             Body::EgressDenied(data) => {
                 let host = data.host.as_ref().or(data.address.as_ref());
@@ -340,21 +334,10 @@ impl Summarizer {
                     None => host.to_owned(),
                 };
                 let key = (target.clone(), format!("{:?}", data.via));
-                let list = &mut self.summary.egress;
-                match self.egress.get(&key) {
-                    Some(at) => list[*at].count += 1,
-                    None => {
-                        self.egress.insert(key, list.len());
-                        let program = self.programs.get(&image(&event.actor)).cloned();
-                        list.push(Egress {
-                            target,
-                            via: data.via,
-                            count: 1,
-                            program,
-                            event: proof,
-                        });
-                    }
-                }
+                let program = || self.programs.get(&image(&event.actor)).cloned();
+                let first =
+                    || Egress { target, via: data.via, count: 0, program: program(), event: proof };
+                self.egress.entry(&key, first).count += 1;
             }
             Body::WorkspaceCompared(data) => {
                 self.summary.differences = Some(data.difference_count);
@@ -379,24 +362,20 @@ impl Summarizer {
     /// The summary of what was taken.
     #[must_use]
     pub fn finish(self) -> Summary {
-        self.summary
+        Summary {
+            read: self.read.into_list(),
+            written: self.written.into_list(),
+            removed: self.removed.into_list(),
+            executed: self.executed.into_list(),
+            denied: self.denied.into_list(),
+            egress: self.egress.into_list(),
+            ..self.summary
+        }
     }
 }
 
-fn touch(
-    index: &mut BTreeMap<WorkspacePath, usize>,
-    list: &mut Vec<Touched>,
-    path: &WorkspacePath,
-    count: u64,
-    event: EventRef,
-) {
-    match index.get(path) {
-        Some(at) => list[*at].count += count,
-        None => {
-            index.insert(path.clone(), list.len());
-            list.push(Touched { path: path.clone(), count, event });
-        }
-    }
+fn touch(tally: &mut Tally<WorkspacePath, Touched>, path: &WorkspacePath, event: EventRef) {
+    tally.entry(path, || Touched { path: path.clone(), count: 0, event }).count += 1;
 }
 
 /// Whether it is git's own: of no interest to somebody who asks what an agent read and wrote.

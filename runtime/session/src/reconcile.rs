@@ -14,15 +14,13 @@ use custody_keeper::run::read_spec;
 use custody_keeper::spec::SessionSpec;
 use custody_model::{Actor, Clock, SessionId, Timestamp};
 use custody_policy::PolicyVersion;
-use custody_record::event::{
-    Body, Coverage, Draft, Gap, GapSource, Outcome, SessionClosed, WorkspaceCompared,
-};
+use custody_record::event::{Body, Coverage, Draft, Gap, GapSource, Outcome, SessionClosed};
 use custody_record::{
     InstallationLog, Journal, JournalError, JournalHeader, JournalOptions, Keys, Sink, recover,
 };
 use custody_store::{Room, Taken};
 use custody_workspace::base::Base;
-use custody_workspace::compare::compare;
+use custody_workspace::compare::{Compared, compare};
 use custody_workspace::overlay::{Overlay, OverlayConfig, OverlayError};
 
 use crate::base;
@@ -211,8 +209,18 @@ pub(crate) fn close(
             process: None,
         };
         append(&journal, until, Body::RecorderGap(gap), blobs)?;
-        if let Some(compared) = compared {
-            append(&journal, until, Body::WorkspaceCompared(compared), Vec::new())?;
+        if let Some(Compared { told, gaps }) = compared {
+            for reason in gaps {
+                let gap = Gap {
+                    source: GapSource::Files,
+                    reason,
+                    from: None,
+                    until: Some(until),
+                    process: None,
+                };
+                append(&journal, until, Body::RecorderGap(gap), Vec::new())?;
+            }
+            append(&journal, until, Body::WorkspaceCompared(told), Vec::new())?;
         }
         append(&journal, until, closing(&journal, &dir), Vec::new())?;
     }
@@ -235,7 +243,7 @@ fn compared(
     state: &StateDir,
     dir: &SessionDir,
     spec: &SessionSpec,
-) -> Result<Option<WorkspaceCompared>, Failure> {
+) -> Result<Option<Compared>, Failure> {
     if !dir.workspace().join("upper").exists() {
         return Ok(None);
     }

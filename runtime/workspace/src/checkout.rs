@@ -1,10 +1,17 @@
 //! Somebody's own checkout: where its parts are. Read as data; git never runs with its configuration.
 
+mod traps;
+
 use std::ffi::OsStr;
+use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use crate::git::Git;
+use crate::git::{FOREIGN_PATIENCE, Git};
+use crate::regular;
+
+/// Longest `.git` or `commondir` file that is read, in bytes.
+const MAX_LINK_BYTES: u64 = 64 << 10;
 
 /// A checkout (or bare repository) on this machine.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,8 +25,13 @@ pub struct Checkout {
 #[derive(Debug, thiserror::Error)]
 pub enum CheckoutError {
     /// No directory from here up to the root has a `.git`.
-    #[error("{0} is not in a git repository: run this in a checkout, or name one")]
+    #[error("{0} is not in a git repository")]
     NotFound(PathBuf),
+    /// Something in its git directory is no file, and git would wait for it.
+    #[error(
+        "{0} is neither a file nor a directory: git would wait for it, so this repository is not read"
+    )]
+    Trap(PathBuf),
     /// Something that should be readable is not.
     #[error("{path} can't be read")]
     Unreadable {
@@ -47,7 +59,7 @@ impl Checkout {
             let git_dir = if dot_git.is_dir() {
                 dot_git
             } else if dot_git.is_file() {
-                let text = std::fs::read(&dot_git).map_err(unreadable(&dot_git))?;
+                let text = regular::read(&dot_git, MAX_LINK_BYTES).map_err(unreadable(&dot_git))?;
                 match text.trim_ascii().strip_prefix(b"gitdir: ") {
                     Some(place) => directory.join(OsStr::from_bytes(place)),
                     None => continue,
@@ -59,11 +71,18 @@ impl Checkout {
             };
             let git_dir = git_dir.canonicalize().map_err(unreadable(&git_dir))?;
             let common = git_dir.join("commondir");
-            let common_dir = match std::fs::read(&common) {
+            let common_dir = match regular::read(&common, MAX_LINK_BYTES) {
                 Ok(text) => git_dir.join(OsStr::from_bytes(text.trim_ascii())),
-                Err(_) => git_dir.clone(),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => git_dir.clone(),
+                Err(error) => return Err(unreadable(&common)(error)),
             };
             let common_dir = common_dir.canonicalize().map_err(unreadable(&common_dir))?;
+            let own = (!git_dir.starts_with(&common_dir)).then_some(&git_dir);
+            for place in own.into_iter().chain([&common_dir]) {
+                if let Some(trap) = traps::find(place).map_err(unreadable(place))? {
+                    return Err(CheckoutError::Trap(trap));
+                }
+            }
             return Ok(Self { root: directory.to_owned(), git_dir, common_dir });
         }
         Err(CheckoutError::NotFound(start))
@@ -98,7 +117,7 @@ impl Checkout {
             file.as_os_str(),
             OsStr::new("remote.origin.url"),
         ];
-        let url = Git::nowhere().run(&words).ok()?;
+        let url = Git::nowhere().with_patience(FOREIGN_PATIENCE).run(&words).ok()?;
         let url = String::from_utf8_lossy(&url).trim().to_owned();
         (!url.is_empty()).then_some(url)
     }

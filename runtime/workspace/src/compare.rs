@@ -9,6 +9,7 @@ use std::collections::HashSet;
 use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 
+use custody_model::path::MAX_PATH_BYTES;
 use custody_model::{Digest, WorkspacePath};
 use custody_record::event::{Difference, DifferenceKind, FileKind, FileRead, WorkspaceCompared};
 use nix::dir::Dir;
@@ -20,6 +21,22 @@ use crate::content::{Contents, Entry, hash_file, open_beneath, path_beneath, reo
 
 /// Differences that are named; the rest is counted.
 pub const MAX_DIFFERENCES: usize = 200;
+
+/// Characters of a path that a sentence names.
+const NAMED_CHARS: usize = 200;
+
+/// Deepest directory, counted from the root of the workspace, whose entries are compared. To look at something costs as
+/// many look-ups as it is deep.
+pub const MAX_COMPARED_DEPTH: usize = 256;
+
+/// A comparison, and what it left out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Compared {
+    /// The event.
+    pub told: WorkspaceCompared,
+    /// What was not compared, in words: each is a `recorder.gap`.
+    pub gaps: Vec<String>,
+}
 
 /// Why the workspace could not be compared.
 #[derive(Debug, thiserror::Error)]
@@ -33,14 +50,12 @@ pub struct CompareError {
 /// Compares `upper`, the root of the upper layer (opened for reading), with what events tell.
 ///
 /// Every file of the upper layer is hashed again, whatever its times say: a write through a mapping need not change
-/// them.
+/// them. What is too deep, or more than may be hashed at the end, is left out and told.
 ///
 /// # Errors
 /// A directory or a file can't be read.
-pub fn compare(
-    upper: BorrowedFd<'_>,
-    contents: &Contents,
-) -> Result<WorkspaceCompared, CompareError> {
+pub fn compare(upper: BorrowedFd<'_>, contents: &Contents) -> Result<Compared, CompareError> {
+    contents.end();
     let mut comparison = Comparison {
         upper,
         contents,
@@ -49,16 +64,20 @@ pub fn compare(
         hidden: HashSet::new(),
         differences: Vec::new(),
         count: 0,
+        deep: 0,
+        first_deep: None,
     };
     comparison.layer()?;
     comparison.missing();
     comparison.differences.sort_by(|a, b| a.path.cmp(&b.path));
     comparison.differences.truncate(MAX_DIFFERENCES);
-    Ok(WorkspaceCompared {
+    let gaps = comparison.left_out();
+    let told = WorkspaceCompared {
         entries: comparison.entries,
         differences: comparison.differences,
         difference_count: comparison.count,
-    })
+    };
+    Ok(Compared { told, gaps })
 }
 
 struct Comparison<'a> {
@@ -71,6 +90,9 @@ struct Comparison<'a> {
     hidden: HashSet<WorkspacePath>,
     differences: Vec<Difference>,
     count: u64,
+    /// Directories that were not looked into, because they or what they hold are too deep.
+    deep: u64,
+    first_deep: Option<WorkspacePath>,
 }
 
 impl Comparison<'_> {
@@ -78,7 +100,7 @@ impl Comparison<'_> {
     fn layer(&mut self) -> Result<(), CompareError> {
         let mut open = vec![WorkspacePath::root()];
         while let Some(directory) = open.pop() {
-            for path in list(self.upper, &directory)? {
+            for path in self.list(self.upper, &directory)? {
                 let failed = |source| CompareError { path: path.clone(), source };
                 let upper = path_beneath(self.upper, &path).map_err(failed)?;
                 let stat = fstat(upper.as_fd()).map_err(failed)?;
@@ -129,7 +151,7 @@ impl Comparison<'_> {
     fn view(&mut self, root: &WorkspacePath) -> Result<(), CompareError> {
         let mut open = vec![root.clone()];
         while let Some(directory) = open.pop() {
-            for path in list(self.contents.root(), &directory)? {
+            for path in self.list(self.contents.root(), &directory)? {
                 let failed = |source| CompareError { path: path.clone(), source };
                 let found = path_beneath(self.contents.root(), &path).map_err(failed)?;
                 let stat = fstat(found.as_fd()).map_err(failed)?;
@@ -200,11 +222,81 @@ impl Comparison<'_> {
 
     fn hash(&self, path: &WorkspacePath) -> Result<Option<FileRead>, Errno> {
         let file = path_beneath(self.contents.root(), path)?;
+        let size = u64::try_from(fstat(file.as_fd())?.st_size).unwrap_or(0);
+        if size <= self.contents.limits().closed && !self.contents.may_hash(size) {
+            return Ok(Some(FileRead { size: Some(size), ..FileRead::default() }));
+        }
         let file = reopen_for_reading(file.as_fd())?;
         let hashed =
             hash_file(file.as_fd(), self.contents.format(), self.contents.limits().closed)?;
         let (digest, git_blob) = hashed.names.unzip();
         Ok(Some(FileRead { digest, git_blob, size: Some(hashed.size) }))
+    }
+
+    /// The entries of a directory; none of one that is too deep.
+    fn list(
+        &mut self,
+        root: BorrowedFd<'_>,
+        directory: &WorkspacePath,
+    ) -> Result<Vec<WorkspacePath>, CompareError> {
+        let failed = |source| CompareError { path: directory.clone(), source };
+        let depth = directory.as_bytes().iter().filter(|b| **b == b'/').count() + 1;
+        if depth > MAX_COMPARED_DEPTH {
+            self.too_deep(directory);
+            return Ok(Vec::new());
+        }
+        let fd =
+            open_beneath(root, directory, OFlag::O_RDONLY | OFlag::O_DIRECTORY).map_err(failed)?;
+        let mut listing = Dir::from_fd(fd).map_err(failed)?;
+        let mut paths = Vec::new();
+        let mut whole = true;
+        for entry in listing.iter() {
+            let entry = entry.map_err(failed)?;
+            let name = entry.file_name().to_bytes();
+            if name == b"." || name == b".." {
+                continue;
+            }
+            match directory.join(name) {
+                // With its end the kernel takes no path of more bytes than this.
+                Ok(path) if path.as_bytes().len() < MAX_PATH_BYTES => paths.push(path),
+                Ok(_) | Err(_) => whole = false,
+            }
+        }
+        if !whole {
+            self.too_deep(directory);
+        }
+        Ok(paths)
+    }
+
+    fn too_deep(&mut self, directory: &WorkspacePath) {
+        self.deep += 1;
+        self.first_deep.get_or_insert_with(|| directory.clone());
+    }
+
+    /// What was not compared, in words.
+    fn left_out(&self) -> Vec<String> {
+        let mut gaps = Vec::new();
+        if let Some(first) = &self.first_deep {
+            let mut first = first.to_text().into_owned();
+            if let Some((end, _)) = first.char_indices().nth(NAMED_CHARS) {
+                first.truncate(end);
+                first.push('…');
+            }
+            let deep = self.deep;
+            gaps.push(format!(
+                "what is deeper than {MAX_COMPARED_DEPTH} directories or has a path of {MAX_PATH_BYTES} bytes or more \
+                 was not compared with the record: {deep} directories, the first is {first}"
+            ));
+        }
+        let unhashed = self.contents.unhashed();
+        if unhashed > 0 {
+            let limit = self.contents.limits().end;
+            gaps.push(format!(
+                "{unhashed} times a file was not hashed after the session had ended, because that had been done with \
+                 {limit} bytes: of these files only the sizes were compared"
+            ));
+        }
+        gaps
     }
 
     fn differs(&mut self, path: &WorkspacePath, kind: DifferenceKind, found: Option<Digest>) {
@@ -264,23 +356,4 @@ fn overlay_attribute(file: BorrowedFd<'_>, name: &CStr) -> Result<Option<Vec<u8>
 /// The path itself and what it lies below.
 fn ancestors(path: &WorkspacePath) -> impl Iterator<Item = WorkspacePath> {
     std::iter::successors(Some(path.clone()), WorkspacePath::parent)
-}
-
-/// The entries of a directory.
-fn list(
-    root: BorrowedFd<'_>,
-    directory: &WorkspacePath,
-) -> Result<Vec<WorkspacePath>, CompareError> {
-    let failed = |source| CompareError { path: directory.clone(), source };
-    let fd = open_beneath(root, directory, OFlag::O_RDONLY | OFlag::O_DIRECTORY).map_err(failed)?;
-    let mut listing = Dir::from_fd(fd).map_err(failed)?;
-    let mut paths = Vec::new();
-    for entry in listing.iter() {
-        let entry = entry.map_err(failed)?;
-        // `.` and `..` are no components.
-        if let Ok(path) = directory.join(entry.file_name().to_bytes()) {
-            paths.push(path);
-        }
-    }
-    Ok(paths)
 }

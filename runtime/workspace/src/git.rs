@@ -7,16 +7,25 @@
 
 use std::ffi::{OsStr, OsString};
 use std::io::{BufRead, BufReader, Read, Write};
+use std::ops::ControlFlow;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::time::Duration;
 
 use custody_model::GitOid;
+use nix::sys::signal::{Signal, killpg};
+use nix::unistd::Pid;
 
 /// Where the `git` program and what it calls are looked for.
 const SEARCH_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// Longest standard error that an error keeps, in bytes: its end, where git says why.
 const MAX_STDERR_BYTES: usize = 4096;
+
+/// How long git may read what somebody else wrote before it is taken for stuck. For questions that take milliseconds.
+pub const FOREIGN_PATIENCE: Duration = Duration::from_secs(60);
 
 /// The configuration of every call; it is stronger than that of any file.
 const CONFIGURATION: [(&str, &str); 19] = [
@@ -63,6 +72,14 @@ pub enum GitError {
         /// The end of what it wrote to standard error.
         stderr: String,
     },
+    /// It did not end in time.
+    #[error("git {command} did not end within {} s: does it wait for a pipe?", .patience.as_secs())]
+    Slow {
+        /// The arguments.
+        command: String,
+        /// How long it was waited for.
+        patience: Duration,
+    },
     /// Its answer is not in the form that its manual promises.
     #[error("git {command} answered something unexpected: {what}")]
     Answer {
@@ -80,6 +97,7 @@ pub struct Git {
     work_tree: Option<PathBuf>,
     environment: Vec<(OsString, OsString)>,
     configuration: Vec<(String, String)>,
+    patience: Option<Duration>,
 }
 
 impl Git {
@@ -92,7 +110,13 @@ impl Git {
     /// No repository: for the commands that need none.
     #[must_use]
     pub const fn nowhere() -> Self {
-        Self { git_dir: None, work_tree: None, environment: Vec::new(), configuration: Vec::new() }
+        Self {
+            git_dir: None,
+            work_tree: None,
+            environment: Vec::new(),
+            configuration: Vec::new(),
+            patience: None,
+        }
     }
 
     /// The same with a work tree, from whose root git runs.
@@ -132,6 +156,13 @@ impl Git {
     #[must_use]
     pub fn with_configuration(mut self, key: &str, value: &str) -> Self {
         self.configuration.push((key.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// The same, but it is killed, with all that it started, if it has not ended by then.
+    #[must_use]
+    pub const fn with_patience(mut self, patience: Duration) -> Self {
+        self.patience = Some(patience);
         self
     }
 
@@ -198,15 +229,70 @@ impl Git {
         input: &[u8],
         read: impl FnOnce(&mut dyn BufRead) -> std::io::Result<T>,
     ) -> Result<T, GitError> {
+        let (child, complaint, answer) = self.converse(arguments, input, read)?;
+        Self::finish(child, arguments, complaint)?;
+        answer.map_err(|source| GitError::Run { command: spelled(arguments), source })
+    }
+
+    /// As [`Git::stream`] without input, but `read` may break off when it has enough: how git ends then says nothing.
+    ///
+    /// # Errors
+    /// [`GitError`], also if `read` fails.
+    pub fn stream_until<S: AsRef<OsStr>, T>(
+        &self,
+        arguments: &[S],
+        read: impl FnOnce(&mut dyn BufRead) -> std::io::Result<ControlFlow<T, T>>,
+    ) -> Result<T, GitError> {
+        let (mut child, complaint, answer) = self.converse(arguments, &[], read)?;
+        let failed = |source| GitError::Run { command: spelled(arguments), source };
+        match answer {
+            Ok(ControlFlow::Break(answer)) => {
+                child.wait().map_err(failed)?;
+                Ok(answer)
+            }
+            Ok(ControlFlow::Continue(answer)) => {
+                Self::finish(child, arguments, complaint)?;
+                Ok(answer)
+            }
+            Err(source) => {
+                Self::finish(child, arguments, complaint)?;
+                Err(failed(source))
+            }
+        }
+    }
+
+    /// Starts it and talks to it until it has closed standard error or `read` has enough. It is not waited for yet.
+    fn converse<S: AsRef<OsStr>, T>(
+        &self,
+        arguments: &[S],
+        input: &[u8],
+        read: impl FnOnce(&mut dyn BufRead) -> std::io::Result<T>,
+    ) -> Result<(Child, String, std::io::Result<T>), GitError> {
         let failed = |source| GitError::Run { command: spelled(arguments), source };
         let mut command = self.command(arguments);
         command.stdin(if input.is_empty() { Stdio::null() } else { Stdio::piped() });
+        if self.patience.is_some() {
+            // Its own group, to be killed as one.
+            command.process_group(0);
+        }
         let mut child = command.spawn().map_err(failed)?;
         let pipes = (child.stdin.take(), child.stdout.take(), child.stderr.take());
         let (stdin, Some(stdout), Some(stderr)) = pipes else {
             return Err(failed(std::io::Error::other("a pipe is missing")));
         };
-        let (answer, complaint) = std::thread::scope(|threads| {
+        let (done, ended) = channel::<()>();
+        let group = i32::try_from(child.id()).map_err(std::io::Error::other).map_err(failed)?;
+        let (answer, complaint, slow) = std::thread::scope(|threads| {
+            let watch = self.patience.map(|patience| {
+                threads.spawn(move || {
+                    let late = ended.recv_timeout(patience) == Err(RecvTimeoutError::Timeout);
+                    if late {
+                        // It was not waited for yet: the number is still its own.
+                        let _ended_just_now = killpg(Pid::from_raw(group), Signal::SIGKILL);
+                    }
+                    late
+                })
+            });
             threads.spawn(move || {
                 if let Some(mut stdin) = stdin {
                     // git may have read enough and closed its end; its exit status tells.
@@ -218,10 +304,16 @@ impl Git {
                 let mut output = BufReader::with_capacity(1 << 16, stdout);
                 read(&mut output)
             };
-            (answer, complaint.join().unwrap_or_default())
+            let complaint = complaint.join().unwrap_or_default();
+            drop(done);
+            let slow = watch.is_some_and(|watch| watch.join().unwrap_or(false));
+            (answer, complaint, slow)
         });
-        Self::finish(child, arguments, complaint)?;
-        answer.map_err(failed)
+        if let (true, Some(patience)) = (slow, self.patience) {
+            child.wait().map_err(failed)?;
+            return Err(GitError::Slow { command: spelled(arguments), patience });
+        }
+        Ok((child, complaint, answer))
     }
 
     fn finish<S: AsRef<OsStr>>(
@@ -343,6 +435,17 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let error = Git::at(dir.path()).run(&["rev-parse", "HEAD"]).unwrap_err();
         assert!(error.to_string().contains("not a git repository"), "{error}");
+    }
+
+    #[test]
+    fn one_that_waits_for_a_pipe_is_ended() {
+        let dir = tempfile::tempdir().unwrap();
+        let pipe = dir.path().join("config");
+        nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRWXU).unwrap();
+        let git = Git::nowhere().with_patience(Duration::from_millis(200));
+        let path = pipe.to_str().unwrap();
+        let error = git.run(&["config", "--file", path, "--list"]).unwrap_err();
+        assert!(matches!(error, GitError::Slow { .. }), "{error}");
     }
 
     #[test]

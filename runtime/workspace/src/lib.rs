@@ -5,6 +5,8 @@ pub mod base;
 pub mod checkout;
 pub mod compare;
 pub mod content;
+mod covers;
+pub mod descent;
 pub mod gate;
 pub mod git;
 pub mod guard;
@@ -14,6 +16,7 @@ mod mount;
 pub mod observe;
 pub mod outputs;
 pub mod overlay;
+mod regular;
 pub mod view;
 mod worktree;
 

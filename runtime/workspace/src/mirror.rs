@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use custody_model::GitOid;
 
 use crate::checkout::CheckoutError;
-use crate::git::{self, Git, GitError};
+use crate::git::{self, FOREIGN_PATIENCE, Git, GitError};
 use crate::lock::Lock;
 
 pub use name::{InvalidRepositoryName, RepositoryName};
@@ -240,10 +240,13 @@ impl Mirror {
             return Ok(None);
         }
         let both = [format!("{revision}^{{commit}}"), format!("{revision}^{{tree}}")];
-        let answer = match Git::at(checkout.git_dir()).run(&["rev-parse", &both[0], &both[1]]) {
+        let git = Git::at(checkout.git_dir()).with_patience(FOREIGN_PATIENCE);
+        let answer = match git.run(&["rev-parse", &both[0], &both[1]]) {
             Ok(answer) => answer,
             Err(GitError::Failed { .. }) => return Ok(None),
-            Err(error @ (GitError::Run { .. } | GitError::Answer { .. })) => {
+            Err(
+                error @ (GitError::Run { .. } | GitError::Slow { .. } | GitError::Answer { .. }),
+            ) => {
                 return Err(error.into());
             }
         };
@@ -276,7 +279,10 @@ impl Mirror {
             match self.git().run_for_oid(&words, &[]) {
                 Ok(commit) => return self.resolved(commit),
                 Err(GitError::Failed { .. }) => {}
-                Err(error @ (GitError::Run { .. } | GitError::Answer { .. })) => {
+                Err(
+                    error
+                    @ (GitError::Run { .. } | GitError::Slow { .. } | GitError::Answer { .. }),
+                ) => {
                     return Err(error.into());
                 }
             }

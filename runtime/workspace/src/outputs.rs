@@ -6,8 +6,8 @@
 
 mod branch;
 mod commits;
+mod diff;
 mod import;
-mod patterns;
 
 use std::ffi::OsStr;
 use std::os::fd::BorrowedFd;
@@ -16,12 +16,15 @@ use std::path::{Path, PathBuf};
 use custody_model::{GitOid, SessionId, Timestamp};
 use custody_policy::PathRules;
 use custody_record::event::{CommitCreated, PolicyViolated};
+use custody_record::{BlobError, Blobs};
 
 use crate::base::{Base, BaseError};
+use crate::covers::CoverError;
 use crate::git::{Git, GitError};
 use crate::mirror::{Mirror, MirrorError};
 
 pub use branch::publish;
+pub use diff::{CUT_DIFF, Diff, WHOLE_DIFF};
 
 /// Most bytes of the agent's own objects that are looked at, in bytes of their stored form.
 pub const MAX_IMPORT_BYTES: u64 = 2 << 30;
@@ -30,8 +33,14 @@ pub const MAX_AGENT_COMMITS: usize = 10_000;
 /// Largest file that gets into the session's commit, in bytes.
 pub const MAX_OUTPUT_FILE_BYTES: u64 = 1 << 30;
 
+/// Largest content that gets into the session's commit, all files together, in bytes.
+pub const MAX_OUTPUT_BYTES: u64 = 8 << 30;
+
 /// Largest file of patterns or attributes that git is given to read: it holds the whole of one in memory.
 pub const MAX_PATTERN_FILE_BYTES: u64 = 4 << 20;
+
+/// Largest diff that is kept whole in the record, in bytes.
+pub const MAX_DIFF_BYTES: u64 = 64 << 20;
 
 /// What one session may put out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,8 +51,12 @@ pub struct OutputLimits {
     pub agent_commits: usize,
     /// Bytes of one file.
     pub file_bytes: u64,
+    /// Bytes of all files together: a file with holes is as large as it says and takes no room on disk.
+    pub total_bytes: u64,
     /// Bytes of one `.gitignore`, `.gitattributes` or `.gitmodules`.
     pub pattern_file_bytes: u64,
+    /// Bytes of the diff that the record keeps; a larger one is cut where a file's part ends.
+    pub diff_bytes: u64,
 }
 
 impl Default for OutputLimits {
@@ -52,7 +65,9 @@ impl Default for OutputLimits {
             import_bytes: MAX_IMPORT_BYTES,
             agent_commits: MAX_AGENT_COMMITS,
             file_bytes: MAX_OUTPUT_FILE_BYTES,
+            total_bytes: MAX_OUTPUT_BYTES,
             pattern_file_bytes: MAX_PATTERN_FILE_BYTES,
+            diff_bytes: MAX_DIFF_BYTES,
         }
     }
 }
@@ -99,6 +114,8 @@ pub struct OutputRequest<'a> {
     pub clean_path: &'a Path,
     /// Where a quarantine directory can be made: on the mirror's file system, not below the clean view.
     pub scratch: &'a Path,
+    /// Where the diff is stored.
+    pub blobs: &'a Blobs,
     /// First line of the message of Custody's commit.
     pub subject: &'a str,
     /// Author of Custody's commit (its committer is Custody).
@@ -120,8 +137,8 @@ pub struct Outputs {
     pub commits: Vec<CreatedCommit>,
     /// What stayed out, and why.
     pub violations: Vec<PolicyViolated>,
-    /// The unified diff (git's, binary files included) from the base to the branch.
-    pub diff: Vec<u8>,
+    /// The diff from the base to the branch; absent if there is no branch.
+    pub diff: Option<Diff>,
 }
 
 /// One commit of the branch.
@@ -154,9 +171,18 @@ pub enum OutputError {
         #[source]
         source: std::io::Error,
     },
+    /// The diff can't be stored.
+    #[error(transparent)]
+    Blob(#[from] BlobError),
     /// What came out could not be recorded, so it did not get out.
     #[error(transparent)]
     Record(#[from] custody_record::SinkError),
+}
+
+impl From<CoverError> for OutputError {
+    fn from(CoverError { path, source }: CoverError) -> Self {
+        Self::File { path, source }
+    }
 }
 
 /// Makes a commit of a tree: by `by.0` (author) and `by.1` (committer), at `time`.

@@ -3,6 +3,7 @@
 //! A nested repository or a submodule's checkout has a configuration of its own, and `git add` or `git status` would
 //! run git inside it. Here submodules are never entered and each path that is taken in is named.
 
+use std::collections::HashSet;
 use std::ffi::OsStr;
 
 use custody_model::WorkspacePath;
@@ -30,7 +31,8 @@ pub(crate) struct Different {
 }
 
 /// Everything that differs. `git` has the work tree and an index of Custody's own, whose stat data is refreshed.
-pub(crate) fn differences(git: &Git) -> Result<Vec<Different>, GitError> {
+/// `nested` are the directories that are repositories of their own and that git does not see as such.
+pub(crate) fn differences(git: &Git, nested: &[WorkspacePath]) -> Result<Vec<Different>, GitError> {
     // It says whether something needs an update by its exit status; the answer below tells what.
     git.asks(&["update-index", "-q", "--refresh", "--ignore-submodules"])?;
     let mut found = Vec::new();
@@ -56,10 +58,40 @@ pub(crate) fn differences(git: &Git) -> Result<Vec<Different>, GitError> {
         };
         found.push(Different { path: path_of(&words, path)?, how });
     }
-    // An unmerged path is told twice.
+    if !nested.is_empty() {
+        fold(git, nested, &mut found)?;
+    }
     found.sort_by(|a, b| a.path.cmp(&b.path));
-    found.dedup_by(|a, b| a.path == b.path);
+    // An unmerged path is told twice. A repository in the place of a file is two things.
+    let nested = |different: &Different| different.how == Difference::Nested;
+    found.dedup_by(|a, b| a.path == b.path && nested(a) == nested(b));
     Ok(found)
+}
+
+/// Tells a nested repository in the place of the untracked files in it. One in which the index has a file is a directory
+/// like others.
+fn fold(git: &Git, nested: &[WorkspacePath], found: &mut [Different]) -> Result<(), GitError> {
+    let index = git.run(&["ls-files", "-z", "--cached"])?;
+    let mut tracked = HashSet::new();
+    for path in index.split(|b| *b == 0).filter(|path| !path.is_empty()) {
+        for (end, _) in path.iter().enumerate().filter(|(_, b)| **b == b'/') {
+            tracked.insert(&path[..end]);
+        }
+    }
+    let nested: HashSet<&[u8]> = nested
+        .iter()
+        .map(WorkspacePath::as_bytes)
+        .filter(|directory| !tracked.contains(directory))
+        .collect();
+    for different in found.iter_mut().filter(|d| d.how == Difference::Untracked) {
+        let path = different.path.as_bytes();
+        let mut directories = path.iter().enumerate().filter(|(_, b)| **b == b'/');
+        let repository = directories.find_map(|(end, _)| nested.get(&path[..end]));
+        if let Some(repository) = repository.and_then(|r| WorkspacePath::from_bytes(r).ok()) {
+            *different = Different { path: repository, how: Difference::Nested };
+        }
+    }
+    Ok(())
 }
 
 fn path_of(words: &[&str], bytes: &[u8]) -> Result<WorkspacePath, GitError> {

@@ -5,15 +5,16 @@ use std::process::ExitCode;
 use custody_investigate::attribute::{Question, attribute};
 use custody_investigate::catalogue::{Catalogue, outputs_of};
 use custody_investigate::history::Repository;
-use custody_investigate::report::{RecordVerdicts, answer};
+use custody_investigate::report::{RecordVerdicts, UnreadRecord, answer};
 use custody_model::{ErrorCode, SessionId, WorkspacePath};
 use custody_record::event::ChangedFile;
-use custody_record::{Event, Reader};
+use custody_record::{Event, ReadError, Reader};
 use custody_session::records;
+use custody_workspace::checkout::{Checkout, CheckoutError};
 use custody_workspace::mirror::{Mirrors, RepositoryName};
 
 use super::session::summary_of;
-use crate::cli::InvestigateArgs;
+use crate::cli::{Format, InvestigateArgs};
 use crate::failure::{Explain, Failure};
 use crate::wire::Wire;
 use crate::{output, render};
@@ -32,14 +33,31 @@ pub fn run(wire: &Wire, args: &InvestigateArgs) -> Result<ExitCode, Failure> {
             }
         }
     };
+    if let Err(error @ CheckoutError::Trap(_)) = Checkout::find(repository.path()) {
+        return Err(Failure::of(ErrorCode::Io, "the repository can't be read", error));
+    }
     let (repository, question) = from_the_top(repository, question)?;
-    let catalogue = catalogue(wire)?;
+    let (catalogue, mut unread) = catalogue(wire)?;
     let state = wire.state.clone();
     let mirror_of = move |name: &str| state.repositories().join(format!("{name}.git"));
     let attributed = attribute(&question, &repository, &catalogue, &mirror_of)
-        .explain(ErrorCode::NotFound, "the repository's history gives no answer")?;
+        .explain(ErrorCode::NotFound, "the repository's history gives no answer")
+        .map_err(|failure| match &question {
+            Question::Commit { rev } if repository.path().join(rev).is_file() => {
+                failure.hint(format!("to ask about a line of that file: {rev}:LINE"))
+            }
+            Question::Commit { .. } | Question::Line { .. } => failure,
+        })?;
     let known = !attributed.attributions.is_empty();
-    let answer = answer(&question, attributed, |session| look_up(wire, session))?;
+    let mut answer = answer(&question, attributed, |session| look_up(wire, session, &mut unread))?;
+    if wire.format == Format::Text {
+        for UnreadRecord { session, reason } in &unread {
+            eprintln!(
+                "custody: the record of session {session} can't be read, so nothing is known of it: {reason}"
+            );
+        }
+    }
+    answer.unread = unread;
     output::result(wire.format, &answer, || render::answer::page(&answer))?;
     Ok(if known { ExitCode::SUCCESS } else { ExitCode::from(ErrorCode::NotFound.exit_code()) })
 }
@@ -67,23 +85,29 @@ fn from_the_top(
     Ok((Repository::at(top), Question::Line { path, line, rev }))
 }
 
-/// The outputs of all sessions that are on record here.
-fn catalogue(wire: &Wire) -> Result<Catalogue, Failure> {
-    let mut catalogue = Catalogue::default();
+/// The outputs of all sessions that are on record here, and those whose records can't be read: one of these must not
+/// take the answers of all others away.
+fn catalogue(wire: &Wire) -> Result<(Catalogue, Vec<UnreadRecord>), Failure> {
+    let (mut catalogue, mut unread) = (Catalogue::default(), Vec::new());
     let sessions =
         records::all(&wire.state).explain(ErrorCode::Io, "the sessions can't be listed")?;
     for session in sessions {
-        let Ok(reader) = records::reader(&wire.state, session) else { continue };
-        let Ok(spec) = records::spec(&wire.state, session) else { continue };
-        match outputs(&reader, session, spec.repository) {
+        let reader = match records::reader(&wire.state, session) {
+            // Its keeper has not begun the record yet: there are no outputs.
+            Err(ReadError::NoRecord(_)) if wire.state.session(session).run().exists() => continue,
+            other => other.explain(ErrorCode::Io, "it can't be opened"),
+        };
+        let found = reader.and_then(|reader| {
+            let spec = records::spec(&wire.state, session);
+            let spec = spec.explain(ErrorCode::Io, "its request can't be read")?;
+            outputs(&reader, session, spec.repository)
+        });
+        match found {
             Ok(outputs) => catalogue.add(outputs),
-            // One record that can't be read must not take the answers of all others away.
-            Err(error) => {
-                eprintln!("custody: the record of session {session} can't be read: {error}")
-            }
+            Err(error) => unread.push(UnreadRecord { session, reason: error.to_string() }),
         }
     }
-    Ok(catalogue)
+    Ok((catalogue, unread))
 }
 
 fn outputs(
@@ -119,7 +143,8 @@ fn outputs(
 fn look_up(
     wire: &Wire,
     session: SessionId,
-) -> Result<Option<(custody_investigate::Summary, RecordVerdicts)>, Failure> {
+    unread: &mut Vec<UnreadRecord>,
+) -> Result<Option<(Option<custody_investigate::Summary>, RecordVerdicts)>, Failure> {
     let dir = wire.state.session(session).record();
     if !dir.exists() {
         return Ok(None);
@@ -129,5 +154,14 @@ fn look_up(
         integrity: render::word(&report.integrity),
         completeness: render::word(&report.completeness),
     };
-    Ok(Some((summary_of(wire, session)?, verdicts)))
+    let summary = match summary_of(wire, session) {
+        Ok(summary) => Some(summary),
+        Err(error) => {
+            if !unread.iter().any(|known| known.session == session) {
+                unread.push(UnreadRecord { session, reason: error.to_string() });
+            }
+            None
+        }
+    };
+    Ok(Some((summary, verdicts)))
 }

@@ -65,7 +65,7 @@ pub fn choose(wire: &Wire, given: Option<&str>) -> Result<Chosen, Failure> {
     }
     let text = given.unwrap_or(".");
     let source = Source::parse(text).map_err(|error| {
-        Failure::of(ErrorCode::NotFound, format!("{text:?} is no git repository"), error)
+        Failure::of(ErrorCode::NotFound, format!("{text:?} can't be used as a repository"), error)
             .hint("go into a git checkout, or name one with --repo")
     })?;
     let mirror =

@@ -112,7 +112,7 @@ fn base(wire: &Wire, args: &RunArgs, chosen: &Chosen) -> Result<(Resolved, bool)
     }
     mirror.update(source, None).explain(ErrorCode::Io, unread)?;
     let base = mirror.resolve(rev).map_err(|error| {
-        Failure::of(ErrorCode::NotFound, format!("{rev:?} names no commit"), error)
+        Failure::of(ErrorCode::NotFound, "there is nothing to start from", error)
             .hint("a session starts from a commit: commit something first, or use --dirty")
     })?;
     mirror.keep(&base.commit).explain(ErrorCode::Io, "the base commit can't be kept")?;

@@ -10,6 +10,7 @@ use custody_model::{ErrorCode, SessionId, WorkspacePath};
 use custody_record::event::Body;
 use custody_record::{Event, Reader};
 use custody_session::records;
+use custody_workspace::outputs::{CUT_DIFF, WHOLE_DIFF};
 use serde_json::{Value, json};
 
 use crate::cli::{Format, SessionArg, SessionCommand};
@@ -213,12 +214,27 @@ fn files(wire: &Wire, session: SessionId) -> Result<(), Failure> {
 }
 
 fn diff(wire: &Wire, session: SessionId) -> Result<(), Failure> {
-    let bytes = blob(wire, session, "diff")?.unwrap_or_default();
+    let (bytes, whole) = match blob(wire, session, WHOLE_DIFF)? {
+        Some(bytes) => (bytes, true),
+        None => match blob(wire, session, CUT_DIFF)? {
+            Some(bytes) => (bytes, false),
+            None => (Vec::new(), summary_of(wire, session)?.commits.is_empty()),
+        },
+    };
     match wire.format {
-        Format::Text => output::raw(&bytes),
+        Format::Text => {
+            if !whole {
+                eprintln!(
+                    "custody: the diff is larger than what the record keeps of it; \
+                     `custody session apply --fetch-only {session}` brings the branch, which has all"
+                );
+            }
+            output::raw(&bytes)
+        }
         Format::Json => {
             let text = String::from_utf8_lossy(&bytes);
-            output::result(wire.format, &json!({ "session": session, "diff": text }), String::new)
+            let value = json!({ "session": session, "diff": text, "whole": whole });
+            output::result(wire.format, &value, String::new)
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use custody_investigate::Summary;
-use custody_record::event::{Coverage, ExitStatus};
+use custody_record::event::{Coverage, ExitStatus, Outcome};
 
 use super::{command_line, count, cut, listed, tame};
 
@@ -121,7 +121,9 @@ pub fn state(summary: &Summary) -> String {
     match (summary.outcome, summary.closed) {
         (Some(outcome), Some(closed)) => {
             let mut text = format!("{:?}", outcome).to_lowercase();
-            if let Some(exit) = summary.exit {
+            // The reason of a completed session tells it.
+            let untold = outcome != Outcome::Completed || summary.reason.is_none();
+            if let Some(exit) = summary.exit.filter(|_| untold) {
                 match exit {
                     ExitStatus::Code(code) => {
                         let _ = write!(text, ", exit code {code}");
@@ -135,11 +137,8 @@ pub fn state(summary: &Summary) -> String {
                 let _ = write!(text, ": {}", tame(reason));
             }
             if let Some(started) = summary.started {
-                let _ = write!(
-                    text,
-                    " after {:.1} s",
-                    closed.time.micros_since(started.time) as f64 / 1e6
-                );
+                let _ =
+                    write!(text, " ({:.1} s)", closed.time.micros_since(started.time) as f64 / 1e6);
             }
             text
         }

@@ -7,6 +7,7 @@ use std::sync::mpsc::channel;
 use custody_model::{Clock, EventId, GitOid, SessionId};
 use custody_policy::PathRules;
 use custody_record::{Journal, JournalHeader, JournalOptions};
+use custody_workspace::descent;
 use custody_workspace::mirror::Mirror;
 
 use super::KeeperError;
@@ -76,7 +77,7 @@ pub fn with_bare_workspace<T>(
     if let Some(guard) = prepared.guard {
         guard.unmount().map_err(KeeperError::step("unmounting the guard"))?;
     }
-    std::fs::remove_dir_all(request.directory)
+    descent::remove(request.directory)
         .map_err(KeeperError::file(format!("removing {}", request.directory.display())))?;
     Ok(used)
 }

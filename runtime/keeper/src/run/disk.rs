@@ -1,11 +1,19 @@
 //! The disk limit: what a session has written to its workspace and has caused to be written to its record, measured
 //! now and then. A loop that makes and removes one file leaves nothing in the workspace, and grows the record for ever.
 
-use std::os::unix::fs::MetadataExt;
+use std::ffi::CStr;
+use std::fs::File;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
+
+use custody_workspace::descent::{self, Visitor};
+use nix::dir::Type;
+use nix::errno::Errno;
+use nix::fcntl::AtFlags;
+use nix::sys::stat::fstatat;
 
 use super::Message;
 
@@ -52,20 +60,33 @@ impl Drop for DiskWatch {
 /// Bytes on disk of all files below `dir`. The agent changes it meanwhile: what is gone counts nothing, and no link
 /// is followed.
 fn used_below(dir: &Path) -> u64 {
-    let mut total = 0;
-    let mut open = vec![dir.to_owned()];
-    while let Some(dir) = open.pop() {
-        let Ok(entries) = std::fs::read_dir(&dir) else { continue };
-        for entry in entries.flatten() {
-            let Ok(meta) = entry.path().symlink_metadata() else { continue };
-            if meta.is_dir() {
-                open.push(entry.path());
-            }
+    let mut used = Used(0);
+    // What was counted before an error counts; the next measurement tries again.
+    let _unreadable = File::open(dir)
+        .map_err(|error| Errno::from_raw(error.raw_os_error().unwrap_or(libc::EIO)))
+        .and_then(|dir| descent::walk(dir.as_fd(), &mut used));
+    used.0
+}
+
+struct Used(u64);
+
+impl Visitor for Used {
+    fn entry(
+        &mut self,
+        directory: BorrowedFd<'_>,
+        name: &CStr,
+        _: Option<Type>,
+    ) -> Result<(), Errno> {
+        if let Ok(stat) = fstatat(directory, name, AtFlags::AT_SYMLINK_NOFOLLOW) {
             // st_blocks counts 512 bytes, whatever the file system's own block is.
-            total += meta.blocks() * 512;
+            self.0 += u64::try_from(stat.st_blocks).unwrap_or(0) * 512;
         }
+        Ok(())
     }
-    total
+
+    fn left(&mut self, _: BorrowedFd<'_>, _: &CStr) -> Result<(), Errno> {
+        Ok(())
+    }
 }
 
 #[cfg(test)]

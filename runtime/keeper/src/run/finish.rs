@@ -16,6 +16,7 @@ use custody_record::{
 };
 use custody_sandbox::Authorization;
 use custody_workspace::compare::compare;
+use custody_workspace::descent;
 use custody_workspace::outputs::{self, OutputLimits, OutputRequest, Outputs};
 
 use super::prepare::Prepared;
@@ -85,8 +86,11 @@ fn compare_workspace(
         .map_err(KeeperError::file("opening the upper layer"))?;
     let compared = compare(upper.as_fd(), &prepared.contents)
         .map_err(KeeperError::step("comparing the workspace with the record"))?;
-    session.recorder.keeper(Body::WorkspaceCompared(compared.clone()), Vec::new())?;
-    Ok(compared)
+    for gap in compared.gaps {
+        session.recorder.gap(GapSource::Files, gap)?;
+    }
+    session.recorder.keeper(Body::WorkspaceCompared(compared.told.clone()), Vec::new())?;
+    Ok(compared.told)
 }
 
 fn record_terminal(session: &Session<'_>, counts: Counts) -> Result<(), KeeperError> {
@@ -125,6 +129,7 @@ fn publish(
         clean: prepared.workspace.clean(),
         clean_path: prepared.workspace.clean_path(),
         scratch: &scratch,
+        blobs: session.journal.blobs(),
         subject: &subject,
         author: &outputs::Identity::agent(),
         time: session.setup.clock.now(),
@@ -156,9 +161,12 @@ fn record_outputs(session: &Session<'_>, outputs: &Outputs) -> Result<(), SinkEr
             blobs.push(stored("files", "application/json", &json)?);
         }
         if index == last {
-            blobs.push(stored("diff", "text/x-diff", &outputs.diff)?);
+            blobs.extend(outputs.diff.as_ref().and_then(|diff| diff.blob.clone()));
         }
         session.recorder.keeper(Body::CommitCreated(commit.event.clone()), blobs)?;
+    }
+    if let Some(cut) = outputs.diff.as_ref().and_then(|diff| diff.cut.as_ref()) {
+        session.recorder.gap(GapSource::Keeper, cut.clone())?;
     }
     session.journal.barrier()
 }
@@ -249,7 +257,7 @@ pub fn close_refused(
 /// Removes what only a living session needs. What can't be removed is told: it takes up room and does no harm.
 pub(super) fn clean_up(dir: &SessionDir) {
     for path in [dir.workspace(), dir.run()] {
-        if let Err(error) = std::fs::remove_dir_all(&path)
+        if let Err(error) = descent::remove(&path)
             && error.kind() != std::io::ErrorKind::NotFound
         {
             tracing::warn!(%error, path = %path.display(), "it could not be removed");

@@ -80,10 +80,16 @@ impl Group {
                 continue;
             }
             let placed = match hierarchies.home(controller) {
-                None => Err(format!("no hierarchy has the controller {}", controller.name())),
+                None => Err((
+                    format!("no hierarchy has the controller {}", controller.name()),
+                    format!(
+                        "Enable the control group controller {} on this machine",
+                        controller.name()
+                    ),
+                )),
                 Some(Home::V2(mount)) => delegate(&mount, parent, controller)
                     .map(|()| Home::V2(mount.join(parent).join(session.to_string())))
-                    .map_err(|error| error.to_string()),
+                    .map_err(|error| (error.to_string(), error.advice())),
                 Some(Home::V1(mount)) => Ok(Home::V1(self.directory(&mount, parent, session)?)),
             };
             match (placed, limit) {
@@ -93,18 +99,14 @@ impl Group {
                     }
                     self.homes.insert(controller, home);
                 }
-                (Err(reason), None) => {
+                (Err((reason, _)), None) => {
                     self.refused_limits.insert(name.to_owned(), format!("not there: {reason}"));
                 }
-                (Err(reason), Some(_)) => {
+                (Err((reason, advice)), Some(_)) => {
                     return Err(SandboxError::Unavailable {
                         what: format!("the limit {name}"),
                         reason,
-                        advice: format!(
-                            "Enable the control group controller {} on this machine, or take the limit out of \
-                             the policy",
-                            controller.name()
-                        ),
+                        advice: format!("{advice}, or take the limit out of the policy"),
                     });
                 }
             }
@@ -137,7 +139,11 @@ impl Group {
             .collect();
         let mut homes = BTreeMap::new();
         if let Some(Home::V1(mount)) = hierarchies.home(Controller::Freezer) {
-            homes.insert(Controller::Freezer, Home::V1(mount.join(parent).join(session)));
+            let path = mount.join(parent).join(session);
+            // Its removal may have got further there than elsewhere.
+            if path.is_dir() {
+                homes.insert(Controller::Freezer, Home::V1(path));
+            }
         }
         let unified = hierarchies
             .unified()
@@ -356,5 +362,62 @@ mod tests {
         let delegated = fs::read_to_string(parent.join("cgroup.subtree_control")).unwrap();
         assert_eq!(delegated, "+cpu");
         assert_eq!(group.procs().len(), 1);
+    }
+
+    #[test]
+    fn limits_are_written_in_the_words_of_version_1() {
+        let mounts = tempfile::tempdir().unwrap();
+        let hierarchies = Hierarchies::version_1(mounts.path());
+        let at = |controller: &str| {
+            mounts.path().join(controller).join("custody").join(session().to_string())
+        };
+        // Where the kernel counts swap, it is limited too.
+        fs::create_dir_all(at("memory")).unwrap();
+        fs::write(at("memory").join("memory.memsw.limit_in_bytes"), "").unwrap();
+        let limits = Limits {
+            memory_bytes: Some(1 << 30),
+            processes: Some(64),
+            cpu_millicores: Some(1_500),
+            ..Limits::default()
+        };
+        let group = Group::create(&hierarchies, "custody", session(), &limits).unwrap();
+        let written =
+            |controller: &str, name: &str| fs::read_to_string(at(controller).join(name)).unwrap();
+        assert_eq!(written("memory", "memory.limit_in_bytes"), "1073741824");
+        assert_eq!(written("memory", "memory.memsw.limit_in_bytes"), "1073741824");
+        assert_eq!(written("pids", "pids.max"), "64");
+        assert_eq!(written("cpu", "cpu.cfs_period_us"), "100000");
+        assert_eq!(written("cpu", "cpu.cfs_quota_us"), "150000");
+        assert_eq!(group.procs().len(), 5, "a process is put into each hierarchy");
+        let took = group.protections(&limits);
+        assert_eq!(took["freezer"], "control group version 1");
+        assert_eq!(took["kill"], "pid namespace");
+    }
+
+    #[test]
+    fn what_is_left_of_a_half_removed_group_can_be_killed_and_removed() {
+        let mounts = tempfile::tempdir().unwrap();
+        let hierarchies = Hierarchies::version_1(mounts.path());
+        let left = mounts.path().join("memory/custody").join("session");
+        fs::create_dir_all(&left).unwrap();
+        fs::write(left.join("cgroup.procs"), "").unwrap();
+        let group = Group::left_over(&hierarchies, "custody", "session");
+        group.kill().unwrap();
+        assert_eq!(group.procs(), [left.join("cgroup.procs")]);
+    }
+
+    #[test]
+    fn a_controller_that_can_not_be_handed_down_says_why_and_what_to_do() {
+        let limits = Limits { memory_bytes: Some(1 << 30), ..Limits::default() };
+        let mount = tempfile::tempdir().unwrap();
+        // A directory: it can't be read as the kernel's file can.
+        fs::create_dir(mount.path().join("cgroup.subtree_control")).unwrap();
+        let hierarchies = Hierarchies::version_2(mount.path(), &["memory"]);
+        let error = Group::create(&hierarchies, "custody", session(), &limits).unwrap_err();
+        let SandboxError::Unavailable { what, reason, advice } = error else { panic!("{error}") };
+        assert_eq!(what, "the limit memory_limit");
+        assert!(reason.contains("cgroup.subtree_control"), "{reason}");
+        assert!(advice.contains("or take the limit out"), "{advice}");
+        assert!(!mount.path().join("custody").exists(), "nothing is left");
     }
 }

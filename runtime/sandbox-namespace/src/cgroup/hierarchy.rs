@@ -79,7 +79,12 @@ impl Hierarchies {
     /// # Errors
     /// `/proc/self/mountinfo` or a hierarchy's list of controllers can't be read.
     pub fn detect() -> io::Result<Self> {
-        let mut found = Self::parse(&fs::read_to_string("/proc/self/mountinfo")?);
+        Self::among(&fs::read_to_string("/proc/self/mountinfo")?)
+    }
+
+    /// Looks at the mounts of a mountinfo table.
+    fn among(mountinfo: &str) -> io::Result<Self> {
+        let mut found = Self::parse(mountinfo);
         if let Some(unified) = &found.unified {
             let list = fs::read_to_string(unified.join("cgroup.controllers"))?;
             found.unified_controllers = list.split_ascii_whitespace().map(str::to_owned).collect();
@@ -124,6 +129,13 @@ impl Hierarchies {
             unified_controllers: controllers.iter().map(|&name| name.to_owned()).collect(),
             v1: BTreeMap::new(),
         }
+    }
+
+    /// A machine with version 1 alone, for tests: a mount for each controller, below one directory.
+    #[cfg(test)]
+    pub(crate) fn version_1(mounts: &Path) -> Self {
+        let mount = |controller: Controller| (controller, mounts.join(controller.name()));
+        Self { v1: Controller::ALL.map(mount).into(), ..Self::default() }
     }
 
     /// Which versions there are.
@@ -215,6 +227,60 @@ mod tests {
             Some(Home::V2("/sys/fs/cgroup/uni fied".into()))
         );
         assert!(!found.has(Controller::Processes));
+    }
+
+    /// What systemd mounts on an ordinary distribution of today: version 2 alone, at the top.
+    #[test]
+    fn on_a_machine_with_version_2_alone_everything_is_there() {
+        let mount = tempfile::tempdir().unwrap();
+        let place = mount.path().display();
+        let table =
+            format!("30 23 0:26 / {place} rw,nosuid shared:4 - cgroup2 cgroup2 rw,nsdelegate\n");
+        fs::write(mount.path().join("cgroup.controllers"), "cpuset cpu io memory pids\n").unwrap();
+        let found = Hierarchies::among(&table).unwrap();
+        assert_eq!(found.mode(), Mode::V2);
+        assert_eq!(found.mounts(), [mount.path()]);
+        for controller in Controller::ALL {
+            assert_eq!(found.home(controller), Some(Home::V2(mount.path().to_owned())));
+        }
+        // Some of them can be switched off at the start of the machine.
+        fs::write(mount.path().join("cgroup.controllers"), "cpu pids\n").unwrap();
+        let found = Hierarchies::among(&table).unwrap();
+        assert!(!found.has(Controller::Memory) && found.has(Controller::Freezer));
+        fs::remove_file(mount.path().join("cgroup.controllers")).unwrap();
+        assert!(Hierarchies::among(&table).is_err(), "not taken for a machine without controllers");
+    }
+
+    #[test]
+    fn on_a_machine_with_version_1_alone_each_controller_has_its_mount() {
+        let found = Hierarchies::among(
+            "31 23 0:28 / /sys/fs/cgroup rw - tmpfs tmpfs rw,mode=755\n\
+             32 31 0:29 / /sys/fs/cgroup/cpu,cpuacct rw - cgroup cgroup rw,cpu,cpuacct\n\
+             33 31 0:30 / /sys/fs/cgroup/memory rw - cgroup cgroup rw,memory\n\
+             34 31 0:31 / /sys/fs/cgroup/pids rw - cgroup cgroup rw,pids\n\
+             35 31 0:32 / /sys/fs/cgroup/freezer rw - cgroup cgroup rw,freezer\n\
+             36 31 0:33 / /sys/fs/cgroup/systemd rw - cgroup cgroup rw,xattr,name=systemd\n",
+        )
+        .unwrap();
+        assert_eq!(found.mode(), Mode::V1);
+        for (controller, name) in [
+            (Controller::Memory, "memory"),
+            (Controller::Processes, "pids"),
+            (Controller::Cpu, "cpu,cpuacct"),
+            (Controller::CpuTime, "cpu,cpuacct"),
+            (Controller::Freezer, "freezer"),
+        ] {
+            let mount = Path::new("/sys/fs/cgroup").join(name);
+            assert_eq!(found.home(controller), Some(Home::V1(mount)));
+        }
+        assert_eq!(found.mounts().len(), 4, "one that has two controllers counts once");
+    }
+
+    #[test]
+    fn a_machine_without_control_groups_is_no_error() {
+        let found = Hierarchies::among("31 23 0:28 / / rw - ext4 /dev/vda rw\n").unwrap();
+        assert_eq!(found.mode(), Mode::Absent);
+        assert!(!Controller::ALL.iter().any(|controller| found.has(*controller)));
     }
 
     #[test]

@@ -10,18 +10,51 @@ use super::hierarchy::{Controller, Home};
 
 /// The period over which processor time is limited, in microseconds.
 const CPU_PERIOD_MICROS: u64 = 100_000;
+
+/// Why a controller of version 2 can't be handed down to a group's children.
+#[derive(Debug, thiserror::Error)]
+#[error("{} can't be used: {source}", .control.display())]
+pub(super) struct NotDelegated {
+    control: PathBuf,
+    source: io::Error,
+}
+
+impl NotDelegated {
+    /// What to do about it.
+    pub(super) fn advice(&self) -> String {
+        match self.source.raw_os_error() {
+            // A group that hands controllers down may hold no process itself, but for the root of all.
+            Some(libc::EBUSY) => "Move the processes of that control group into one below it (in a container: run \
+                                  it with the machine's own control groups)"
+                .to_owned(),
+            Some(libc::EROFS | libc::EACCES | libc::EPERM) => {
+                "Give Custody control groups that it may write (in a container: mount them read-write)".to_owned()
+            }
+            Some(_) | None => {
+                "Look whether this control group's controllers may be handed down".to_owned()
+            }
+        }
+    }
+}
+
 /// Lets the children of the parent group use a controller of version 2.
-pub(super) fn delegate(mount: &Path, parent: &str, controller: Controller) -> io::Result<()> {
+pub(super) fn delegate(
+    mount: &Path,
+    parent: &str,
+    controller: Controller,
+) -> Result<(), NotDelegated> {
     if matches!(controller, Controller::CpuTime | Controller::Freezer) {
         return Ok(());
     }
     for level in [mount.to_owned(), mount.join(parent)] {
         let control = level.join("cgroup.subtree_control");
-        let has = fs::read_to_string(&control)?
+        let failed = |source| NotDelegated { control: control.clone(), source };
+        let has = fs::read_to_string(&control)
+            .map_err(failed)?
             .split_ascii_whitespace()
             .any(|name| name == controller.name());
         if !has {
-            fs::write(&control, format!("+{}", controller.name()))?;
+            fs::write(&control, format!("+{}", controller.name())).map_err(failed)?;
         }
     }
     Ok(())
@@ -72,5 +105,22 @@ pub(super) const fn version(home: &Home) -> &'static str {
     match home {
         Home::V1(_) => "control group version 1",
         Home::V2(_) => "control group version 2",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_reason_has_its_advice() {
+        let advice = |errno| {
+            let source = io::Error::from_raw_os_error(errno);
+            NotDelegated { control: "/sys/fs/cgroup/cgroup.subtree_control".into(), source }
+                .advice()
+        };
+        assert!(advice(libc::EBUSY).contains("processes"));
+        assert!(advice(libc::EROFS).contains("may write"));
+        assert!(advice(libc::EINVAL).contains("handed down"));
     }
 }

@@ -15,6 +15,10 @@ pub const MAX_HASHED_BYTES: u64 = 4 << 30;
 /// Default size, in bytes, above which a file that still has a writer is recorded without a digest.
 pub const MAX_OPEN_HASHED_BYTES: u64 = 16 << 20;
 
+/// Default bytes that are hashed after the sandbox has ended, all files together: what a minute or two allow. A file with
+/// holes is as large as it says and takes no room on disk.
+pub const MAX_END_HASHED_BYTES: u64 = 32 << 30;
+
 /// Bytes that are read at once.
 const CHUNK_BYTES: usize = 256 << 10;
 

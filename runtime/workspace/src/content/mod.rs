@@ -4,6 +4,7 @@
 //! It reads files through the keeper's clean view alone (a directory fd), never through a path of the host, and it
 //! writes nothing. Shared by all threads of the keeper.
 
+mod budget;
 mod hash;
 mod links;
 mod open;
@@ -14,11 +15,15 @@ use std::collections::HashMap;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use budget::Budget;
 use custody_model::{GitOid, WorkspacePath};
 use custody_record::event::{FileKind, FileRead};
 use nix::sys::stat::FileStat;
 
-pub use hash::{GitHash, Hashed, MAX_HASHED_BYTES, MAX_OPEN_HASHED_BYTES, Stamp, hash_file};
+pub use hash::{
+    GitHash, Hashed, MAX_END_HASHED_BYTES, MAX_HASHED_BYTES, MAX_OPEN_HASHED_BYTES, Stamp,
+    hash_file,
+};
 use links::Links;
 pub use open::{open_beneath, path_beneath, reopen_for_reading};
 pub(crate) use versions::{Entry, Version, rebased};
@@ -44,11 +49,13 @@ pub struct HashLimits {
     pub closed: u64,
     /// The same, for files that still are open for writing: they may be hashed many times.
     pub open: u64,
+    /// Bytes of all files together, from [`Contents::end`] on. Files beyond it are recorded as those that are too large.
+    pub end: u64,
 }
 
 impl Default for HashLimits {
     fn default() -> Self {
-        Self { closed: MAX_HASHED_BYTES, open: MAX_OPEN_HASHED_BYTES }
+        Self { closed: MAX_HASHED_BYTES, open: MAX_OPEN_HASHED_BYTES, end: MAX_END_HASHED_BYTES }
     }
 }
 
@@ -89,6 +96,7 @@ pub struct Contents {
     entries: Mutex<HashMap<WorkspacePath, Entry>>,
     /// Taken after `entries`, never before.
     links: Mutex<Links>,
+    budget: Budget,
 }
 
 impl Contents {
@@ -108,6 +116,7 @@ impl Contents {
             limits,
             entries: Mutex::new(entries.collect()),
             links: Mutex::default(),
+            budget: Budget::default(),
         }
     }
 
@@ -349,10 +358,31 @@ impl Contents {
         self.lock().clone()
     }
 
+    /// Nothing of the session runs any more: from now on at most [`HashLimits::end`] bytes are hashed. Does nothing when
+    /// it is called again.
+    pub fn end(&self) {
+        self.budget.limit(self.limits.end);
+    }
+
+    /// Files that got no digest because the limit of the end was reached.
+    #[must_use]
+    pub fn unhashed(&self) -> u64 {
+        self.budget.refused()
+    }
+
+    /// Whether so many bytes may still be hashed. The caller hashes them then.
+    pub(crate) fn may_hash(&self, bytes: u64) -> bool {
+        self.budget.spend(bytes)
+    }
+
     fn hash(&self, file: BorrowedFd<'_>, limit: u64) -> Option<Version> {
         let stat: FileStat = nix::sys::stat::fstat(file).ok()?;
         if stat.st_mode & libc::S_IFMT != libc::S_IFREG {
             return None;
+        }
+        let size = u64::try_from(stat.st_size).unwrap_or(0);
+        if size <= limit && !self.may_hash(size) {
+            return Some(Version::unread(&stat));
         }
         let Ok(readable) = reopen_for_reading(file) else {
             return Some(Version::unread(&stat));

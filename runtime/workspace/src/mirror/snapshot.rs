@@ -1,14 +1,17 @@
 //! A commit of a working tree as it stands, with what is not committed, made without touching the checkout.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use custody_model::Timestamp;
+use custody_model::{Timestamp, WorkspacePath};
+use nix::mount::{MsFlags, mount};
+use nix::sched::{CloneFlags, unshare};
 
 use super::{Mirror, MirrorError, Resolved, Source};
 use crate::checkout::Checkout;
+use crate::covers::{CoverError, Covering, Covers};
 use crate::git::{Git, GitError};
-use crate::outputs::{Identity, commit_tree};
-use crate::worktree;
+use crate::outputs::{Identity, MAX_PATTERN_FILE_BYTES, commit_tree};
+use crate::{regular, worktree};
 
 /// What to take a snapshot of.
 #[derive(Clone, Debug)]
@@ -40,21 +43,38 @@ impl Mirror {
     /// # Errors
     /// [`MirrorError`].
     pub fn snapshot(&self, request: &SnapshotRequest<'_>) -> Result<Snapshot, MirrorError> {
+        self.update(&Source::Checkout(request.checkout.clone()), None)?;
+        // In mounts of this thread alone, where names of the working tree can be hidden from git.
+        let taken = std::thread::scope(|threads| {
+            threads
+                .spawn(|| {
+                    own_mounts().map_err(|errno| self.failed(errno.into()))?;
+                    self.take_snapshot(request)
+                })
+                .join()
+        });
+        taken.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    }
+
+    fn failed(&self, source: std::io::Error) -> MirrorError {
+        MirrorError::File { path: self.git_dir().to_owned(), source }
+    }
+
+    fn take_snapshot(&self, request: &SnapshotRequest<'_>) -> Result<Snapshot, MirrorError> {
         let checkout = request.checkout;
-        self.update(&Source::Checkout(checkout.clone()), None)?;
         let head = match self.resolve("refs/sources/HEAD") {
             Ok(head) => Some(head),
             Err(MirrorError::NoCommit { .. }) => None,
             Err(error) => return Err(error),
         };
-        let failed = |source| MirrorError::File { path: self.git_dir().to_owned(), source };
+        let failed = |source| self.failed(source);
         let scratch = tempfile::tempdir_in(self.git_dir()).map_err(failed)?;
         let index = scratch.path().join("index");
         let excludes = scratch.path().join("excludes");
         let mut patterns = Vec::new();
         let own = checkout.common_dir().join("info/exclude");
         for file in request.excludes.iter().chain([&own]) {
-            match std::fs::read(file) {
+            match regular::read(file, MAX_PATTERN_FILE_BYTES) {
                 Ok(bytes) => patterns.extend(bytes),
                 Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
                 Err(source) => {
@@ -69,10 +89,19 @@ impl Mirror {
             .with_work_tree(checkout.root())
             .with_index(&index)
             .with_configuration("core.excludesFile", &excludes.to_string_lossy());
+        let nothing = scratch.path().join("nothing");
+        std::fs::create_dir(&nothing).map_err(failed)?;
+        let covering = Covering {
+            root: checkout.root(),
+            nothing: &nothing,
+            pattern_file_bytes: MAX_PATTERN_FILE_BYTES,
+        };
+        let covers = Covers::cover(covering, &mut Vec::new())
+            .map_err(|CoverError { path, source }| MirrorError::File { path, source })?;
         // The checkout's own index knows which files are unchanged. One that can't stand alone (a split
         // index) or has no commit behind it is replaced by a fresh one, and every file is read then.
-        let copied = std::fs::copy(checkout.git_dir().join("index"), &index).is_ok();
-        let tree = match self.taken(&git) {
+        let copied = copy(&checkout.git_dir().join("index"), &index).is_ok();
+        let tree = match self.taken(&git, covers.nested()) {
             Ok(tree) if copied => tree,
             Ok(_) | Err(_) => {
                 match std::fs::remove_file(&index) {
@@ -84,7 +113,7 @@ impl Mirror {
                 if let Some(head) = &head {
                     git.run(&["read-tree", head.commit.as_str()])?;
                 }
-                self.taken(&git)?
+                self.taken(&git, covers.nested())?
             }
         };
         if let Some(head) = head.clone().filter(|head| head.tree == tree) {
@@ -99,9 +128,25 @@ impl Mirror {
         Ok(Snapshot { resolved: Resolved { commit, tree }, dirty: true })
     }
 
-    fn taken(&self, git: &Git) -> Result<custody_model::GitOid, GitError> {
-        let different = worktree::differences(git)?;
+    fn taken(
+        &self,
+        git: &Git,
+        nested: &[WorkspacePath],
+    ) -> Result<custody_model::GitOid, GitError> {
+        let different = worktree::differences(git, nested)?;
         worktree::take_in(git, different.iter())?;
         worktree::tree(git)
     }
+}
+
+/// Copies what is a regular file.
+fn copy(from: &Path, to: &Path) -> std::io::Result<u64> {
+    std::io::copy(&mut regular::open(from)?, &mut std::fs::File::create(to)?)
+}
+
+/// Gives this thread a mount namespace of its own, from which nothing gets out.
+fn own_mounts() -> nix::Result<()> {
+    unshare(CloneFlags::CLONE_NEWNS)?;
+    let none: Option<&str> = None;
+    mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_SLAVE, none)
 }

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use crate::checkout::{Checkout, CheckoutError};
-use crate::git::{Git, GitError};
+use crate::git::{FOREIGN_PATIENCE, Git, GitError};
 
 /// Where history comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -84,7 +84,10 @@ impl Source {
         let mut words = vec!["ls-remote".to_owned(), "--quiet".to_owned()];
         words.extend(self.upload_pack());
         words.extend(["--".to_owned(), location, pattern.to_owned()]);
-        Git::nowhere().run(&words)
+        match self {
+            Self::Url(_) => Git::nowhere().run(&words),
+            Self::Checkout(_) => Git::nowhere().with_patience(FOREIGN_PATIENCE).run(&words),
+        }
     }
 }
 

@@ -4,6 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 
+use custody_model::path::MAX_PATH_BYTES;
 use custody_model::{Clock, Timestamp, WorkspacePath};
 use custody_policy::{PathRules, Treatment};
 use custody_record::event::{
@@ -134,7 +135,10 @@ impl Engine {
         }
         if self.lost > 0 {
             let lost = std::mem::take(&mut self.lost);
-            self.gap(format!("{lost} events on files whose directory was gone before it was seen"));
+            self.gap(format!(
+                "{lost} events on files whose directory was gone before it was seen, or whose path is longer than \
+                 {MAX_PATH_BYTES} bytes"
+            ));
         }
         self.failed.clone().map_or(Ok(()), Err)
     }

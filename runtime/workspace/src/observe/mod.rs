@@ -206,6 +206,7 @@ impl Observer {
     pub fn finish(mut self) -> Result<Observed, ObserveError> {
         self.stop();
         let mut engine = self.shared.lock();
+        engine.contents.end();
         engine.run()?;
         engine.settle()?;
         Ok(engine.observed())

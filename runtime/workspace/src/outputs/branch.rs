@@ -10,8 +10,8 @@ use custody_record::SinkError;
 use custody_record::event::{CommitAuthor, PolicyViolated};
 
 use super::import::{self, Found};
-use super::patterns::Patterns;
-use super::{Identity, OutputError, OutputRequest, Outputs, commit_tree, commits};
+use super::{Identity, OutputError, OutputRequest, Outputs, commit_tree, commits, diff};
+use crate::covers::{Covering, Covers};
 use crate::gate::{self, violation};
 use crate::git::{Git, GitError};
 use crate::mount::beneath;
@@ -50,16 +50,23 @@ pub fn publish(
     let kept = own_commits(request, &git, scratch.path(), &objects, &mut outputs.violations)?;
     let parent = kept.last().unwrap_or(base).clone();
 
-    let _covered = Patterns::cover(request, &mut outputs.violations)?;
+    let nothing = scratch.path().join("nothing");
+    std::fs::create_dir(&nothing).map_err(failed(&nothing))?;
+    let covering = Covering {
+        root: request.clean_path,
+        nothing: &nothing,
+        pattern_file_bytes: request.limits.pattern_file_bytes,
+    };
+    let covers = Covers::cover(covering, &mut outputs.violations)?;
     let index = scratch.path().join("index");
     std::fs::copy(request.base.index(), &index).map_err(failed(&index))?;
     let tree_git = git.clone().with_index(&index).with_work_tree(request.clean_path);
     if !kept.is_empty() {
         advance(&git, &tree_git, base, &parent)?;
     }
-    let mut taken = Vec::new();
-    for different in worktree::differences(&tree_git)? {
-        match refused(request, &different) {
+    let (mut taken, mut left) = (Vec::new(), request.limits.total_bytes);
+    for different in worktree::differences(&tree_git, covers.nested())? {
+        match refused(request, &different, &mut left) {
             Some(violated) => outputs.violations.push(violated),
             None => taken.push(different),
         }
@@ -95,8 +102,8 @@ pub fn publish(
         outputs.commits.push(commits::describe(&git, own, &branch, CommitAuthor::Agent)?);
     }
     outputs.commits.push(commits::describe(&git, &commit, &branch, CommitAuthor::Custody)?);
-    let words = ["diff", "--binary", "--full-index", "--no-ext-diff", "--no-textconv"];
-    outputs.diff = git.run(&[&words[..], &[base.as_str(), commit.as_str()]].concat())?;
+    let limit = request.limits.diff_bytes;
+    outputs.diff = Some(diff::store(&git, base, &commit, limit, request.blobs)?);
     outputs.branch = Some(branch.clone());
     outputs.head = Some(commit.clone());
     record(&outputs)?;
@@ -205,14 +212,20 @@ fn taken_in(
                 let (first, last) = some.split_at(some.len() / 2);
                 waiting.extend([last, first]);
             }
-            Err(error @ (GitError::Run { .. } | GitError::Answer { .. })) => return Err(error),
+            Err(
+                error @ (GitError::Run { .. } | GitError::Slow { .. } | GitError::Answer { .. }),
+            ) => return Err(error),
         }
     }
     worktree::tree(git)
 }
 
-/// Why a difference may not get out.
-fn refused(request: &OutputRequest<'_>, different: &Different) -> Option<PolicyViolated> {
+/// Why a difference may not get out. `left` is how many bytes still may.
+fn refused(
+    request: &OutputRequest<'_>,
+    different: &Different,
+    left: &mut u64,
+) -> Option<PolicyViolated> {
     let Different { path, how } = different;
     let what = match how {
         Difference::Modified => "it was changed",
@@ -257,7 +270,14 @@ fn refused(request: &OutputRequest<'_>, different: &Different) -> Option<PolicyV
         Ok(found) if found.size() > limit => {
             Some(violation(path, format!("it is larger than {limit} bytes")))
         }
-        Ok(_) => None,
+        Ok(found) if found.size() > *left => {
+            let total = request.limits.total_bytes;
+            Some(violation(path, format!("with it the changes have more than {total} bytes")))
+        }
+        Ok(found) => {
+            *left -= found.size();
+            None
+        }
         Err(error) => Some(violation(path, format!("it can't be looked at: {error}"))),
     }
 }

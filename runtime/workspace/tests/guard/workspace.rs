@@ -214,6 +214,16 @@ impl Workspace {
     }
 }
 
+impl Drop for Workspace {
+    fn drop(&mut self) {
+        drop(self.guard.take());
+        // In strict mode that of the guard is gone already.
+        for mounted in [&self.clean, &self.root] {
+            let _ = nix::mount::umount2(mounted, nix::mount::MntFlags::MNT_DETACH);
+        }
+    }
+}
+
 /// The keeper's clean view: the same tree without what is mounted on it.
 fn private_clone(directory: &OwnedFd) -> OwnedFd {
     let flags = libc::OPEN_TREE_CLONE | libc::OPEN_TREE_CLOEXEC | libc::AT_EMPTY_PATH as u32;

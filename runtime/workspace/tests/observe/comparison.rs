@@ -6,10 +6,10 @@ use std::sync::Arc;
 
 use custody_record::Body;
 use custody_record::event::DifferenceKind;
-use custody_workspace::compare::compare;
+use custody_workspace::compare::{MAX_COMPARED_DEPTH, compare};
 use custody_workspace::content::{Contents, GitHash, HashLimits};
 
-use crate::fixture::{Fixture, base, observed, path};
+use crate::fixture::{Fixture, Setup, base, observed, observed_with, path};
 
 const SCRIPT: &str = "echo 1 > new; echo x >> src/a.rs; rm README.md; mv src/deep deeper; mkdir empty; \
                       ln -s new s; mkfifo p; mkdir -p gone/below; rm -r gone; rm -r src; mkdir src; echo n > src/n; \
@@ -78,7 +78,7 @@ fn a_record_that_is_read_back_tells_the_same_as_the_keeper_knew() {
             replayed.replay(body);
         }
         let upper = w.upper_fd();
-        assert_eq!(compare(upper.as_fd(), &replayed).unwrap().differences, []);
+        assert_eq!(compare(upper.as_fd(), &replayed).unwrap().told.differences, []);
         // The keeper died before the last event on this path was on disk.
         let lost = Contents::new(
             w.contents.root().try_clone_to_owned().unwrap(),
@@ -94,6 +94,7 @@ fn a_record_that_is_read_back_tells_the_same_as_the_keeper_knew() {
         }
         let names: Vec<(String, DifferenceKind)> = compare(upper.as_fd(), &lost)
             .unwrap()
+            .told
             .differences
             .into_iter()
             .map(|d| (d.path.to_string(), d.kind))
@@ -103,6 +104,38 @@ fn a_record_that_is_read_back_tells_the_same_as_the_keeper_knew() {
             ("renamed".to_owned(), DifferenceKind::Unrecorded),
         ];
         assert_eq!(names, expected);
+    });
+}
+
+#[test]
+fn what_is_too_deep_is_not_compared_and_told() {
+    observed(|w| {
+        w.python(&format!(
+            "import os\nfor n in range({MAX_COMPARED_DEPTH} + 20): os.mkdir('d'); os.chdir('d')\nopen('end', 'w')"
+        ));
+        w.told();
+        let compared = w.compare_with_gaps();
+        assert_eq!(compared.told.differences, []);
+        assert_eq!(compared.told.entries, MAX_COMPARED_DEPTH as u64 + 1);
+        let [gap] = &compared.gaps[..] else { panic!("{compared:?}") };
+        assert!(gap.contains("1 directories") && gap.contains(" d/d/d/"), "{gap}");
+    });
+}
+
+#[test]
+fn more_than_may_be_hashed_at_the_end_is_compared_by_its_size_and_told() {
+    let limits = HashLimits { end: 1_000, ..HashLimits::default() };
+    observed_with(Setup { limits, ..Setup::default() }, |w| {
+        w.sh("for n in 1 2 3; do head -c 400 /dev/zero >file$n; done");
+        w.told();
+        // By this process, whose accesses are not told. One of the three is not hashed: which one is not said.
+        for name in ["file1", "file2", "file3"] {
+            fs::write(w.view().join(name), vec![1; 400]).unwrap();
+        }
+        let compared = w.compare_with_gaps();
+        assert_eq!(compared.told.difference_count, 2);
+        let [gap] = &compared.gaps[..] else { panic!("{compared:?}") };
+        assert!(gap.starts_with("1 times") && gap.contains("1000 bytes"), "{gap}");
     });
 }
 

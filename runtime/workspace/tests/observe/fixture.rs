@@ -12,6 +12,7 @@ use custody_policy::PathRules;
 use custody_record::event::{Access, FileKind, FileRead, FileWritten, WorkspaceCompared};
 use custody_record::{Body, SinkError};
 use custody_workspace::AccessSink;
+use custody_workspace::compare::Compared;
 use custody_workspace::content::{BaseEntry, Contents, GitHash, HashLimits};
 use custody_workspace::observe::{Alarms, BacklogLimits, Observer, ObserverConfig};
 use nix::mount::{MsFlags, mount};
@@ -84,18 +85,21 @@ pub(crate) fn observed(test: impl FnOnce(&Fixture) + Send + 'static) {
 }
 
 pub(crate) fn observed_with(setup: Setup, test: impl FnOnce(&Fixture) + Send + 'static) {
+    // Made and removed out here, where nothing is ever mounted on it.
+    let directory = tempfile::tempdir().unwrap();
+    let place = directory.path().to_owned();
     let run = move || {
         unshare(CloneFlags::CLONE_NEWNS).expect("these tests need root");
         let none: Option<&str> = None;
         mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none).unwrap();
-        let directory = tempfile::tempdir().unwrap();
-        mount(Some("tmpfs"), directory.path(), Some("tmpfs"), MsFlags::empty(), none).unwrap();
-        let fixture = Fixture::new(directory.path(), setup);
+        mount(Some("tmpfs"), &place, Some("tmpfs"), MsFlags::empty(), none).unwrap();
+        let fixture = Fixture::new(&place, setup);
         test(&fixture);
     };
     if let Err(panic) = std::thread::spawn(run).join() {
         std::panic::resume_unwind(panic);
     }
+    directory.close().unwrap();
 }
 
 impl Fixture {
@@ -207,6 +211,12 @@ impl Fixture {
     }
 
     pub(crate) fn compare(&self) -> WorkspaceCompared {
+        let compared = self.compare_with_gaps();
+        assert_eq!(compared.gaps, Vec::<String>::new());
+        compared.told
+    }
+
+    pub(crate) fn compare_with_gaps(&self) -> Compared {
         custody_workspace::compare::compare(self.upper_fd().as_fd(), &self.contents).unwrap()
     }
 }

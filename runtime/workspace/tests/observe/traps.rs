@@ -224,7 +224,7 @@ fn what_is_still_open_is_told_by_settling_and_counted_as_open() {
 
 #[test]
 fn a_file_above_the_limit_is_told_with_its_size_and_without_a_digest() {
-    let limits = HashLimits { closed: 10, open: 10 };
+    let limits = HashLimits { closed: 10, open: 10, ..HashLimits::default() };
     observed_with(Setup { limits, ..Setup::default() }, |w| {
         w.sh("echo 12345678901234567890 > f");
         let told = w.bodies();

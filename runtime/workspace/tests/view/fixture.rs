@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 
 use custody_model::{Clock, SessionId, SystemClock, Timestamp};
 use custody_policy::PathRules;
-use custody_record::{Body, SinkError};
+use custody_record::{Blobs, Body, SinkError};
 use custody_workspace::AccessSink;
 use custody_workspace::base::{Base, BaseRequest, Progress};
 use custody_workspace::checkout::Checkout;
@@ -247,12 +247,23 @@ impl<'a> Session<'a> {
             clean: self.workspace.clean(),
             clean_path: self.workspace.clean_path(),
             scratch: &scratch,
+            blobs: &self.blobs(),
             subject: "Session of a test",
             author: &Identity::agent(),
             time: SystemClock.now(),
             limits,
         };
         publish(&request, &mut |_| Ok(())).unwrap()
+    }
+
+    /// Where the diff goes.
+    pub(crate) fn blobs(&self) -> Blobs {
+        Blobs::open(&self.installation.state().join("record"))
+    }
+
+    /// As if it had not been published: the branch's name is taken only once.
+    pub(crate) fn forget_branch(&self) {
+        self.mirror_git(&["update-ref", "-d", &format!("refs/heads/custody/{}", self.id)]);
     }
 
     /// Git in the mirror.

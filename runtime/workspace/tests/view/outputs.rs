@@ -1,7 +1,7 @@
 //! The outputs: what may get out does, what may not does not, whatever the agent did to `.git`.
 
 use custody_record::event::{ChangeStatus, CommitAuthor};
-use custody_workspace::outputs::{OutputLimits, Outputs};
+use custody_workspace::outputs::{CUT_DIFF, Diff, OutputLimits, Outputs, WHOLE_DIFF};
 
 use crate::fixture::{DENY_SECRETS, Installation, Session, in_own_mounts, rules};
 
@@ -24,6 +24,12 @@ fn changed(session: &Session<'_>, outputs: &Outputs) -> String {
         base,
         head,
     ])
+}
+
+/// The content of the diff that is kept.
+fn diff_of(session: &Session<'_>, outputs: &Outputs) -> Vec<u8> {
+    let blob = outputs.diff.as_ref().and_then(|diff| diff.blob.as_ref()).unwrap();
+    session.blobs().get(&blob.digest).unwrap()
 }
 
 fn authors(outputs: &Outputs) -> Vec<CommitAuthor> {
@@ -71,7 +77,8 @@ fn changes_become_a_commit_with_trailers_on_a_branch_that_git_can_fetch() {
             (event.file_count, event.parents.clone()),
             (7, vec![session.base.commit().clone()])
         );
-        let diff = String::from_utf8_lossy(&outputs.diff);
+        let diff = diff_of(session, &outputs);
+        let diff = String::from_utf8_lossy(&diff);
         assert!(diff.contains("+more") && diff.contains("GIT binary patch"), "{diff}");
         session.mirror_git(&["fsck", "--strict"]);
     });
@@ -333,6 +340,57 @@ fn pipes_in_the_place_of_files_neither_hang_nor_break_the_outputs() {
 }
 
 #[test]
+fn files_that_have_too_many_bytes_together_stay_out() {
+    with_session("[]", |session| {
+        session.ok("for name in a b c; do truncate -s 1000 $name; done");
+        let limits = OutputLimits { total_bytes: 2_500, ..OutputLimits::default() };
+        let outputs = session.publish_within(limits);
+        assert_eq!(changed(session, &outputs), "A\ta\nA\tb");
+        let violated: Vec<_> = outputs.violations.iter().map(|v| v.path.to_string()).collect();
+        assert_eq!(violated, ["c"]);
+    });
+}
+
+#[test]
+fn repositories_inside_that_lead_git_astray_neither_hang_it_nor_take_honest_changes_with_them() {
+    with_session("[]", |session| {
+        session.ok(
+            "for d in pipe zero src LICENSE; do
+               rm -f LICENSE; mkdir -p $d/.git/objects $d/.git/refs; echo inner > $d/inner
+             done
+             mkfifo pipe/.git/HEAD src/.git/HEAD LICENSE/.git/HEAD
+             echo 'ref: refs/heads/main' > zero/.git/HEAD; ln -s /dev/zero zero/.git/commondir
+             mkdir file link no; echo 'gitdir: ../pipe/.git' > file/.git; ln -s ../pipe/.git link/.git
+             mkdir no/.git; mkfifo no/.git/HEAD; echo 1 | tee file/inner link/inner > no/inner
+             echo more >> src/a.txt; echo fine > fine",
+        );
+        let outputs = session.publish();
+        assert_eq!(
+            changed(session, &outputs),
+            "D\tLICENSE\nA\tfine\nA\tno/inner\nM\tsrc/a.txt\nA\tsrc/inner"
+        );
+        let violated: Vec<_> = outputs.violations.iter().map(|v| v.path.to_string()).collect();
+        assert_eq!(violated, ["LICENSE", "file", "link", "pipe", "zero"]);
+    });
+}
+
+#[test]
+fn nothing_in_the_place_of_a_file_of_its_git_directory_makes_the_keeper_wait() {
+    for kind in ["mkfifo $f", "mkdir $f", "ln -s /dev/zero $f", "ln -s ../pipe $f"] {
+        with_session("[]", move |session| {
+            session.ok(&format!(
+                "mkfifo pipe; for f in HEAD config index packed-refs commondir shallow refs/heads/main \
+                   objects/info/alternates objects/pack objects/00; do
+                   rm -rf .git/$f; mkdir -p .git/objects/info; (cd .git; {kind}); done
+                 echo fine > fine",
+            ));
+            let outputs = session.publish();
+            assert_eq!(changed(session, &outputs), "A\tfine", "{kind}");
+        });
+    }
+}
+
+#[test]
 fn objects_above_the_limit_are_not_taken() {
     with_session("[]", |session| {
         session.ok("echo 1 >> src/a.txt; git commit -qam one; echo 2 > two");
@@ -341,5 +399,60 @@ fn objects_above_the_limit_are_not_taken() {
         assert_eq!(authors(&outputs), [CommitAuthor::Custody]);
         assert_eq!(changed(session, &outputs), "M\tsrc/a.txt\nA\ttwo");
         assert_eq!(outputs.violations.len(), 1);
+    });
+}
+
+/// What a diff consists of: each file's part.
+fn parts(diff: &[u8]) -> Vec<String> {
+    let text = String::from_utf8_lossy(diff);
+    text.split("diff --git ").skip(1).map(str::to_owned).collect()
+}
+
+#[test]
+fn a_large_diff_goes_to_the_record_as_it_comes_and_is_kept_whole() {
+    with_session("[]", |session| {
+        session.ok("head -c 30000000 /dev/urandom >noise; seq 3000000 >numbers; echo last >z");
+        let outputs = session.publish();
+        let Some(Diff { blob: Some(blob), cut: None }) = &outputs.diff else {
+            panic!("{outputs:?}")
+        };
+        assert_eq!(blob.role, WHOLE_DIFF);
+        assert!(blob.size > 50_000_000, "{blob:?}");
+        assert_eq!(parts(&diff_of(session, &outputs)).len(), 3);
+    });
+}
+
+#[test]
+fn a_diff_above_the_limit_ends_with_a_whole_file_and_says_so() {
+    with_session("[]", |session| {
+        // A line that looks like the beginning of a part is not one.
+        session.ok("echo a >a; echo 'diff --git a/x b/x' >b; seq 10000 >c; echo d >d");
+        let whole = session.publish();
+        let all = parts(&diff_of(session, &whole));
+        assert_eq!(all.len() - 1, 4, "{all:?}");
+        let size = whole.diff.as_ref().and_then(|diff| diff.blob.as_ref()).unwrap().size;
+        let at = |part: usize| {
+            let text = String::from_utf8(diff_of(session, &whole)).unwrap();
+            text.match_indices("\ndiff --git ").nth(part - 1).unwrap().0 as u64 + 1
+        };
+        for (limit, kept) in
+            [(size, 4), (size - 1, 3), (at(3), 3), (at(3) - 1, 2), (at(2) + 5, 2), (at(1), 1)]
+        {
+            session.forget_branch();
+            let limits = OutputLimits { diff_bytes: limit, ..OutputLimits::default() };
+            let outputs = session.publish_within(limits);
+            let diff = outputs.diff.clone().unwrap();
+            let blob = diff.blob.unwrap();
+            assert_eq!(diff.cut.is_some(), kept < 4, "{limit}");
+            assert_eq!(blob.role, if kept < 4 { CUT_DIFF } else { WHOLE_DIFF });
+            let end = if kept < 4 { at(kept) } else { size };
+            let (beginning, content) = (diff_of(session, &whole), diff_of(session, &outputs));
+            assert_eq!(content, beginning[..usize::try_from(end).unwrap()], "{limit}");
+        }
+        session.forget_branch();
+        let limits = OutputLimits { diff_bytes: 10, ..OutputLimits::default() };
+        let diff = session.publish_within(limits).diff.unwrap();
+        assert_eq!(diff.blob, None);
+        assert!(diff.cut.is_some_and(|cut| cut.contains("larger than 10 bytes")));
     });
 }
