@@ -19,7 +19,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::eventfd::EventFd;
 
 use super::memory::{Memory, MemoryError, Who};
-use super::names::{GuardedNames, REFUSED};
+use super::names::{GuardedNames, Refusal};
 use super::network::Network;
 use super::owners::PortOwners;
 use super::seccomp::{Call, Exec, Name, Notification, Received, Reply, SeccompListener};
@@ -47,7 +47,8 @@ pub trait NoticeSink: Send + Sync {
         denied: EgressDenied,
     ) -> Result<(), SinkError>;
 
-    /// A process tried to rename or remove a guarded mount point; it is refused whatever this returns.
+    /// A process tried to rename, remove or link something across the border of a guard; it is refused whatever this
+    /// returns.
     ///
     /// # Errors
     /// The record can't be written: the caller gets `EIO`.
@@ -227,16 +228,27 @@ impl Server {
     }
 
     fn name(&self, time: Timestamp, notification: &Notification, name: &Name) -> Reply {
-        let denied = match self.names.refused(notification.tid, name) {
-            Ok(Some(denied)) => denied,
-            Ok(None) => return Reply::Continue,
-            // The kernel says itself what is wrong with the path.
-            Err(MemoryError::Fault) => return Reply::Continue,
-            Err(error) => return error.reply(&*self.sink, "a rename or removal"),
+        let refusal = match self.names.refused(notification.tid, name) {
+            Ok(Some(refusal)) if self.listener.alive(notification.id) => refusal,
+            // It is only for the record: the kernel refuses by itself what has to be refused.
+            Ok(Some(_) | None) => return Reply::Continue,
+            Err(MemoryError::Unreadable(error)) => {
+                self.sink.gap(format!(
+                    "a rename, removal or link was not looked at, because its process can't be read: {error}"
+                ));
+                return Reply::Continue;
+            }
+            Err(
+                MemoryError::Gone
+                | MemoryError::Fault
+                | MemoryError::PathTooLong
+                | MemoryError::Descriptor,
+            ) => return Reply::Continue,
         };
+        let Refusal { denied, errno } = refusal;
         let told = Who::of(notification.tid).map(|who| self.sink.denied(time, who.pid, denied));
         match told {
-            Ok(Ok(())) => Reply::Errno(REFUSED),
+            Ok(Ok(())) => Reply::Errno(errno),
             Ok(Err(error)) => {
                 tracing::error!(
                     error = &error as &dyn std::error::Error,
@@ -244,7 +256,7 @@ impl Server {
                 );
                 Reply::Errno(Errno::EIO)
             }
-            Err(error) => error.reply(&*self.sink, "a rename or removal"),
+            Err(error) => error.reply(&*self.sink, "a rename, removal or link"),
         }
     }
 

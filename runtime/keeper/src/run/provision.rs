@@ -13,7 +13,7 @@ use custody_workspace::view::{Mediation, StrictReason};
 use super::disk::DiskWatch;
 use super::prepare::Prepared;
 use super::{KeeperError, Message, Session, authorize, environment};
-use crate::inside::protocol::{Landlock, Resource, Rlimit, Start, Window};
+use crate::inside::protocol::{Landlock, Resource, Rlimit, Start, WatchNames, Window};
 use crate::inside::{
     self, Event, GuardedNames, Inside, Lifetimes, NoticeLimits, Notices, Peer, PortOwners, Ready,
     Relay, RelayLimits, Streams,
@@ -75,9 +75,9 @@ pub(super) fn provision(
         .accept(Peer { uid: identity.host_uid(), pid: None }, INIT_PATIENCE)
         .map_err(KeeperError::step("waiting for init"))?;
     let inside = Arc::new(inside);
-    let names = guarded_names(authorization, prepared)?;
+    let names = guarded_names(authorization, prepared, inside.pid())?;
     let ready = inside
-        .start(start_message(session, authorization, !names.is_empty()), INIT_PATIENCE)
+        .start(start_message(session, authorization, names.watch()), INIT_PATIENCE)
         .map_err(KeeperError::step("preparing the command"))?;
     let mut protections = sandbox.protections().clone();
     protections.extend(ready.protections.clone());
@@ -85,15 +85,16 @@ pub(super) fn provision(
     serve_it(session, prepared, permit.limits().clone(), sandbox, inside, ready, names)
 }
 
-/// The mount points of the guard, where the kernel alone would refuse a rename.
+/// The borders of the guard, where the kernel alone would refuse a rename. `pid` is init's.
 fn guarded_names(
     authorization: &Authorization,
     prepared: &Prepared,
+    pid: u32,
 ) -> Result<GuardedNames, KeeperError> {
     let rules = authorization.intent().path_rules();
-    let guarded = match prepared.workspace.mediation() {
-        Mediation::Observed { guarded } => guarded.as_slice(),
-        Mediation::Strict { .. } => &[],
+    let (guarded, strict) = match prepared.workspace.mediation() {
+        Mediation::Observed { guarded } => (guarded.as_slice(), false),
+        Mediation::Strict { .. } => (&[] as &[_], true),
     };
     let points = guarded.iter().map(|point| {
         let own = rules.treatment(&point.path);
@@ -109,7 +110,7 @@ fn guarded_names(
         };
         (point.path.clone(), rule)
     });
-    GuardedNames::of(prepared.workspace.view(), points)
+    GuardedNames::of(pid, WORKSPACE_INSIDE, rules, strict, points)
         .map_err(KeeperError::file("looking at the guarded paths"))
 }
 
@@ -281,7 +282,11 @@ fn root(session: &Session<'_>) -> Result<Root, KeeperError> {
     Ok(Root::Directory(path))
 }
 
-fn start_message(session: &Session<'_>, authorization: &Authorization, watch_names: bool) -> Start {
+fn start_message(
+    session: &Session<'_>,
+    authorization: &Authorization,
+    watch_names: WatchNames,
+) -> Start {
     let permit = authorization.intent();
     let spec = &session.spec;
     let granted = authorize::granted(spec, permit);

@@ -7,7 +7,9 @@ use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use custody_keeper::inside::protocol::{ExitStatus, Failed, Landlock, Resource, Rlimit, Start};
+use custody_keeper::inside::protocol::{
+    ExitStatus, Failed, Landlock, Resource, Rlimit, Start, WatchNames,
+};
 use custody_keeper::inside::{
     Event, ExecNotice, GuardedNames, Inside, InsideError, LifeSink, Lifetimes, NoticeLimits,
     NoticeSink, Notices, Peer, PortOwners, Ready, Relay, RelayLimits, Streams, listen, write_init,
@@ -103,7 +105,7 @@ pub(crate) fn start(argv: &[&str]) -> Start {
         },
         proxy_port: Some(PROXY),
         name_server: true,
-        watch_names: false,
+        watch_names: WatchNames::Nothing,
     }
 }
 
