@@ -4,3 +4,4 @@ mod hiding;
 mod machine;
 mod network;
 mod outputs;
+mod refusals;
