@@ -8,12 +8,10 @@
 //! Invariant: no failure of this module refuses or delays a call.
 
 mod verdict;
-mod walk;
 
 use std::collections::{HashMap, HashSet};
 use std::fs::File;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
-use std::os::unix::ffi::OsStringExt;
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
 use custody_init::protocol::WatchNames;
@@ -21,7 +19,7 @@ use custody_model::WorkspacePath;
 use custody_policy::{PathRules, Treatment};
 use nix::fcntl::{OFlag, OpenHow, ResolveFlag, openat2};
 
-use walk::Spot;
+use super::walk::{self, Spot, path_of};
 
 pub(super) use verdict::Refusal;
 
@@ -108,7 +106,7 @@ impl GuardedNames {
     /// The path of an object, or of a name in a directory; none outside of the workspace.
     fn path(&self, at: &Spot, name: Option<&[u8]>) -> Option<WorkspacePath> {
         let mount = self.mounts.get(&at.mount)?;
-        let (root, here) = (place(mount.root.as_fd().as_raw_fd())?, place(at.as_fd().as_raw_fd())?);
+        let (root, here) = (path_of(mount.root.as_fd())?, at.path()?);
         let rest = here.strip_prefix(root.as_slice())?;
         let mut path = mount.path.clone();
         for part in rest.split(|b| *b == b'/').filter(|part| !part.is_empty()).chain(name) {
@@ -133,12 +131,6 @@ impl GuardedNames {
     fn is_guard_point(&self, mount: u64) -> bool {
         self.mounts.get(&mount).is_some_and(|mount| mount.rule.is_some())
     }
-}
-
-/// Where a descriptor of ours is, in the mounts that it is of.
-fn place(fd: i32) -> Option<Vec<u8>> {
-    let link = std::fs::read_link(format!("/proc/self/fd/{fd}")).ok()?;
-    Some(link.into_os_string().into_vec())
 }
 
 /// The last component.

@@ -1,8 +1,8 @@
 //! Answers the seccomp listener: every exec, connect and send of the sandbox waits here until it is in the record.
 //!
 //! The caller is blocked while its memory is read, and the notification is checked to be alive after the reading, so a
-//! pid that was used again can't be mistaken for it. What another thread of the caller rewrites after that is not seen:
-//! for an exec the observer's `OPEN_EXEC` tells the file that was really run; for addresses see `network`.
+//! pid that was used again can't be mistaken for it. What another thread of the caller rewrites after that is not seen
+//! here: for an exec `programs` compares the file with what the kernel opened; for addresses see `network`.
 //!
 //! Invariant: an exec that the sink could not take is refused with `EIO`.
 
@@ -11,7 +11,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
-use custody_model::{Clock, Timestamp};
+use custody_model::{Clock, ImageId, Timestamp};
 use custody_record::SinkError;
 use custody_record::event::{EgressDenied, FileDenied};
 use nix::errno::Errno;
@@ -22,7 +22,9 @@ use super::memory::{Memory, MemoryError, Who};
 use super::names::{GuardedNames, Refusal};
 use super::network::Network;
 use super::owners::PortOwners;
+use super::programs::Programs;
 use super::seccomp::{Call, Exec, Name, Notification, Received, Reply, SeccompListener};
+use super::walk::{Spot, Walk};
 
 /// Longest path that `execve` takes, in bytes (`PATH_MAX`).
 const MAX_PATH_BYTES: usize = 4096;
@@ -33,7 +35,20 @@ pub trait NoticeSink: Send + Sync {
     ///
     /// # Errors
     /// The record can't be written: the exec is refused with `EIO`.
-    fn executed(&self, notice: ExecNotice) -> Result<(), SinkError>;
+    fn executed(&self, notice: ExecNotice) -> Result<ImageId, SinkError>;
+
+    /// The kernel opened the file `opened` for an exec that was told by [`NoticeSink::executed`] as `image`, with another
+    /// file.
+    ///
+    /// # Errors
+    /// The record can't be written.
+    fn corrected(
+        &self,
+        time: Timestamp,
+        notice: ExecNotice,
+        image: ImageId,
+        opened: String,
+    ) -> Result<(), SinkError>;
 
     /// A process tried to reach something outside; it is refused whatever this returns. `pid` is a process (not a
     /// thread) in the keeper's pid namespace, absent where it is not known.
@@ -71,6 +86,8 @@ pub struct ExecNotice {
     pub parent: Option<u32>,
     /// The path as it was given; for `execveat` with a descriptor, what that descriptor is open on comes before it.
     pub path: String,
+    /// The file that it leads to, if that is another path.
+    pub file: Option<String>,
     /// The arguments.
     pub argv: Vec<String>,
     /// The arguments are longer than [`NoticeLimits::argv_bytes`]; the rest is missing.
@@ -119,6 +136,7 @@ impl Notices {
         clock: Arc<dyn Clock>,
         owners: Arc<PortOwners>,
         names: GuardedNames,
+        programs: Option<Arc<Programs>>,
         limits: NoticeLimits,
     ) -> io::Result<Self> {
         let stop = Arc::new(EventFd::new()?);
@@ -134,6 +152,7 @@ impl Notices {
             sink,
             clock,
             names,
+            programs,
             limits,
         };
         let woken = Arc::clone(&stop);
@@ -173,6 +192,7 @@ struct Server {
     clock: Arc<dyn Clock>,
     network: Network,
     names: GuardedNames,
+    programs: Option<Arc<Programs>>,
     limits: NoticeLimits,
 }
 
@@ -262,7 +282,7 @@ impl Server {
 
     fn exec(&self, time: Timestamp, notification: &Notification, exec: &Exec) -> Reply {
         match self.read_exec(time, notification, exec) {
-            Ok(notice) => match self.sink.executed(notice) {
+            Ok((notice, found)) => match self.tell_exec(notice, found) {
                 Ok(()) => Reply::Continue,
                 Err(error) => {
                     tracing::error!(error = &error as &dyn std::error::Error, "exec refused");
@@ -273,12 +293,22 @@ impl Server {
         }
     }
 
+    /// Tells of the exec, and has it compared with what the kernel opens for it.
+    fn tell_exec(&self, notice: ExecNotice, found: Option<Spot>) -> Result<(), SinkError> {
+        let Some(programs) = &self.programs else { return self.sink.executed(notice).map(drop) };
+        // What this thread ran before is compared before it is taken to have run something else.
+        programs.drain()?;
+        let image = self.sink.executed(notice.clone())?;
+        programs.expect(notice, image, found);
+        Ok(())
+    }
+
     fn read_exec(
         &self,
         time: Timestamp,
         notification: &Notification,
         exec: &Exec,
-    ) -> Result<ExecNotice, MemoryError> {
+    ) -> Result<(ExecNotice, Option<Spot>), MemoryError> {
         let mut memory = Memory::open(notification.tid)?;
         let who = Who::of(notification.tid)?;
         let given = memory.string(exec.path, MAX_PATH_BYTES)?.ok_or(MemoryError::PathTooLong)?;
@@ -291,19 +321,26 @@ impl Server {
         };
         let arguments = memory.strings(exec.argv, self.limits.argv_bytes)?;
         let cwd = who.cwd();
+        let found = Walk::of(notification.tid, &|_| true).and_then(|walk| match exec.directory {
+            Some(fd) if given.is_empty() => walk.descriptor(fd),
+            directory => walk.object(directory, &given, true),
+        });
+        let file = found.as_ref().and_then(Spot::path).map(|file| text(&file));
         if !self.listener.alive(notification.id) {
             return Err(MemoryError::Gone);
         }
-        Ok(ExecNotice {
+        let notice = ExecNotice {
             time,
             pid: who.pid,
             tid: notification.tid,
             parent: who.parent,
+            file: file.filter(|file| *file != path),
             path,
             argv: arguments.strings.iter().map(|a| text(a)).collect(),
             argv_cut: arguments.cut,
             cwd,
-        })
+        };
+        Ok((notice, found))
     }
 }
 

@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::os::fd::AsFd;
 
-use custody_model::Timestamp;
+use custody_model::{ImageId, Timestamp};
 use custody_record::SinkError;
 use custody_record::event::{Body, EgressDenied, ExitStatus, FileDenied, GapSource};
 use custody_workspace::AccessSink;
@@ -18,7 +18,7 @@ use crate::inside::{ExecNotice, LifeSink, NoticeSink};
 const MAX_INLINE_ARGV_BYTES: usize = 8 << 10;
 
 impl NoticeSink for Recorder {
-    fn executed(&self, notice: ExecNotice) -> Result<(), SinkError> {
+    fn executed(&self, notice: ExecNotice) -> Result<ImageId, SinkError> {
         let failed = fails(notice.pid, &notice.path).map(|errno| format!("{errno:?}"));
         let (argv, argv_cut) = short(notice.argv, notice.argv_cut);
         self.record_exec(Exec {
@@ -30,7 +30,32 @@ impl NoticeSink for Recorder {
             argv_cut,
             cwd: notice.cwd,
             failed,
+            file: notice.file,
+            corrects: None,
         })
+    }
+
+    fn corrected(
+        &self,
+        time: Timestamp,
+        notice: ExecNotice,
+        image: ImageId,
+        opened: String,
+    ) -> Result<(), SinkError> {
+        let (argv, argv_cut) = short(notice.argv, notice.argv_cut);
+        self.record_exec(Exec {
+            time,
+            pid: notice.pid,
+            parent: notice.parent,
+            exe: opened,
+            argv,
+            argv_cut,
+            cwd: notice.cwd,
+            failed: None,
+            file: None,
+            corrects: Some(image),
+        })
+        .map(drop)
     }
 
     fn refused(

@@ -15,8 +15,8 @@ use super::prepare::Prepared;
 use super::{KeeperError, Message, Session, authorize, environment};
 use crate::inside::protocol::{Landlock, Resource, Rlimit, Start, WatchNames, Window};
 use crate::inside::{
-    self, Event, GuardedNames, Inside, Lifetimes, NoticeLimits, Notices, Peer, PortOwners, Ready,
-    Relay, RelayLimits, Streams,
+    self, Event, GuardedNames, Inside, Lifetimes, NoticeLimits, Notices, Peer, PortOwners,
+    Programs, Ready, Relay, RelayLimits, Streams,
 };
 use crate::spec;
 use crate::terminal::{Route, Stream, Terminal};
@@ -79,10 +79,23 @@ pub(super) fn provision(
     let ready = inside
         .start(start_message(session, authorization, names.watch()), INIT_PATIENCE)
         .map_err(KeeperError::step("preparing the command"))?;
+    let programs =
+        Programs::watch(inside.pid(), session.recorder.clone(), session.setup.clock.clone())
+            .map_err(KeeperError::file("watching what is opened to be run"))?;
+    let programs = Arc::new(programs);
+    prepared.watch.add(programs.clone());
     let mut protections = sandbox.protections().clone();
+    protections.insert("programs".to_owned(), programs.told());
     protections.extend(ready.protections.clone());
     record(session, prepared, protections)?;
-    serve_it(session, prepared, permit.limits().clone(), sandbox, inside, ready, names)
+    let borders = Borders { names, programs };
+    serve_it(session, prepared, permit.limits().clone(), sandbox, inside, ready, borders)
+}
+
+/// What the notices are held against.
+struct Borders {
+    names: GuardedNames,
+    programs: Arc<Programs>,
 }
 
 /// The borders of the guard, where the kernel alone would refuse a rename. `pid` is init's.
@@ -161,7 +174,7 @@ fn serve_it(
     sandbox: Box<dyn Sandbox>,
     inside: Arc<Inside>,
     ready: Ready,
-    names: GuardedNames,
+    borders: Borders,
 ) -> Result<Running, KeeperError> {
     let thread = || KeeperError::file("starting the threads of the session");
     let recorder = &session.recorder;
@@ -183,7 +196,8 @@ fn serve_it(
         recorder.clone(),
         clock.clone(),
         owners.clone(),
-        names,
+        borders.names,
+        Some(borders.programs),
         NoticeLimits::default(),
     )
     .map_err(thread())?;

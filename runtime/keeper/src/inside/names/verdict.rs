@@ -5,10 +5,10 @@ use custody_model::WorkspacePath;
 use custody_record::event::{FileDenied, Operation};
 use nix::errno::Errno;
 
-use super::walk::{Last, Parent, Spot, Walk};
 use super::{GuardedNames, MAX_PATH_BYTES, last};
 use crate::inside::memory::{Memory, MemoryError};
 use crate::inside::seccomp::{Name, Place, Replace};
+use crate::inside::walk::{Last, Parent, Spot, Walk};
 
 /// A call that is refused.
 pub(in crate::inside) struct Refusal {
@@ -78,7 +78,7 @@ impl GuardedNames {
         }
         let directory = operation == Operation::Rmdir;
         let walk = walk()?;
-        let Parent { at, last } = walk.parent(given.place, &given.path)?;
+        let Parent { at, last } = walk.parent(given.place.directory, &given.path)?;
         let errno = match &last {
             Last::Dot if directory => Errno::EINVAL,
             Last::DotDot(_) if directory => Errno::ENOTEMPTY,
@@ -108,8 +108,8 @@ impl GuardedNames {
             return None;
         }
         let walk = walk()?;
-        let old = walk.parent(from.place, &from.path)?;
-        let new = walk.parent(to.place, &to.path)?;
+        let old = walk.parent(from.place.directory, &from.path)?;
+        let new = walk.parent(to.place.directory, &to.path)?;
         let errno = if old.at.mount == new.at.mount {
             self.renaming_on_a_mount(&walk, &old, &new, replace)?
         } else {
@@ -176,9 +176,9 @@ impl GuardedNames {
         let walk = walk()?;
         let linked = match from.place.directory {
             Some(fd) if empty && from.path.is_empty() => walk.descriptor(fd)?,
-            Some(_) | None => walk.object(from.place, &from.path, follow)?,
+            Some(_) | None => walk.object(from.place.directory, &from.path, follow)?,
         };
-        let new = walk.parent(to.place, &to.path)?;
+        let new = walk.parent(to.place.directory, &to.path)?;
         let Last::Name { name, slash } = &new.last else { return None };
         // Another answer comes first, or the guard sees the new name and answers itself.
         if linked.mount == new.at.mount

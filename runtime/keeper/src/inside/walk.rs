@@ -7,14 +7,13 @@
 use std::fs::File;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStringExt;
 use std::os::unix::fs::OpenOptionsExt;
 
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, OpenHow, ResolveFlag, openat, openat2, readlinkat};
 use nix::sys::stat::{Mode, SFlag};
 use nix::sys::statfs::{PROC_SUPER_MAGIC, fstatfs};
-
-use crate::inside::seccomp::Place;
 
 /// Most symbolic links on one way (`MAXSYMLINKS`).
 const MAX_LINKS: usize = 40;
@@ -69,6 +68,16 @@ impl Spot {
         self.fd
     }
 
+    /// Device and inode.
+    pub(super) fn identity(&self) -> ((u32, u32), u64) {
+        (self.device, self.inode)
+    }
+
+    /// Its path in the mounts that it is of.
+    pub(super) fn path(&self) -> Option<Vec<u8>> {
+        path_of(self.as_fd())
+    }
+
     fn is(&self, other: &Self) -> bool {
         (self.mount, self.device, self.inode) == (other.mount, other.device, other.inode)
     }
@@ -115,7 +124,7 @@ impl<'a> Walk<'a> {
     }
 
     /// What a path names, by its directory and last component. What can't be walked is nothing.
-    pub(super) fn parent(&self, place: Place, path: &[u8]) -> Option<Parent> {
+    pub(super) fn parent(&self, directory: Option<i32>, path: &[u8]) -> Option<Parent> {
         let end = trimmed(path).len();
         let slash = end < path.len();
         let cut = path[..end].iter().rposition(|b| *b == b'/').map_or(0, |at| at + 1);
@@ -123,7 +132,7 @@ impl<'a> Walk<'a> {
         if last.is_empty() {
             return None;
         }
-        let at = self.walk(place, path.starts_with(b"/"), way, true)?;
+        let at = self.walk(directory, path.starts_with(b"/"), way, true)?;
         if !at.is_directory() {
             return None;
         }
@@ -136,12 +145,12 @@ impl<'a> Walk<'a> {
     }
 
     /// What a path leads to; a link at its end is followed if the caller asks for that or a slash follows.
-    pub(super) fn object(&self, place: Place, path: &[u8], follow: bool) -> Option<Spot> {
+    pub(super) fn object(&self, directory: Option<i32>, path: &[u8], follow: bool) -> Option<Spot> {
         if path.is_empty() {
             return None;
         }
         let slash = path.ends_with(b"/");
-        let found = self.walk(place, path.starts_with(b"/"), path, follow || slash)?;
+        let found = self.walk(directory, path.starts_with(b"/"), path, follow || slash)?;
         (!slash || found.is_directory()).then_some(found)
     }
 
@@ -159,8 +168,14 @@ impl<'a> Walk<'a> {
         Spot::of(openat(at, name, flags, Mode::empty()).ok()?).ok()
     }
 
-    fn walk(&self, place: Place, absolute: bool, path: &[u8], follow: bool) -> Option<Spot> {
-        let mut at = match place.directory {
+    fn walk(
+        &self,
+        directory: Option<i32>,
+        absolute: bool,
+        path: &[u8],
+        follow: bool,
+    ) -> Option<Spot> {
+        let mut at = match directory {
             _ if absolute => self.root.beside()?,
             Some(fd) => self.descriptor(fd)?,
             None => opened(&format!("/proc/{}/cwd", self.tid))?,
@@ -224,7 +239,7 @@ impl<'a> Walk<'a> {
                 return Spot::of(there).ok().map(Link::Magic);
             }
         }
-        let text = std::os::unix::ffi::OsStringExt::into_vec(readlinkat(link, c"").ok()?);
+        let text = readlinkat(link, c"").ok()?.into_vec();
         (!text.is_empty()).then_some(Link::Text(text))
     }
 
@@ -270,6 +285,12 @@ impl Way {
     fn is_empty(&self) -> bool {
         self.left.is_empty()
     }
+}
+
+/// The path of what is open, in the mounts that it is of.
+pub(super) fn path_of(fd: BorrowedFd<'_>) -> Option<Vec<u8>> {
+    let link = std::fs::read_link(format!("/proc/self/fd/{}", fd.as_raw_fd())).ok()?;
+    Some(link.into_os_string().into_vec())
 }
 
 /// Opens a link of our own `/proc`; what it leads to may be no directory.
