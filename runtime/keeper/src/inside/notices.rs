@@ -88,6 +88,8 @@ pub struct ExecNotice {
     pub path: String,
     /// The file that it leads to, if that is another path.
     pub file: Option<String>,
+    /// Type and permission bits of that file; none if nothing was found.
+    pub mode: Option<u32>,
     /// The arguments.
     pub argv: Vec<String>,
     /// The arguments are longer than [`NoticeLimits::argv_bytes`]; the rest is missing.
@@ -335,6 +337,7 @@ impl Server {
             tid: notification.tid,
             parent: who.parent,
             file: file.filter(|file| *file != path),
+            mode: found.as_ref().map(|found| found.mode),
             path,
             argv: arguments.strings.iter().map(|a| text(a)).collect(),
             argv_cut: arguments.cut,

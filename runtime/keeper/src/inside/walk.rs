@@ -32,6 +32,8 @@ pub(super) struct Spot {
     device: (u32, u32),
     inode: u64,
     kind: SFlag,
+    /// Type and permission bits.
+    pub(super) mode: u32,
 }
 
 impl Spot {
@@ -39,7 +41,7 @@ impl Spot {
     /// The kernel does not tell of which mount it is.
     pub(super) fn of(fd: OwnedFd) -> nix::Result<Self> {
         let mut found = MaybeUninit::<libc::statx>::zeroed();
-        let wanted = libc::STATX_TYPE | libc::STATX_INO | libc::STATX_MNT_ID;
+        let wanted = libc::STATX_TYPE | libc::STATX_MODE | libc::STATX_INO | libc::STATX_MNT_ID;
         // The file system is not asked: the guard is one, and serves the caller meanwhile.
         let flags = libc::AT_EMPTY_PATH | libc::AT_STATX_DONT_SYNC;
         // SAFETY: the path is an empty string that ends with NUL; `found` is a statx that outlives the call.
@@ -56,6 +58,7 @@ impl Spot {
             mount: found.stx_mnt_id,
             device: (found.stx_dev_major, found.stx_dev_minor),
             inode: found.stx_ino,
+            mode: found.stx_mode.into(),
             kind: SFlag::from_bits_truncate(found.stx_mode.into()) & SFlag::S_IFMT,
         })
     }

@@ -19,7 +19,11 @@ const MAX_INLINE_ARGV_BYTES: usize = 8 << 10;
 
 impl NoticeSink for Recorder {
     fn executed(&self, notice: ExecNotice) -> Result<ImageId, SinkError> {
-        let failed = fails(notice.pid, &notice.path).map(|errno| format!("{errno:?}"));
+        let failed = match notice.mode {
+            Some(mode) => (!can_run(mode)).then_some(Errno::EACCES),
+            None => fails(notice.pid, &notice.path),
+        };
+        let failed = failed.map(|errno| format!("{errno:?}"));
         let (argv, argv_cut) = short(notice.argv, notice.argv_cut);
         self.record_exec(Exec {
             time: notice.time,
@@ -118,6 +122,12 @@ fn short(argv: Vec<String>, already_cut: bool) -> (Vec<String>, bool) {
     (kept, cut)
 }
 
+/// Whether a file with these type and permission bits can be run by anybody.
+fn can_run(mode: u32) -> bool {
+    let regular = SFlag::from_bits_truncate(mode) & SFlag::S_IFMT == SFlag::S_IFREG;
+    regular && mode & 0o111 != 0
+}
+
 /// Whether an exec of `path` by `pid` is about to fail because there is nothing that can be executed: a shell tries
 /// each directory of its search path. Seen as the process sees it, while it waits.
 fn fails(pid: u32, path: &str) -> Option<Errno> {
@@ -132,9 +142,7 @@ fn fails(pid: u32, path: &str) -> Option<Errno> {
     match openat2(start.as_fd(), path, how) {
         Ok(found) => {
             let found = fstat(&found).ok()?;
-            let regular =
-                SFlag::from_bits_truncate(found.st_mode) & SFlag::S_IFMT == SFlag::S_IFREG;
-            (!regular || found.st_mode & 0o111 == 0).then_some(Errno::EACCES)
+            (!can_run(found.st_mode)).then_some(Errno::EACCES)
         }
         Err(errno @ (Errno::ENOENT | Errno::ENOTDIR | Errno::ENAMETOOLONG | Errno::EACCES)) => {
             Some(errno)

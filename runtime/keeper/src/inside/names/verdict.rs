@@ -1,6 +1,8 @@
 //! What the kernel is about to say to a rename, a removal or a hard link, where a guard is the reason; in the order in
 //! which it looks (`do_renameat2`, `do_unlinkat`, `do_rmdir` and `do_linkat` of Linux 6.18).
 
+use std::collections::HashSet;
+
 use custody_model::WorkspacePath;
 use custody_record::event::{FileDenied, Operation};
 use nix::errno::Errno;
@@ -8,7 +10,7 @@ use nix::errno::Errno;
 use super::{GuardedNames, MAX_PATH_BYTES, last};
 use crate::inside::memory::{Memory, MemoryError};
 use crate::inside::seccomp::{Name, Place, Replace};
-use crate::inside::walk::{Last, Parent, Spot, Walk};
+use crate::inside::walk::{Last, Parent, Spot, Walk, trimmed};
 
 /// A call that is refused.
 pub(in crate::inside) struct Refusal {
@@ -25,9 +27,24 @@ struct Given {
 }
 
 impl Given {
-    /// It is one name in the directory that it starts from.
-    fn is_plain(&self) -> bool {
-        !self.path.contains(&b'/') && !matches!(self.path.as_slice(), b"." | b"..")
+    /// Directory and last component as they are spelled; none if the last is no name.
+    fn parts(&self) -> Option<(&[u8], &[u8])> {
+        let path = trimmed(&self.path);
+        let name = last(path);
+        let named = !matches!(name, b"" | b"." | b"..");
+        named.then(|| (&path[..path.len() - name.len()], name))
+    }
+
+    /// The two are spelled as names of the same directory, so that no border lies between them, and neither is that of a
+    /// mount point. Most are; they need not be walked.
+    fn is_harmless_with(&self, other: &Self, names: &HashSet<Vec<u8>>) -> bool {
+        let (Some((here, from)), Some((there, to))) = (self.parts(), other.parts()) else {
+            return false;
+        };
+        self.place.directory == other.place.directory
+            && here == there
+            && !names.contains(from)
+            && !names.contains(to)
     }
 }
 
@@ -103,8 +120,7 @@ impl GuardedNames {
         to: &Given,
         replace: Replace,
     ) -> Option<Refusal> {
-        let here = from.place.directory == to.place.directory && from.is_plain() && to.is_plain();
-        if here && !self.names.contains(&from.path) && !self.names.contains(&to.path) {
+        if from.is_harmless_with(to, &self.names) {
             return None;
         }
         let walk = walk()?;
@@ -169,8 +185,8 @@ impl GuardedNames {
         follow: bool,
         empty: bool,
     ) -> Option<Refusal> {
-        let here = from.place.directory == to.place.directory && from.is_plain() && to.is_plain();
-        if here && !follow && !from.path.is_empty() && !self.names.contains(&from.path) {
+        // With a slash after it, a link is followed.
+        if !follow && !from.path.ends_with(b"/") && from.is_harmless_with(to, &self.names) {
             return None;
         }
         let walk = walk()?;
