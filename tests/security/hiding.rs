@@ -50,21 +50,27 @@ cd /workspace; touch plain; mv plain other; mkdir sub/secrets; mv sub/secrets su
     let output = installation.run(&repository, &["--policy", policy.as_str()], script);
     assert!(output.text().contains("the-end"), "{}", output.text());
     let record = installation.record(installation.session());
-    let busy = |path: &str, operation: Operation| {
+    let refused = |errno: &str, path: &str, operation: Operation| {
         let told = record.denied().filter(|(event, denied)| {
             let ours = denied.path.to_string() == path && denied.operation == operation;
             // Each names the process that tried.
-            ours && denied.errno == "EBUSY" && !record.program(event).argv.is_empty()
+            ours && denied.errno == errno && !record.program(event).argv.is_empty()
         });
         told.count()
     };
-    assert_eq!(busy("secrets", Operation::Rename), 4, "mv out, in a subdirectory, absolute, perl");
+    let busy = |path: &str, operation: Operation| refused("EBUSY", path, operation);
+    assert_eq!(busy("secrets", Operation::Rename), 3, "mv out, in a subdirectory, perl");
+    assert_eq!(refused("EXDEV", "secrets", Operation::Rename), 1, "mv to another mount");
+    assert_eq!(refused("EXDEV", "README.md", Operation::Rename), 1, "mv into it");
     assert_eq!(busy("secrets", Operation::Rmdir), 2, "rmdir, through a link");
     assert_eq!(busy(".env", Operation::Rename), 1);
     assert_eq!(busy(".env", Operation::Unlink), 2, "rm, perl");
     let others = record.denied().filter(|(_, denied)| {
-        let path = denied.path.to_string();
-        !path.starts_with("secrets") && path != ".env"
+        let guarded = |path: &custody_model::WorkspacePath| {
+            let path = path.to_string();
+            path.starts_with("secrets") || path == ".env"
+        };
+        !guarded(&denied.path) && !denied.target.as_ref().is_some_and(guarded)
     });
     assert_eq!(others.count(), 0);
 }

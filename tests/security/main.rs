@@ -4,3 +4,5 @@ mod hiding;
 mod machine;
 mod network;
 mod outputs;
+mod programs;
+mod refusals;

@@ -16,9 +16,11 @@ mod names;
 mod network;
 pub mod notices;
 mod owners;
+mod programs;
 pub mod relay;
 mod seccomp;
 mod sockaddr;
+mod walk;
 
 pub use control::{Event, Inside, InsideError, Listener, Peer, Ready, Streams, listen};
 pub use custody_init::protocol;
@@ -27,4 +29,5 @@ pub use lifetimes::{LifeSink, Lifetimes};
 pub use names::GuardedNames;
 pub use notices::{ExecNotice, NoticeLimits, NoticeSink, Notices};
 pub use owners::PortOwners;
+pub use programs::Programs;
 pub use relay::{Relay, RelayLimits};

@@ -5,6 +5,7 @@
 mod inside {
     mod network;
     mod processes;
+    mod programs;
     pub(crate) mod sandbox;
     mod walls;
 }

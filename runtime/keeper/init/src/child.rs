@@ -13,7 +13,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use custody_init::channel::Channel;
-use custody_init::protocol::{Failed, Start, Step};
+use custody_init::protocol::{Failed, Start, Step, WatchNames};
 use nix::errno::Errno;
 use nix::sys::signal::{
     SaFlags, SigAction, SigHandler, SigSet, SigmaskHow, Signal, sigaction, sigprocmask,
@@ -175,11 +175,11 @@ fn restore_signals() -> Result<(), Failure> {
         .or_fail(Step::Session, "sigprocmask")
 }
 
-fn filter_with_courier(setup: &Channel, names: bool) -> Result<String, Failure> {
+fn filter_with_courier(setup: &Channel, names: WatchNames) -> Result<String, Failure> {
     let program = filter::program(names);
     let (mut reader, mut writer) = std::io::pipe().or_fail(Step::Seccomp, "pipe")?;
     let courier = courier(setup, &mut reader)?;
-    match filter::install(&program) {
+    match filter::install(&program, names) {
         Ok((listener, told)) => {
             say(&mut writer, listener.as_raw_fd())?;
             let done = waitpid(courier, None).or_fail(Step::Seccomp, "the listener's courier")?;

@@ -7,6 +7,7 @@
 
 use std::os::fd::{FromRawFd, OwnedFd};
 
+use custody_init::protocol::WatchNames;
 use libc::c_long;
 use nix::errno::Errno;
 
@@ -45,15 +46,12 @@ const NOTIFIED: &[c_long] = &[
     libc::SYS_sendmmsg,
 ];
 
-/// Wait for the keeper as well where names are watched.
-const NOTIFIED_NAMES: &[c_long] = &[
-    libc::SYS_rename,
-    libc::SYS_renameat,
-    libc::SYS_renameat2,
-    libc::SYS_unlink,
-    libc::SYS_unlinkat,
-    libc::SYS_rmdir,
-];
+/// Wait for the keeper as well where moves are watched.
+const NOTIFIED_MOVES: &[c_long] =
+    &[libc::SYS_rename, libc::SYS_renameat, libc::SYS_renameat2, libc::SYS_link, libc::SYS_linkat];
+
+/// Wait for the keeper as well where all calls on names are watched.
+const NOTIFIED_REMOVALS: &[c_long] = &[libc::SYS_unlink, libc::SYS_unlinkat, libc::SYS_rmdir];
 
 /// Refused so that programs fall back to something that the filter can judge.
 const NOT_THERE: &[c_long] = &[
@@ -204,8 +202,26 @@ const IDENTITY: &[c_long] = &[
 const SYSTEM: &[c_long] =
     &[libc::SYS_uname, libc::SYS_sysinfo, libc::SYS_getcpu, libc::SYS_getrandom];
 
-/// The program. With `names`, renames and removals wait for the keeper, too.
-pub(crate) fn program(names: bool) -> Vec<libc::sock_filter> {
+/// The calls that always wait for the keeper.
+fn notified(names: WatchNames) -> impl Iterator<Item = c_long> {
+    let (moves, removals): (&[c_long], &[c_long]) = match names {
+        WatchNames::Nothing => (&[], &[]),
+        WatchNames::Moves => (NOTIFIED_MOVES, &[]),
+        WatchNames::All => (NOTIFIED_MOVES, NOTIFIED_REMOVALS),
+    };
+    NOTIFIED.iter().chain(moves).chain(removals).copied()
+}
+
+/// How many calls the program lets pass, and how many it makes wait for the keeper; those that it judges by their
+/// arguments are of the latter, if they may wait.
+fn counts(names: WatchNames) -> (usize, usize) {
+    let waiting: Vec<c_long> = notified(names).chain([libc::SYS_sendto]).collect();
+    let passing = ALLOWED.iter().copied().flatten().filter(|call| !waiting.contains(call));
+    (passing.count(), waiting.len())
+}
+
+/// The program. Calls on names wait for the keeper as `names` says.
+pub(crate) fn program(names: WatchNames) -> Vec<libc::sock_filter> {
     let mut program = vec![
         load_architecture(),
         // Another architecture has other numbers for the calls: its program ends here.
@@ -223,8 +239,8 @@ pub(crate) fn program(names: bool) -> Vec<libc::sock_filter> {
         program.push(unless_equal(number(call), length));
         program.extend_from_slice(body);
     };
-    for call in NOTIFIED.iter().chain(if names { NOTIFIED_NAMES } else { &[] }) {
-        rule(*call, &[ret(Action::Notify)]);
+    for call in notified(names) {
+        rule(call, &[ret(Action::Notify)]);
     }
     for call in NOT_THERE {
         rule(*call, &[ret(Action::Errno(libc::ENOSYS))]);
@@ -272,7 +288,11 @@ fn number(call: c_long) -> u32 {
 
 /// Puts the filter around this process for good and returns its listener, and how it took. `no_new_privs` must be
 /// set. From here on, an exec or connect of this process waits for whoever holds the listener.
-pub(crate) fn install(program: &[libc::sock_filter]) -> nix::Result<(OwnedFd, String)> {
+/// `names` is what the program was made with.
+pub(crate) fn install(
+    program: &[libc::sock_filter],
+    names: WatchNames,
+) -> nix::Result<(OwnedFd, String)> {
     let described = libc::sock_fprog {
         len: u16::try_from(program.len()).map_err(|_| Errno::E2BIG)?,
         filter: program.as_ptr().cast_mut(),
@@ -297,10 +317,10 @@ pub(crate) fn install(program: &[libc::sock_filter]) -> nix::Result<(OwnedFd, St
             Ok(raw) => {
                 // SAFETY: the kernel has just made this descriptor, which fits an int; nobody else owns it.
                 let listener = unsafe { OwnedFd::from_raw_fd(raw as libc::c_int) };
-                let calls: usize = ALLOWED.iter().map(|group| group.len()).sum();
+                let (allowed, notified) = counts(names);
                 return Ok((
                     listener,
-                    format!("{calls} calls allowed, {} notified, {told}", NOTIFIED.len() + 1),
+                    format!("{allowed} calls allowed, {notified} notified, {told}"),
                 ));
             }
             Err(Errno::EINVAL) if flags == best => {}
@@ -312,22 +332,45 @@ pub(crate) fn install(program: &[libc::sock_filter]) -> nix::Result<(OwnedFd, St
 
 #[cfg(test)]
 mod tests {
-    #[test]
-    fn names_wait_for_the_keeper_only_where_they_are_watched() {
-        for call in NOTIFIED_NAMES {
-            let number = number(*call);
-            let quiet = run(&program(false), X86_64, number, [0; 6]);
-            let watched = run(&program(true), X86_64, number, [0; 6]);
-            assert_eq!(quiet, libc::SECCOMP_RET_ALLOW);
-            assert_eq!(watched, libc::SECCOMP_RET_USER_NOTIF);
-        }
-    }
-
     use super::*;
     use crate::bpf::run;
 
+    #[test]
+    fn names_wait_for_the_keeper_only_where_they_are_watched() {
+        let (all, moves) = (WatchNames::All, WatchNames::Moves);
+        let (pass, wait) = (libc::SECCOMP_RET_ALLOW, libc::SECCOMP_RET_USER_NOTIF);
+        for (calls, names, expected) in [
+            (NOTIFIED_MOVES, WatchNames::Nothing, pass),
+            (NOTIFIED_MOVES, moves, wait),
+            (NOTIFIED_MOVES, all, wait),
+            (NOTIFIED_REMOVALS, WatchNames::Nothing, pass),
+            (NOTIFIED_REMOVALS, moves, pass),
+            (NOTIFIED_REMOVALS, all, wait),
+        ] {
+            for call in calls {
+                let answer = run(&program(names), X86_64, number(*call), [0; 6]);
+                assert_eq!(answer, expected, "{call} {names:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_record_tells_how_many_calls_pass_and_how_many_wait() {
+        for names in [WatchNames::Nothing, WatchNames::Moves, WatchNames::All] {
+            let program = program(names);
+            // With an address for `sendto`, and with everything else that would pass if the arguments were right.
+            let answer = |call| run(&program, X86_64, call, [1, 0, 0, 0, 1, 0]);
+            let waiting = (0..=number(LAST_KNOWN))
+                .filter(|call| answer(*call) == libc::SECCOMP_RET_USER_NOTIF);
+            let judged = [libc::SYS_clone, libc::SYS_socket, libc::SYS_personality].map(number);
+            let passing = (0..=number(LAST_KNOWN))
+                .filter(|call| answer(*call) == libc::SECCOMP_RET_ALLOW && !judged.contains(call));
+            assert_eq!(counts(names), (passing.count(), waiting.count()), "{names:?}");
+        }
+    }
+
     fn answer(call: c_long, arguments: [u64; 6]) -> u32 {
-        run(&program(false), X86_64, number(call), arguments)
+        run(&program(WatchNames::Nothing), X86_64, number(call), arguments)
     }
 
     fn errno(n: libc::c_int) -> u32 {
@@ -349,10 +392,16 @@ mod tests {
     #[test]
     fn other_architectures_are_refused() {
         let i386 = 0x4000_0003;
-        assert_eq!(run(&program(false), i386, 1, [0; 6]), libc::SECCOMP_RET_KILL_PROCESS);
+        assert_eq!(
+            run(&program(WatchNames::Nothing), i386, 1, [0; 6]),
+            libc::SECCOMP_RET_KILL_PROCESS
+        );
         let x32 = X32 | number(libc::SYS_getpid);
-        assert_eq!(run(&program(false), X86_64, x32, [0; 6]), errno(libc::ENOSYS));
-        assert_eq!(run(&program(false), X86_64, u32::MAX, [0; 6]), errno(libc::ENOSYS));
+        assert_eq!(run(&program(WatchNames::Nothing), X86_64, x32, [0; 6]), errno(libc::ENOSYS));
+        assert_eq!(
+            run(&program(WatchNames::Nothing), X86_64, u32::MAX, [0; 6]),
+            errno(libc::ENOSYS)
+        );
     }
 
     #[test]

@@ -33,6 +33,19 @@ pub enum ToInit {
     },
 }
 
+/// Which calls on names of files wait for the keeper.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum WatchNames {
+    /// None: nothing is guarded.
+    #[default]
+    Nothing,
+    /// Renames and hard links: guarded paths are within one mount, and only what leaves it is refused unseen.
+    Moves,
+    /// Renames, hard links and removals: guarded paths are mount points.
+    All,
+}
+
 /// What is to run, and within which walls.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -55,9 +68,9 @@ pub struct Start {
     pub proxy_port: Option<u16>,
     /// Listen for DNS questions at 127.0.0.1:53 (UDP and TCP). Optional: [`Ready::protections`] tells if it could not.
     pub name_server: bool,
-    /// Renames and removals wait for the keeper, too: the session has guarded mount points, whose renames the kernel
-    /// refuses without telling anybody.
-    pub watch_names: bool,
+    /// Which calls on names wait for the keeper, too: the kernel refuses what would move a guarded mount point or cross
+    /// its border without telling anybody.
+    pub watch_names: WatchNames,
 }
 
 /// Size of a terminal, in character cells.

@@ -1,147 +1,140 @@
-//! Renames and removals of guarded mount points: the kernel refuses them with EBUSY, and neither the guard nor the
-//! observer hears of it. So they are looked at before they happen, and refused here.
+//! Renames, removals and hard links that the kernel refuses because a guard is mounted there: it says `EBUSY` or `EXDEV`
+//! by itself, and neither the guard nor the observer hears of it. So they are looked at before they happen.
 //!
-//! A caller can change the path while it is being read. All that it wins is that an attempt is not on record which the
-//! kernel refuses anyway.
+//! The path is walked as the caller's would be (`walk`), and what is found to be refused is recorded and refused here,
+//! with the kernel's own error: so what the record tells is what the caller got, also if another thread of it changes
+//! the path meanwhile. What can't be walked, or would reach the guard, is the kernel's to answer.
+//!
+//! Invariant: no failure of this module refuses or delays a call.
 
-use std::collections::HashSet;
+mod verdict;
+
+use std::collections::{HashMap, HashSet};
 use std::fs::File;
-use std::os::fd::AsFd;
-use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
+use custody_init::protocol::WatchNames;
 use custody_model::WorkspacePath;
-use custody_record::event::FileDenied;
-use nix::errno::Errno;
+use custody_policy::{PathRules, Treatment};
 use nix::fcntl::{OFlag, OpenHow, ResolveFlag, openat2};
-use nix::sys::stat::fstat;
 
-use super::memory::{Memory, MemoryError};
-use super::seccomp::{Name, Place};
+use super::walk::{self, Spot, path_of};
+
+pub(super) use verdict::Refusal;
 
 /// Longest path, in bytes (`PATH_MAX`).
 const MAX_PATH_BYTES: usize = 4096;
 
-/// The guarded mount points of one session.
+/// The borders of one session's workspace: its mounts inside of the sandbox, and what is guarded.
 #[derive(Debug, Default)]
 pub struct GuardedNames {
-    points: Vec<Point>,
-    /// Their last components: what ends otherwise is none of them.
+    rules: Option<PathRules>,
+    watch: WatchNames,
+    /// The mounts of the workspace by their numbers, as the sandbox has them.
+    mounts: HashMap<u64, Mount>,
+    /// Last components of the mount points: they can't be renamed, so what ends otherwise is none of them.
     names: HashSet<Vec<u8>>,
 }
 
 #[derive(Debug)]
-struct Point {
+struct Mount {
+    root: OwnedFd,
+    /// What its root is. A mount moves along when a directory above it is renamed; to the guard its paths stay.
     path: WorkspacePath,
-    rule: String,
-    /// Device and inode of what is mounted there: the guard's, which no other path shows.
-    device: u64,
-    inode: u64,
+    /// The rule that it guards by, if it lies on a guarded path.
+    rule: Option<String>,
 }
 
 impl GuardedNames {
-    /// Takes the mount points `paths` of the workspace that is mounted at `view`, each with the rule that guards it.
+    /// Takes the mounts of a sandbox whose process `pid` sees the workspace at the absolute path `inside`; nothing that
+    /// is not trusted may run there yet. `points` are the guarded mount points, each with its rule; none in strict mode,
+    /// where the whole workspace is one mount of the guard.
     ///
     /// # Errors
-    /// A mount point can't be looked at.
+    /// A mount can't be looked at.
     pub fn of(
-        view: &Path,
-        paths: impl IntoIterator<Item = (WorkspacePath, String)>,
+        pid: u32,
+        inside: &str,
+        rules: &PathRules,
+        strict: bool,
+        points: impl IntoIterator<Item = (WorkspacePath, String)>,
     ) -> std::io::Result<Self> {
-        let mut guarded = Self::default();
-        let root = File::open(view)?;
-        for (path, rule) in paths {
-            let how = OpenHow::new()
-                .flags(OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC)
-                .resolve(ResolveFlag::RESOLVE_BENEATH | ResolveFlag::RESOLVE_NO_SYMLINKS);
-            let found = fstat(openat2(root.as_fd(), path.as_path(), how)?)?;
+        let mut guarded = Self { rules: Some(rules.clone()), ..Self::default() };
+        let root = File::open(format!("/proc/{pid}/root"))?;
+        let below = ResolveFlag::RESOLVE_BENEATH | ResolveFlag::RESOLVE_NO_SYMLINKS;
+        let open = |from: &OwnedFd, path: &Path| -> std::io::Result<Spot> {
+            let flags = OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+            let how = OpenHow::new().flags(flags).resolve(below);
+            Ok(Spot::of(openat2(from.as_fd(), path, how)?)?)
+        };
+        let workspace = open(&root.into(), Path::new(inside.trim_start_matches('/')))?;
+        let number = workspace.mount;
+        let workspace = workspace.into_fd();
+        for (path, rule) in points {
+            let spot = open(&workspace, path.as_path())?;
             guarded.names.insert(last(path.as_bytes()).to_vec());
-            let (device, inode) = (found.st_dev, found.st_ino);
-            guarded.points.push(Point { path, rule, device, inode });
+            let mount = spot.mount;
+            let (root, rule) = (spot.into_fd(), Some(rule));
+            guarded.mounts.insert(mount, Mount { root, path, rule });
         }
+        guarded.watch = match (strict, guarded.mounts.is_empty()) {
+            (true, _) if rules.has_guards() => WatchNames::Moves,
+            (false, false) => WatchNames::All,
+            (true, _) | (false, true) => WatchNames::Nothing,
+        };
+        let path = WorkspacePath::root();
+        guarded.mounts.insert(number, Mount { root: workspace, path, rule: None });
         Ok(guarded)
     }
 
-    /// Whether nothing is guarded: then nothing need be watched.
+    /// Which calls have to be looked at.
     #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.points.is_empty()
+    pub fn watch(&self) -> WatchNames {
+        self.watch
     }
 
-    /// What thread `tid` is about to be refused, if its call names a guarded mount point.
-    pub(super) fn refused(&self, tid: u32, call: &Name) -> Result<Option<FileDenied>, MemoryError> {
-        let mut memory = Memory::open(tid)?;
-        for place in [Some(call.from), call.to].into_iter().flatten() {
-            let Some(path) = memory.string(place.path, MAX_PATH_BYTES)? else { continue };
-            if !self.names.contains(last(&path)) {
-                continue;
-            }
-            if let Some(point) = self.find(tid, place, &path) {
-                return Ok(Some(FileDenied {
-                    path: point.path.clone(),
-                    operation: call.operation,
-                    target: None,
-                    rule: point.rule.clone(),
-                    errno: "EBUSY".to_owned(),
-                    count: 1,
-                }));
-            }
-        }
-        Ok(None)
-    }
-
-    /// The guarded mount point that a path of `tid` ends at, if it does. What can't be resolved is none.
-    fn find(&self, tid: u32, place: Place, path: &[u8]) -> Option<&Point> {
-        let start = match place.directory {
-            _ if path.starts_with(b"/") => format!("/proc/{tid}/root"),
-            Some(fd) => format!("/proc/{tid}/fd/{fd}"),
-            None => format!("/proc/{tid}/cwd"),
+    /// Whether the guard would take a look-up in this directory for an attempt.
+    fn denies_look(&self, at: &Spot) -> bool {
+        let denied = |path| {
+            let rules = self.rules.as_ref()?;
+            Some(rules.treatment(&path).treatment == Treatment::Deny)
         };
-        // By O_PATH: an open of what is no directory could wait for ever.
-        let start = File::options()
-            .read(true)
-            .custom_flags(libc::O_PATH | libc::O_DIRECTORY)
-            .open(start)
-            .ok()?;
-        // As the caller's own walk would go: absolute links start at its root. The last component is not followed.
-        let mut resolve = ResolveFlag::RESOLVE_NO_MAGICLINKS;
-        if path.starts_with(b"/") {
-            resolve |= ResolveFlag::RESOLVE_IN_ROOT;
-        }
-        let how = OpenHow::new()
-            .flags(OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC)
-            .resolve(resolve);
-        let path = Path::new(std::ffi::OsStr::from_bytes(trimmed(path)));
-        let found = fstat(openat2(start.as_fd(), path, how).ok()?).ok()?;
-        self.points.iter().find(|p| (p.device, p.inode) == (found.st_dev, found.st_ino))
+        self.path(at, None).and_then(denied).unwrap_or(false)
     }
-}
 
-/// Without slashes at the end, which make no difference to what is named.
-fn trimmed(path: &[u8]) -> &[u8] {
-    let end = path.iter().rposition(|b| *b != b'/').map_or(0, |at| at + 1);
-    &path[..end]
+    /// The path of an object, or of a name in a directory; none outside of the workspace.
+    fn path(&self, at: &Spot, name: Option<&[u8]>) -> Option<WorkspacePath> {
+        let mount = self.mounts.get(&at.mount)?;
+        let (root, here) = (path_of(mount.root.as_fd())?, at.path()?);
+        let rest = here.strip_prefix(root.as_slice())?;
+        let mut path = mount.path.clone();
+        for part in rest.split(|b| *b == b'/').filter(|part| !part.is_empty()).chain(name) {
+            path = path.join(part).ok()?;
+        }
+        Some(path)
+    }
+
+    /// The rule that guards what has this path and lies on this mount.
+    fn rule(&self, mount: u64, path: &WorkspacePath) -> Option<String> {
+        let rules = self.rules.as_ref()?;
+        let of = |path: &WorkspacePath| {
+            let ruling = rules.treatment(path);
+            ruling.treatment.is_guarded().then(|| ruling.rule.to_owned())
+        };
+        // A directory may be guarded only for what is in it (`secrets/**`).
+        of(path)
+            .or_else(|| of(&path.join(b"*").ok()?))
+            .or_else(|| self.mounts.get(&mount)?.rule.clone())
+    }
+
+    fn is_guard_point(&self, mount: u64) -> bool {
+        self.mounts.get(&mount).is_some_and(|mount| mount.rule.is_some())
+    }
 }
 
 /// The last component.
 fn last(path: &[u8]) -> &[u8] {
-    let path = trimmed(path);
+    let path = walk::trimmed(path);
     path.rsplit(|b| *b == b'/').next().unwrap_or_default()
-}
-
-/// What the caller is told.
-pub(super) const REFUSED: Errno = Errno::EBUSY;
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_last_component_is_what_a_path_ends_in() {
-        assert_eq!(last(b"/workspace/secrets//"), b"secrets");
-        assert_eq!(last(b".env"), b".env");
-        assert_eq!(last(b"/"), b"");
-        assert_eq!(last(b""), b"");
-    }
 }

@@ -1,8 +1,8 @@
 //! Answers the seccomp listener: every exec, connect and send of the sandbox waits here until it is in the record.
 //!
 //! The caller is blocked while its memory is read, and the notification is checked to be alive after the reading, so a
-//! pid that was used again can't be mistaken for it. What another thread of the caller rewrites after that is not seen:
-//! for an exec the observer's `OPEN_EXEC` tells the file that was really run; for addresses see `network`.
+//! pid that was used again can't be mistaken for it. What another thread of the caller rewrites after that is not seen
+//! here: for an exec `programs` compares the file with what the kernel opened; for addresses see `network`.
 //!
 //! Invariant: an exec that the sink could not take is refused with `EIO`.
 
@@ -11,7 +11,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
-use custody_model::{Clock, Timestamp};
+use custody_model::{Clock, ImageId, Timestamp};
 use custody_record::SinkError;
 use custody_record::event::{EgressDenied, FileDenied};
 use nix::errno::Errno;
@@ -19,10 +19,12 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::eventfd::EventFd;
 
 use super::memory::{Memory, MemoryError, Who};
-use super::names::{GuardedNames, REFUSED};
+use super::names::{GuardedNames, Refusal};
 use super::network::Network;
 use super::owners::PortOwners;
+use super::programs::Programs;
 use super::seccomp::{Call, Exec, Name, Notification, Received, Reply, SeccompListener};
+use super::walk::{Spot, Walk};
 
 /// Longest path that `execve` takes, in bytes (`PATH_MAX`).
 const MAX_PATH_BYTES: usize = 4096;
@@ -33,7 +35,20 @@ pub trait NoticeSink: Send + Sync {
     ///
     /// # Errors
     /// The record can't be written: the exec is refused with `EIO`.
-    fn executed(&self, notice: ExecNotice) -> Result<(), SinkError>;
+    fn executed(&self, notice: ExecNotice) -> Result<ImageId, SinkError>;
+
+    /// The kernel opened the file `opened` for an exec that was told by [`NoticeSink::executed`] as `image`, with another
+    /// file.
+    ///
+    /// # Errors
+    /// The record can't be written.
+    fn corrected(
+        &self,
+        time: Timestamp,
+        notice: ExecNotice,
+        image: ImageId,
+        opened: String,
+    ) -> Result<(), SinkError>;
 
     /// A process tried to reach something outside; it is refused whatever this returns. `pid` is a process (not a
     /// thread) in the keeper's pid namespace, absent where it is not known.
@@ -47,7 +62,8 @@ pub trait NoticeSink: Send + Sync {
         denied: EgressDenied,
     ) -> Result<(), SinkError>;
 
-    /// A process tried to rename or remove a guarded mount point; it is refused whatever this returns.
+    /// A process tried to rename, remove or link something across the border of a guard; it is refused whatever this
+    /// returns.
     ///
     /// # Errors
     /// The record can't be written: the caller gets `EIO`.
@@ -70,6 +86,10 @@ pub struct ExecNotice {
     pub parent: Option<u32>,
     /// The path as it was given; for `execveat` with a descriptor, what that descriptor is open on comes before it.
     pub path: String,
+    /// The file that it leads to, if that is another path.
+    pub file: Option<String>,
+    /// Type and permission bits of that file; none if nothing was found.
+    pub mode: Option<u32>,
     /// The arguments.
     pub argv: Vec<String>,
     /// The arguments are longer than [`NoticeLimits::argv_bytes`]; the rest is missing.
@@ -118,6 +138,7 @@ impl Notices {
         clock: Arc<dyn Clock>,
         owners: Arc<PortOwners>,
         names: GuardedNames,
+        programs: Option<Arc<Programs>>,
         limits: NoticeLimits,
     ) -> io::Result<Self> {
         let stop = Arc::new(EventFd::new()?);
@@ -133,6 +154,7 @@ impl Notices {
             sink,
             clock,
             names,
+            programs,
             limits,
         };
         let woken = Arc::clone(&stop);
@@ -172,6 +194,7 @@ struct Server {
     clock: Arc<dyn Clock>,
     network: Network,
     names: GuardedNames,
+    programs: Option<Arc<Programs>>,
     limits: NoticeLimits,
 }
 
@@ -227,16 +250,27 @@ impl Server {
     }
 
     fn name(&self, time: Timestamp, notification: &Notification, name: &Name) -> Reply {
-        let denied = match self.names.refused(notification.tid, name) {
-            Ok(Some(denied)) => denied,
-            Ok(None) => return Reply::Continue,
-            // The kernel says itself what is wrong with the path.
-            Err(MemoryError::Fault) => return Reply::Continue,
-            Err(error) => return error.reply(&*self.sink, "a rename or removal"),
+        let refusal = match self.names.refused(notification.tid, name) {
+            Ok(Some(refusal)) if self.listener.alive(notification.id) => refusal,
+            // It is only for the record: the kernel refuses by itself what has to be refused.
+            Ok(Some(_) | None) => return Reply::Continue,
+            Err(MemoryError::Unreadable(error)) => {
+                self.sink.gap(format!(
+                    "a rename, removal or link was not looked at, because its process can't be read: {error}"
+                ));
+                return Reply::Continue;
+            }
+            Err(
+                MemoryError::Gone
+                | MemoryError::Fault
+                | MemoryError::PathTooLong
+                | MemoryError::Descriptor,
+            ) => return Reply::Continue,
         };
+        let Refusal { denied, errno } = refusal;
         let told = Who::of(notification.tid).map(|who| self.sink.denied(time, who.pid, denied));
         match told {
-            Ok(Ok(())) => Reply::Errno(REFUSED),
+            Ok(Ok(())) => Reply::Errno(errno),
             Ok(Err(error)) => {
                 tracing::error!(
                     error = &error as &dyn std::error::Error,
@@ -244,13 +278,13 @@ impl Server {
                 );
                 Reply::Errno(Errno::EIO)
             }
-            Err(error) => error.reply(&*self.sink, "a rename or removal"),
+            Err(error) => error.reply(&*self.sink, "a rename, removal or link"),
         }
     }
 
     fn exec(&self, time: Timestamp, notification: &Notification, exec: &Exec) -> Reply {
         match self.read_exec(time, notification, exec) {
-            Ok(notice) => match self.sink.executed(notice) {
+            Ok((notice, found)) => match self.tell_exec(notice, found) {
                 Ok(()) => Reply::Continue,
                 Err(error) => {
                     tracing::error!(error = &error as &dyn std::error::Error, "exec refused");
@@ -261,12 +295,22 @@ impl Server {
         }
     }
 
+    /// Tells of the exec, and has it compared with what the kernel opens for it.
+    fn tell_exec(&self, notice: ExecNotice, found: Option<Spot>) -> Result<(), SinkError> {
+        let Some(programs) = &self.programs else { return self.sink.executed(notice).map(drop) };
+        // What this thread ran before is compared before it is taken to have run something else.
+        programs.drain()?;
+        let image = self.sink.executed(notice.clone())?;
+        programs.expect(notice, image, found);
+        Ok(())
+    }
+
     fn read_exec(
         &self,
         time: Timestamp,
         notification: &Notification,
         exec: &Exec,
-    ) -> Result<ExecNotice, MemoryError> {
+    ) -> Result<(ExecNotice, Option<Spot>), MemoryError> {
         let mut memory = Memory::open(notification.tid)?;
         let who = Who::of(notification.tid)?;
         let given = memory.string(exec.path, MAX_PATH_BYTES)?.ok_or(MemoryError::PathTooLong)?;
@@ -279,19 +323,27 @@ impl Server {
         };
         let arguments = memory.strings(exec.argv, self.limits.argv_bytes)?;
         let cwd = who.cwd();
+        let found = Walk::of(notification.tid, &|_| true).and_then(|walk| match exec.directory {
+            Some(fd) if given.is_empty() => walk.descriptor(fd),
+            directory => walk.object(directory, &given, true),
+        });
+        let file = found.as_ref().and_then(Spot::path).map(|file| text(&file));
         if !self.listener.alive(notification.id) {
             return Err(MemoryError::Gone);
         }
-        Ok(ExecNotice {
+        let notice = ExecNotice {
             time,
             pid: who.pid,
             tid: notification.tid,
             parent: who.parent,
+            file: file.filter(|file| *file != path),
+            mode: found.as_ref().map(|found| found.mode),
             path,
             argv: arguments.strings.iter().map(|a| text(a)).collect(),
             argv_cut: arguments.cut,
             cwd,
-        })
+        };
+        Ok((notice, found))
     }
 }
 

@@ -57,13 +57,34 @@ pub(super) enum Send {
     Messages { fd: i32, headers: u64, count: u32, flags: i32 },
 }
 
-/// A rename or a removal.
+/// A removal, a rename or a hard link.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Name {
-    pub(super) operation: Operation,
-    pub(super) from: Place,
-    /// The new name, of a rename that may replace what stands there; without that the kernel says EEXIST first.
-    pub(super) to: Option<Place>,
+pub(super) enum Name {
+    Remove {
+        operation: Operation,
+        at: Place,
+    },
+    Rename {
+        from: Place,
+        to: Place,
+        replace: Replace,
+    },
+    Link {
+        from: Place,
+        to: Place,
+        /// A symbolic link at the end of `from` is followed.
+        follow: bool,
+        /// An empty `from` means its descriptor.
+        empty: bool,
+    },
+}
+
+/// What a rename does with what stands at the new name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Replace {
+    May,
+    Never,
+    Exchange,
 }
 
 /// A path in the caller's memory, and the directory that it starts from; its working directory without one.
@@ -175,8 +196,12 @@ impl Call {
             let fd = fd as i32;
             Place { directory: (fd != libc::AT_FDCWD).then_some(fd), path }
         };
-        let removed = |operation, from| Self::Name(Name { operation, from, to: None });
-        let renamed = |from, to| Self::Name(Name { operation: Operation::Rename, from, to });
+        let removed = |operation, at| Self::Name(Name::Remove { operation, at });
+        let renamed = |from, to, replace| Self::Name(Name::Rename { from, to, replace });
+        let linked = |from, to, flags: libc::c_int| {
+            let follow = flags & libc::AT_SYMLINK_FOLLOW != 0;
+            Self::Name(Name::Link { from, to, follow, empty: flags & libc::AT_EMPTY_PATH != 0 })
+        };
         match libc::c_long::from(raw.data.nr) {
             libc::SYS_execve => Self::Exec(Exec { directory: None, path: a, argv: b }),
             libc::SYS_execveat => {
@@ -199,12 +224,18 @@ impl Call {
                 count: c as u32,
                 flags: d as i32,
             }),
-            libc::SYS_rename => renamed(here(a), Some(here(b))),
-            libc::SYS_renameat => renamed(at(a, b), Some(at(c, d))),
+            libc::SYS_rename => renamed(here(a), here(b), Replace::May),
+            libc::SYS_renameat => renamed(at(a, b), at(c, d), Replace::May),
             libc::SYS_renameat2 => {
-                let replaces = e as u32 & libc::RENAME_NOREPLACE == 0;
-                renamed(at(a, b), replaces.then(|| at(c, d)))
+                let replace = match e as u32 {
+                    flags if flags & libc::RENAME_NOREPLACE != 0 => Replace::Never,
+                    flags if flags & libc::RENAME_EXCHANGE != 0 => Replace::Exchange,
+                    _ => Replace::May,
+                };
+                renamed(at(a, b), at(c, d), replace)
             }
+            libc::SYS_link => linked(here(a), here(b), 0),
+            libc::SYS_linkat => linked(at(a, b), at(c, d), e as libc::c_int),
             libc::SYS_unlink => removed(Operation::Unlink, here(a)),
             libc::SYS_rmdir => removed(Operation::Rmdir, here(a)),
             libc::SYS_unlinkat if c as i32 & libc::AT_REMOVEDIR != 0 => {

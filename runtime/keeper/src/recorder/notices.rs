@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::os::fd::AsFd;
 
-use custody_model::Timestamp;
+use custody_model::{ImageId, Timestamp};
 use custody_record::SinkError;
 use custody_record::event::{Body, EgressDenied, ExitStatus, FileDenied, GapSource};
 use custody_workspace::AccessSink;
@@ -18,8 +18,12 @@ use crate::inside::{ExecNotice, LifeSink, NoticeSink};
 const MAX_INLINE_ARGV_BYTES: usize = 8 << 10;
 
 impl NoticeSink for Recorder {
-    fn executed(&self, notice: ExecNotice) -> Result<(), SinkError> {
-        let failed = fails(notice.pid, &notice.path).map(|errno| format!("{errno:?}"));
+    fn executed(&self, notice: ExecNotice) -> Result<ImageId, SinkError> {
+        let failed = match notice.mode {
+            Some(mode) => (!can_run(mode)).then_some(Errno::EACCES),
+            None => fails(notice.pid, &notice.path),
+        };
+        let failed = failed.map(|errno| format!("{errno:?}"));
         let (argv, argv_cut) = short(notice.argv, notice.argv_cut);
         self.record_exec(Exec {
             time: notice.time,
@@ -30,7 +34,32 @@ impl NoticeSink for Recorder {
             argv_cut,
             cwd: notice.cwd,
             failed,
+            file: notice.file,
+            corrects: None,
         })
+    }
+
+    fn corrected(
+        &self,
+        time: Timestamp,
+        notice: ExecNotice,
+        image: ImageId,
+        opened: String,
+    ) -> Result<(), SinkError> {
+        let (argv, argv_cut) = short(notice.argv, notice.argv_cut);
+        self.record_exec(Exec {
+            time,
+            pid: notice.pid,
+            parent: notice.parent,
+            exe: opened,
+            argv,
+            argv_cut,
+            cwd: notice.cwd,
+            failed: None,
+            file: None,
+            corrects: Some(image),
+        })
+        .map(drop)
     }
 
     fn refused(
@@ -93,6 +122,12 @@ fn short(argv: Vec<String>, already_cut: bool) -> (Vec<String>, bool) {
     (kept, cut)
 }
 
+/// Whether a file with these type and permission bits can be run by anybody.
+fn can_run(mode: u32) -> bool {
+    let regular = SFlag::from_bits_truncate(mode) & SFlag::S_IFMT == SFlag::S_IFREG;
+    regular && mode & 0o111 != 0
+}
+
 /// Whether an exec of `path` by `pid` is about to fail because there is nothing that can be executed: a shell tries
 /// each directory of its search path. Seen as the process sees it, while it waits.
 fn fails(pid: u32, path: &str) -> Option<Errno> {
@@ -107,9 +142,7 @@ fn fails(pid: u32, path: &str) -> Option<Errno> {
     match openat2(start.as_fd(), path, how) {
         Ok(found) => {
             let found = fstat(&found).ok()?;
-            let regular =
-                SFlag::from_bits_truncate(found.st_mode) & SFlag::S_IFMT == SFlag::S_IFREG;
-            (!regular || found.st_mode & 0o111 == 0).then_some(Errno::EACCES)
+            (!can_run(found.st_mode)).then_some(Errno::EACCES)
         }
         Err(errno @ (Errno::ENOENT | Errno::ENOTDIR | Errno::ENAMETOOLONG | Errno::EACCES)) => {
             Some(errno)

@@ -43,6 +43,8 @@ fn exec(pid: u32, parent: Option<u32>, exe: &str) -> Exec {
         argv_cut: false,
         cwd: None,
         failed: None,
+        file: None,
+        corrects: None,
     }
 }
 

@@ -3,7 +3,7 @@
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 use std::sync::mpsc::Sender;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use custody_model::{Clock, GitOid};
 use custody_policy::PathRules;
@@ -22,6 +22,7 @@ use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
 
 use super::{KeeperError, Message, Session};
+use crate::inside::Programs;
 use crate::recorder::Recorder;
 
 /// Threads that serve the guard.
@@ -44,11 +45,24 @@ pub(crate) struct Watch {
     observer: Arc<Mutex<Option<Observer>>>,
     /// For what is written through the guard and not closed yet.
     settling: Option<Settling>,
+    /// What was opened to be run; set once the sandbox is there.
+    programs: Arc<OnceLock<Arc<Programs>>>,
 }
 
 impl Watch {
+    /// Has the opened programs compared at each drain.
+    pub(super) fn add(&self, programs: Arc<Programs>) {
+        // Given once, when the sandbox is provisioned.
+        let _twice = self.programs.set(programs);
+    }
+
+    fn compare(&self) -> Result<(), SinkError> {
+        self.programs.get().map_or(Ok(()), |programs| programs.drain())
+    }
+
     /// Everything that happened before the call is in the recorder after it.
     pub(super) fn drain(&self) -> Result<(), SinkError> {
+        self.compare()?;
         if let Some(observer) = &*self.observer.lock().unwrap_or_else(PoisonError::into_inner) {
             observer.drain().map_err(|e| SinkError::Unwritable(format!("the workspace: {e}")))?;
         }
@@ -62,6 +76,7 @@ impl Watch {
 
     /// The end of the watch.
     pub(super) fn finish(&self) -> Result<(), SinkError> {
+        self.compare()?;
         if let Some(observer) = self.observer.lock().unwrap_or_else(PoisonError::into_inner).take()
         {
             observer.finish().map_err(|e| SinkError::Unwritable(format!("the workspace: {e}")))?;
@@ -158,7 +173,8 @@ pub(super) fn mediate(
         Mediation::Observed { .. } => observe(&parts, &workspace, &contents)?,
         Mediation::Strict { .. } => Arc::default(),
     };
-    let watch = Watch { observer, settling: guard.as_ref().map(Guard::settling) };
+    let settling = guard.as_ref().map(Guard::settling);
+    let watch = Watch { observer, settling, programs: Arc::default() };
     workspace.attach().map_err(KeeperError::step("attaching the workspace"))?;
     Ok(Prepared { mirror: parts.mirror, base, workspace, contents, guard, watch })
 }

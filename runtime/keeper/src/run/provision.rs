@@ -13,10 +13,10 @@ use custody_workspace::view::{Mediation, StrictReason};
 use super::disk::DiskWatch;
 use super::prepare::Prepared;
 use super::{KeeperError, Message, Session, authorize, environment};
-use crate::inside::protocol::{Landlock, Resource, Rlimit, Start, Window};
+use crate::inside::protocol::{Landlock, Resource, Rlimit, Start, WatchNames, Window};
 use crate::inside::{
-    self, Event, GuardedNames, Inside, Lifetimes, NoticeLimits, Notices, Peer, PortOwners, Ready,
-    Relay, RelayLimits, Streams,
+    self, Event, GuardedNames, Inside, Lifetimes, NoticeLimits, Notices, Peer, PortOwners,
+    Programs, Ready, Relay, RelayLimits, Streams,
 };
 use crate::spec;
 use crate::terminal::{Route, Stream, Terminal};
@@ -75,25 +75,39 @@ pub(super) fn provision(
         .accept(Peer { uid: identity.host_uid(), pid: None }, INIT_PATIENCE)
         .map_err(KeeperError::step("waiting for init"))?;
     let inside = Arc::new(inside);
-    let names = guarded_names(authorization, prepared)?;
+    let names = guarded_names(authorization, prepared, inside.pid())?;
     let ready = inside
-        .start(start_message(session, authorization, !names.is_empty()), INIT_PATIENCE)
+        .start(start_message(session, authorization, names.watch()), INIT_PATIENCE)
         .map_err(KeeperError::step("preparing the command"))?;
+    let programs =
+        Programs::watch(inside.pid(), session.recorder.clone(), session.setup.clock.clone())
+            .map_err(KeeperError::file("watching what is opened to be run"))?;
+    let programs = Arc::new(programs);
+    prepared.watch.add(programs.clone());
     let mut protections = sandbox.protections().clone();
+    protections.insert("programs".to_owned(), programs.told());
     protections.extend(ready.protections.clone());
     record(session, prepared, protections)?;
-    serve_it(session, prepared, permit.limits().clone(), sandbox, inside, ready, names)
+    let borders = Borders { names, programs };
+    serve_it(session, prepared, permit.limits().clone(), sandbox, inside, ready, borders)
 }
 
-/// The mount points of the guard, where the kernel alone would refuse a rename.
+/// What the notices are held against.
+struct Borders {
+    names: GuardedNames,
+    programs: Arc<Programs>,
+}
+
+/// The borders of the guard, where the kernel alone would refuse a rename. `pid` is init's.
 fn guarded_names(
     authorization: &Authorization,
     prepared: &Prepared,
+    pid: u32,
 ) -> Result<GuardedNames, KeeperError> {
     let rules = authorization.intent().path_rules();
-    let guarded = match prepared.workspace.mediation() {
-        Mediation::Observed { guarded } => guarded.as_slice(),
-        Mediation::Strict { .. } => &[],
+    let (guarded, strict) = match prepared.workspace.mediation() {
+        Mediation::Observed { guarded } => (guarded.as_slice(), false),
+        Mediation::Strict { .. } => (&[] as &[_], true),
     };
     let points = guarded.iter().map(|point| {
         let own = rules.treatment(&point.path);
@@ -109,7 +123,7 @@ fn guarded_names(
         };
         (point.path.clone(), rule)
     });
-    GuardedNames::of(prepared.workspace.view(), points)
+    GuardedNames::of(pid, WORKSPACE_INSIDE, rules, strict, points)
         .map_err(KeeperError::file("looking at the guarded paths"))
 }
 
@@ -160,7 +174,7 @@ fn serve_it(
     sandbox: Box<dyn Sandbox>,
     inside: Arc<Inside>,
     ready: Ready,
-    names: GuardedNames,
+    borders: Borders,
 ) -> Result<Running, KeeperError> {
     let thread = || KeeperError::file("starting the threads of the session");
     let recorder = &session.recorder;
@@ -182,7 +196,8 @@ fn serve_it(
         recorder.clone(),
         clock.clone(),
         owners.clone(),
-        names,
+        borders.names,
+        Some(borders.programs),
         NoticeLimits::default(),
     )
     .map_err(thread())?;
@@ -281,7 +296,11 @@ fn root(session: &Session<'_>) -> Result<Root, KeeperError> {
     Ok(Root::Directory(path))
 }
 
-fn start_message(session: &Session<'_>, authorization: &Authorization, watch_names: bool) -> Start {
+fn start_message(
+    session: &Session<'_>,
+    authorization: &Authorization,
+    watch_names: WatchNames,
+) -> Start {
     let permit = authorization.intent();
     let spec = &session.spec;
     let granted = authorize::granted(spec, permit);

@@ -7,12 +7,15 @@ use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use custody_keeper::inside::protocol::{ExitStatus, Failed, Landlock, Resource, Rlimit, Start};
+use custody_keeper::inside::protocol::{
+    ExitStatus, Failed, Landlock, Resource, Rlimit, Start, WatchNames,
+};
 use custody_keeper::inside::{
     Event, ExecNotice, GuardedNames, Inside, InsideError, LifeSink, Lifetimes, NoticeLimits,
-    NoticeSink, Notices, Peer, PortOwners, Ready, Relay, RelayLimits, Streams, listen, write_init,
+    NoticeSink, Notices, Peer, PortOwners, Programs, Ready, Relay, RelayLimits, Streams, listen,
+    write_init,
 };
-use custody_model::{SystemClock, Timestamp};
+use custody_model::{ImageId, SystemClock, Timestamp};
 use custody_record::SinkError;
 use custody_record::event::{EgressDenied, ExitStatus as Ended, FileDenied};
 
@@ -20,6 +23,9 @@ use custody_record::event::{EgressDenied, ExitStatus as Ended, FileDenied};
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 const AGENT: u32 = 1000;
 pub(crate) const PROXY: u16 = 3128;
+
+/// What a test does while an exec waits for its answer.
+type Meanwhile = Box<dyn Fn(&ExecNotice) + Send + Sync>;
 
 /// All that was told.
 #[derive(Default)]
@@ -29,16 +35,34 @@ pub(crate) struct Told {
     pub(crate) forks: Mutex<Vec<(u32, u32)>>,
     pub(crate) exits: Mutex<Vec<(u32, Option<Ended>)>>,
     pub(crate) gaps: Mutex<Vec<String>>,
+    pub(crate) corrected: Mutex<Vec<(ExecNotice, ImageId, String)>>,
+    /// Done between the notice of an exec and its answer.
+    pub(crate) meanwhile: Option<Meanwhile>,
     /// Refuse to record execs whose first argument is this.
     pub(crate) unwritable: Option<String>,
 }
 
 impl NoticeSink for Told {
-    fn executed(&self, notice: ExecNotice) -> Result<(), SinkError> {
+    fn executed(&self, notice: ExecNotice) -> Result<ImageId, SinkError> {
         if self.unwritable.is_some() && self.unwritable.as_ref() == notice.argv.first() {
             return Err(SinkError::Unwritable("the test says so".into()));
         }
-        self.execs.lock().unwrap().push(notice);
+        if let Some(meanwhile) = &self.meanwhile {
+            meanwhile(&notice);
+        }
+        let mut execs = self.execs.lock().unwrap();
+        execs.push(notice);
+        Ok(ImageId(execs.len() as u64))
+    }
+
+    fn corrected(
+        &self,
+        _: Timestamp,
+        notice: ExecNotice,
+        image: ImageId,
+        opened: String,
+    ) -> Result<(), SinkError> {
+        self.corrected.lock().unwrap().push((notice, image, opened));
         Ok(())
     }
 
@@ -84,6 +108,7 @@ pub(crate) struct Sandbox {
     notices: Option<Notices>,
     relay: Option<Relay>,
     lifetimes: Option<Lifetimes>,
+    programs: Arc<Programs>,
     driver: Child,
     _directory: tempfile::TempDir,
 }
@@ -103,7 +128,7 @@ pub(crate) fn start(argv: &[&str]) -> Start {
         },
         proxy_port: Some(PROXY),
         name_server: true,
-        watch_names: false,
+        watch_names: WatchNames::Nothing,
     }
 }
 
@@ -139,12 +164,15 @@ impl Sandbox {
         let ready: Ready = inside.start(request, PATIENCE).unwrap();
         let owners = Arc::new(PortOwners::default());
         let clock = Arc::new(SystemClock);
+        let programs = Programs::watch(inside.pid(), told.clone(), clock.clone()).unwrap();
+        let programs = Arc::new(programs);
         let notices = Notices::serve(
             ready.notices,
             told.clone(),
             clock.clone(),
             owners.clone(),
             GuardedNames::default(),
+            Some(programs.clone()),
             NoticeLimits::default(),
         )
         .unwrap();
@@ -166,6 +194,7 @@ impl Sandbox {
             notices: Some(notices),
             relay: Some(relay),
             lifetimes: Some(lifetimes),
+            programs,
             driver,
             _directory: directory,
         }
@@ -210,6 +239,7 @@ impl Sandbox {
         self.notices.take().unwrap().finish();
         self.relay.take().unwrap().finish();
         self.lifetimes.take().unwrap().finish();
+        self.programs.drain().unwrap();
         Finished { status, stdout: output.0, stderr: output.1, told: self.told }
     }
 

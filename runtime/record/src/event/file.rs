@@ -185,11 +185,11 @@ pub enum Operation {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct FileDenied {
-    /// Which.
+    /// Which; of the two paths of a rename or link the first that is in the workspace.
     pub path: WorkspacePath,
     /// What was attempted.
     pub operation: Operation,
-    /// The second path of a rename or link.
+    /// The second path of a rename or link, if both are in the workspace.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub target: Option<WorkspacePath>,
     /// The rule that refused it, as the policy spells it.

@@ -198,8 +198,8 @@ objects! {
     AttributesChanged { may mode, must path, may xattr }
     FileDenied { must count, must errno, must operation, must path, must rule, may target }
     ProcessExecuted {
-        must argv, flag argv_cut, may cwd, must exe, may failed, must image, may parent,
-        may parent_image, must pid,
+        must argv, flag argv_cut, may corrects, may cwd, must exe, may failed, may file, must image,
+        may parent, may parent_image, must pid,
     }
     ProcessExited { may image, must pid, may status }
     EgressDenied {

@@ -18,8 +18,15 @@ pub struct ProcessExecuted {
     /// The image that the process, or the nearest ancestor that is known, ran before.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub parent_image: Option<ImageId>,
-    /// The path that was given to `execve`.
+    /// The path that was given to `execve`; with `corrects` the file that the kernel opened.
     pub exe: String,
+    /// The file that `exe` led to when it was reported, if that is another path.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub file: Option<String>,
+    /// This is about the `execve` that was reported as this image: what it led to was changed after the report, and
+    /// `exe` is what ran. The arguments are still those that were reported.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub corrects: Option<ImageId>,
     /// The arguments; cut (then the whole is a blob `argv`) when they are longer than the limit.
     pub argv: Vec<String>,
     /// The arguments were cut.

@@ -180,6 +180,8 @@ pub(crate) fn bodies() -> Vec<Body> {
             argv_cut: false,
             cwd: Some("/workspace".to_owned()),
             failed: None,
+            file: None,
+            corrects: None,
         }),
         Body::ProcessExited(ProcessExited {
             pid: 4242,

@@ -1,0 +1,62 @@
+//! What ran is on record under its own name, also where the path is changed between the notice and the exec.
+
+use custody_record::event::ProcessExecuted;
+use custody_tests::repository::POLICY;
+use custody_tests::{Installation, Record, Repository};
+
+fn session(options: &[&str], script: &str) -> (Record, String) {
+    let (installation, repository) = (Installation::new(), Repository::with_secrets());
+    repository.script("docs/tool", "#!/bin/sh\nexit 0\n").commit("Add a tool");
+    let policy = installation.policy(&format!("{POLICY}  - read_only: docs/**\n"));
+    let options = [&["--policy", policy.as_str()], options].concat();
+    let output = installation.run(&repository, &options, script);
+    (installation.record(installation.session()), output.text())
+}
+
+/// What was run under the path `path`: what was told, or else its correction.
+fn ran(record: &Record, path: &str) -> Vec<String> {
+    let execs: Vec<&ProcessExecuted> = record.executed().map(|(_, data)| data).collect();
+    let mut ran = Vec::new();
+    for exec in execs.iter().filter(|exec| exec.exe == path && exec.failed.is_none()) {
+        let correction = execs.iter().find(|other| other.corrects == Some(exec.image));
+        let told = correction.map(|other| other.exe.clone()).or_else(|| exec.file.clone());
+        ran.push(told.unwrap_or_else(|| exec.exe.clone()));
+    }
+    ran
+}
+
+#[test]
+fn a_link_that_is_turned_all_the_time_hides_nothing() {
+    // Each of the two says by its status which one ran.
+    let script = "ln -s /bin/true /tmp/link; perl -e '
+        my $turner = fork; if (!$turner) { while (1) { for (qw(true false)) {
+            symlink qq(/bin/$_), q(/tmp/next); rename q(/tmp/next), q(/tmp/link) } } }
+        my @ran; for (1..300) { push @ran, system(q(/tmp/link)) ? q(false) : q(true) }
+        kill 9, $turner; print qq(RAN=@ran\\n)'";
+    for options in [&[] as &[&str], &["--strict"]] {
+        let (record, text) = session(options, script);
+        let said = text.split_once("RAN=").unwrap_or_else(|| panic!("{text}")).1;
+        let said = said.lines().next().expect("a line").trim().split(' ');
+        let said: Vec<String> = said.map(|name| format!("/usr/bin/{name}")).collect();
+        assert_eq!(said.len(), 300);
+        assert_eq!(ran(&record, "/tmp/link"), said, "{options:?}");
+    }
+}
+
+#[test]
+fn what_is_not_raced_is_not_corrected_and_the_keeper_is_nobody() {
+    let script = "ln -s ../docs/tool src/tool; docs/tool; src/tool; /proc/self/cwd/docs/tool; secrets/key.txt; .env
+        cp /bin/true own; ./own; cp /bin/true /tmp/own; cd docs; PATH=/tmp:. own; ../own; ./tool; echo the-end";
+    for options in [&[] as &[&str], &["--strict"]] {
+        let (record, text) = session(options, script);
+        assert!(text.contains("the-end"), "{text}");
+        assert_eq!(record.executed().filter(|(_, data)| data.corrects.is_some()).count(), 0);
+        assert_eq!(ran(&record, "src/tool"), ["/workspace/docs/tool"], "{options:?}");
+        for (event, _) in record.denied() {
+            assert!(!record.program(event).argv.is_empty());
+        }
+        for (event, _) in record.opened() {
+            assert!(!record.program(event).argv.is_empty());
+        }
+    }
+}
