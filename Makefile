@@ -48,7 +48,7 @@ check:
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --locked --workspace --all-targets -- --deny warnings
 	$(NEXTEST) --package custody-tests --test tidy
-	$(NEXTEST) --package custody-record --package custody-policy -E 'test(/fresh/)'
+	$(NEXTEST) --package custody-record --package custody-policy --package custody -E 'test(/fresh/)'
 	@if command -v cargo-deny >/dev/null; then $(CARGO) deny --offline check bans licenses sources; \
 	else echo 'cargo-deny is not installed: the tidy tests checked deny.toml'; fi
 	@if command -v shellcheck >/dev/null; then shellcheck .ci/run .ci/setup $$(git ls-files 'tests/*' | \

@@ -3,6 +3,7 @@
 mod acts;
 mod answers;
 mod command_line;
+mod configuration;
 mod outputs;
 mod tampering;
 mod tools;

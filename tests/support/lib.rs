@@ -11,6 +11,6 @@ pub mod repository;
 pub mod toolchain;
 
 pub use census::Census;
-pub use installation::{Installation, Output};
+pub use installation::{Installation, Output, binary};
 pub use record::Record;
 pub use repository::Repository;

@@ -28,15 +28,13 @@ Exit codes:
 #[derive(Debug, Parser)]
 #[command(name = "custody", version, about, long_about = None, after_help = AFTER, propagate_version = true)]
 pub struct Cli {
-    /// Where keys, mirrors, sessions and the installation log are kept.
-    #[arg(
-        long,
-        global = true,
-        value_name = "DIR",
-        env = "CUSTODY_STATE",
-        default_value = "/var/lib/custody"
-    )]
-    pub state: PathBuf,
+    /// Where keys, mirrors, sessions and the installation log are kept; without it what the configuration says, which
+    /// is /var/lib/custody by default.
+    #[arg(long, global = true, value_name = "DIR", env = "CUSTODY_STATE")]
+    pub state: Option<PathBuf>,
+    /// The configuration; without it /etc/custody/custody.yaml, if there is one.
+    #[arg(long, global = true, value_name = "FILE", env = "CUSTODY_CONFIG")]
+    pub config: Option<PathBuf>,
     /// How the result is printed.
     #[arg(short, long, global = true, value_enum, default_value_t = Format::Text)]
     pub output: Format,
@@ -72,6 +70,9 @@ pub enum Command {
     /// Register repositories.
     #[command(subcommand)]
     Repo(RepoCommand),
+    /// Check, show and describe the configuration.
+    #[command(subcommand)]
+    Config(ConfigCommand),
     /// Say what this machine offers, and what that means.
     Doctor,
     /// Print completions for a shell.
@@ -289,6 +290,33 @@ pub enum RepoCommand {
     },
     /// List the registered repositories.
     List,
+}
+
+/// `custody config …`.
+#[derive(Debug, Subcommand)]
+#[command(after_help = "\
+Examples:
+  custody config check deploy/custody.yaml
+  custody config show --config deploy/custody.yaml
+  CUSTODY_SERVER__LISTEN=127.0.0.1:8080 custody config show -o json
+  custody config schema > custody.schema.json
+
+A variable CUSTODY_<SECTION>__<FIELD> wins over the file: its value is what would stand
+there behind the field's name. --state and CUSTODY_STATE win over state.directory.")]
+pub enum ConfigCommand {
+    /// Check a file and the environment: prints each error with line, field and reason.
+    Check {
+        /// The file; without it the one that a server would read.
+        file: Option<PathBuf>,
+        /// Also fetch every secret that it refers to.
+        #[arg(long)]
+        secrets: bool,
+    },
+    /// Print the values in effect, and whether each is a default or comes from the file or the environment. Secrets
+    /// are never printed.
+    Show,
+    /// Print the JSON Schema of the file.
+    Schema,
 }
 
 /// `custody keeper`.

@@ -5,6 +5,7 @@
 mod caller;
 mod cli;
 mod commands;
+mod config;
 mod console;
 mod failure;
 mod output;
@@ -45,6 +46,7 @@ fn dispatch(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Investigate(args) => commands::investigate::run(&wire, &args),
         Command::Policy(command) => commands::policy::run(&wire, command),
         Command::Repo(command) => commands::repo::run(&wire, command),
+        Command::Config(command) => commands::config::run(&wire, command),
         Command::Doctor => commands::doctor::run(&wire),
         Command::Completions { shell } => commands::completions(shell),
         Command::Keeper(args) => commands::keeper::run(&wire, &args),

@@ -1,6 +1,7 @@
 //! The one place where parts are put together: the state, the clock, the driver.
 
 use std::ffi::OsString;
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -10,7 +11,9 @@ use custody_model::{Clock, Digest, ErrorCode, SessionId, SystemClock};
 use custody_sandbox_namespace::NamespaceDriver;
 use custody_session::KeeperProgram;
 
-use crate::cli::{Cli, Format};
+use crate::cli::{Cli, Command, Format};
+use crate::commands;
+use crate::config::{Config, DIRECTORY, Environment, Sources};
 use crate::failure::{Explain, Failure};
 
 /// First argument of the process that becomes a sandbox. Never typed by hand.
@@ -37,13 +40,27 @@ pub struct Wire {
     pub clock: Arc<dyn Clock>,
     /// How results are printed.
     pub format: Format,
+    /// What the configuration is made of.
+    pub sources: Sources,
     program: PathBuf,
 }
 
 impl Wire {
     /// Puts together what `cli` asks for.
     pub fn new(cli: &Cli) -> Result<Self, Failure> {
-        let state = std::path::absolute(&cli.state)
+        let sources = Sources {
+            file: cli.config.clone(),
+            state: cli.state.clone(),
+            environment: std::env::vars_os().collect::<Environment>(),
+            cores: std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN),
+        };
+        let state = match (&cli.state, &cli.command) {
+            (Some(state), _) => state.clone(),
+            // They work with a configuration that is not valid, or with none.
+            (None, Command::Config(_) | Command::Completions { .. }) => DIRECTORY.into(),
+            (None, _) => sources.state_directory().map_err(commands::config::failure)?,
+        };
+        let state = std::path::absolute(state)
             .explain(ErrorCode::Io, "the state directory has no absolute path")?;
         let program = std::env::current_exe()
             .explain(ErrorCode::Io, "the path of the custody program can't be found")?;
@@ -51,8 +68,14 @@ impl Wire {
             state: StateDir::new(state),
             clock: Arc::new(SystemClock),
             format: cli.output,
+            sources,
             program,
         })
+    }
+
+    /// The configuration in effect.
+    pub fn config(&self) -> Result<Config, Failure> {
+        self.sources.load().map_err(commands::config::failure)
     }
 
     /// What makes sandboxes. Its control groups carry the state directory's name: two installations on one machine

@@ -27,6 +27,7 @@ pub mod quantity;
 mod rule;
 mod schema;
 mod version;
+pub mod yaml;
 
 pub use act::{Act, ApproveSession, ReadRecord, SessionTerms, StopSession};
 pub use action_text::{InvalidAction, action_from_text};

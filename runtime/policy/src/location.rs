@@ -8,26 +8,30 @@ use serde_saphyr::Spanned;
 
 /// A place in a document, each number from 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Place {
-    pub(crate) line: u64,
-    pub(crate) column: u64,
+pub struct Place {
+    /// The line.
+    pub line: u64,
+    /// The column, in characters.
+    pub column: u64,
 }
 
 /// The places of all values by pointer, and the pointers of all keys and values in the order of their places.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Places {
+pub struct Places {
     values: BTreeMap<String, Place>,
     order: Vec<(Place, String)>,
 }
 
 impl Places {
     /// The place of the value at `pointer`; of the key in front of it if it is a list or a mapping.
-    pub(crate) fn of(&self, pointer: &str) -> Option<Place> {
+    #[must_use]
+    pub fn of(&self, pointer: &str) -> Option<Place> {
         self.values.get(pointer).copied()
     }
 
     /// The pointer of the key or value that begins last before `place`, or at it.
-    pub(crate) fn pointer_at(&self, place: Place) -> Option<&str> {
+    #[must_use]
+    pub fn pointer_at(&self, place: Place) -> Option<&str> {
         let after = self.order.partition_point(|(at, _)| *at <= place);
         after.checked_sub(1).map(|last| self.order[last].1.as_str())
     }

@@ -43,6 +43,31 @@ impl Serialize for Millicores {
     }
 }
 
+impl fmt::Display for Size {
+    /// In the largest binary unit that gives a whole number: it reads back as the same size.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let units = [(40, "TiB"), (30, "GiB"), (20, "MiB"), (10, "KiB")];
+        match units.into_iter().find(|(bits, _)| self.0.trailing_zeros() >= *bits) {
+            Some((bits, unit)) => write!(f, "{}{unit}", self.0 >> bits),
+            None => write!(f, "{}B", self.0),
+        }
+    }
+}
+
+impl fmt::Display for Seconds {
+    /// With days, hours, minutes and seconds: it reads back as the same duration.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut rest = self.0;
+        for (unit, name) in [(86_400, 'd'), (3_600, 'h'), (60, 'm'), (1, 's')] {
+            if rest >= unit {
+                write!(f, "{}{name}", rest / unit)?;
+                rest %= unit;
+            }
+        }
+        Ok(())
+    }
+}
+
 fn within(number: Option<u64>) -> Option<u64> {
     number.filter(|n| (1..=MAX_NUMBER).contains(n))
 }
@@ -213,6 +238,18 @@ mod tests {
         assert_eq!("1.5".parse(), Ok(Millicores(1500)));
         assert_eq!("250m".parse(), Ok(Millicores(250)));
         assert_eq!("2".parse(), Ok(Millicores(2000)));
+    }
+
+    #[test]
+    fn quantities_are_printed_as_they_can_be_read() {
+        for bytes in [1, 1000, 1024, 1 << 20, 3 << 30, 5 << 40, (1 << 30) + 1, MAX_NUMBER] {
+            assert_eq!(Size(bytes).to_string().parse(), Ok(Size(bytes)));
+        }
+        for seconds in [1, 59, 60, 3_600, 5_400, 86_400, 90 * 86_400, 90_061, MAX_NUMBER] {
+            assert_eq!(Seconds(seconds).to_string().parse(), Ok(Seconds(seconds)));
+        }
+        assert_eq!(Size(2 << 30).to_string(), "2GiB");
+        assert_eq!(Seconds(5400).to_string(), "1h30m");
     }
 
     #[test]

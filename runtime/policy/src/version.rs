@@ -7,11 +7,11 @@ use custody_model::{Digest, UserName};
 
 use crate::document::Document;
 use crate::error::PolicyError;
-use crate::location::Places;
 use crate::parse;
 use crate::paths::PathRules;
+use crate::yaml::Places;
 
-pub use crate::parse::ParseLimits;
+pub use crate::yaml::ParseLimits;
 
 /// One version of a policy. It never changes; cheap to clone.
 #[derive(Clone)]

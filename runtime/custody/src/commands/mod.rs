@@ -1,5 +1,6 @@
 //! The commands, one per file.
 
+pub mod config;
 pub mod debug;
 pub mod doctor;
 pub mod investigate;
