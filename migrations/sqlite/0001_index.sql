@@ -74,6 +74,7 @@ CREATE TABLE session (
     idempotency_key  TEXT,
     idempotency_of   BLOB,
     state            TEXT NOT NULL, -- JSON
+    stop             TEXT, -- JSON
     outcome          TEXT, -- JSON
     reason           TEXT,
     exit             TEXT, -- JSON

@@ -109,7 +109,16 @@ pub async fn changes(
             one(row, |row| Change::Token(TokenRow { revoked_at: Some(at), ..row }))
         }
         ControlBody::SessionRequested(requested) => {
-            vec![Change::Session(Box::new(requested_row(requested, at)))]
+            let mut row = requested_row(requested, at);
+            if let Some(named) = &row.idempotency {
+                // Of two that raced under one name, the first has it.
+                let user = &row.request.requester;
+                let first = store.session_by_key(user, &named.key).await?;
+                if first.is_some_and(|first| first.id != row.id) {
+                    row.idempotency = None;
+                }
+            }
+            vec![Change::Session(Box::new(row))]
         }
         ControlBody::ApprovalGranted(granted) => {
             let approval = ApprovalRow {

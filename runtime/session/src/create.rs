@@ -5,7 +5,7 @@ use std::fs;
 use std::io::{self, Write};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, Weak};
 
 use custody_control::Author;
 use custody_keeper::layout::{SessionDir, StateDir};
@@ -95,6 +95,11 @@ impl Orchestrator {
     ) -> Result<Created, SessionError> {
         self.open()?;
         check(&asked)?;
+        let turn = self.turn_of(&asked);
+        let _turn = match &turn {
+            Some(turn) => Some(turn.lock().await),
+            None => None,
+        };
         if let Some(row) = self.named_before(&asked).await? {
             return Ok(Created { row, repeated: true });
         }
@@ -105,6 +110,20 @@ impl Orchestrator {
         steps::run(self, "create", STEPS, &mut context).await?;
         self.dispatch.notify_one();
         Ok(Created { row: self.row(id).await?, repeated: false })
+    }
+
+    /// What requests under the same name take turns by.
+    fn turn_of(&self, asked: &NewSession) -> Option<Arc<tokio::sync::Mutex<()>>> {
+        let named = asked.idempotency.as_ref()?;
+        let mut turns = self.named.lock().unwrap_or_else(PoisonError::into_inner);
+        turns.retain(|_, turn| turn.strong_count() > 0);
+        let name = (asked.requester.clone(), named.key.clone());
+        if let Some(turn) = turns.get(&name).and_then(Weak::upgrade) {
+            return Some(turn);
+        }
+        let turn = Arc::new(tokio::sync::Mutex::default());
+        turns.insert(name, Arc::downgrade(&turn));
+        Some(turn)
     }
 
     /// The session that the client's key named before.

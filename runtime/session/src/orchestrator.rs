@@ -2,12 +2,12 @@
 
 use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use custody_control::ControlPlane;
 use custody_keeper::layout::StateDir;
-use custody_model::{SessionId, Timestamp};
+use custody_model::{SessionId, Timestamp, UserName};
 use custody_sandbox::Driver;
 use custody_store::{Holder, LeaseRow, Room, SessionRow};
 use tokio::sync::{Notify, watch};
@@ -75,6 +75,8 @@ pub(crate) struct Followed {
 /// The orchestrator of one installation, as one process has it.
 pub struct Orchestrator {
     parts: Parts,
+    /// Requests under a client's name: one at a time for each name.
+    pub(crate) named: Mutex<HashMap<(UserName, String), Weak<tokio::sync::Mutex<()>>>>,
     /// Sessions that a task of this instance is launching.
     launching: Mutex<HashSet<SessionId>>,
     pub(crate) followed: Mutex<HashMap<SessionId, Followed>>,
@@ -89,6 +91,7 @@ impl Orchestrator {
     pub fn new(parts: Parts) -> Arc<Self> {
         Arc::new(Self {
             parts,
+            named: Mutex::default(),
             launching: Mutex::default(),
             followed: Mutex::default(),
             dispatch: Notify::new(),

@@ -31,6 +31,7 @@ pub(crate) fn read(row: &SqliteRow) -> Result<SessionRow, StoreError> {
         idempotency,
         state: row.json("state")?,
         updated_at: row.time("updated_at")?,
+        stop: row.json_of("stop")?,
         outcome: row.json_of("outcome")?,
         reason: row.get("reason")?,
         exit: row.json_of("exit")?,
@@ -43,16 +44,16 @@ pub(crate) fn read(row: &SqliteRow) -> Result<SessionRow, StoreError> {
 
 const PUT: &str = "\
 INSERT INTO session (id, project, requester, repository, state_name, requested_at, updated_at, request, policy,
-    policy_name, rule, approvals_wanted, approvers, approvals, idempotency_key, idempotency_of, state, outcome, reason,
-    exit, events, root, counts, last_commit)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+    policy_name, rule, approvals_wanted, approvers, approvals, idempotency_key, idempotency_of, state, stop, outcome,
+    reason, exit, events, root, counts, last_commit)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT (id) DO UPDATE SET project = excluded.project, requester = excluded.requester,
     repository = excluded.repository, state_name = excluded.state_name, requested_at = excluded.requested_at,
     updated_at = excluded.updated_at, request = excluded.request, policy = excluded.policy,
     policy_name = excluded.policy_name, rule = excluded.rule, approvals_wanted = excluded.approvals_wanted,
     approvers = excluded.approvers, approvals = excluded.approvals, idempotency_key = excluded.idempotency_key,
-    idempotency_of = excluded.idempotency_of, state = excluded.state, outcome = excluded.outcome,
-    reason = excluded.reason, exit = excluded.exit, events = excluded.events, root = excluded.root,
+    idempotency_of = excluded.idempotency_of, state = excluded.state, stop = excluded.stop,
+    outcome = excluded.outcome, reason = excluded.reason, exit = excluded.exit, events = excluded.events, root = excluded.root,
     counts = excluded.counts, last_commit = excluded.last_commit";
 
 pub(crate) async fn put(to: &mut SqliteConnection, row: &SessionRow) -> Result<(), StoreError> {
@@ -75,6 +76,7 @@ pub(crate) async fn put(to: &mut SqliteConnection, row: &SessionRow) -> Result<(
         .bind(idempotency.map(|idempotency| &idempotency.key))
         .bind(idempotency.map(|idempotency| &idempotency.request.as_bytes()[..]))
         .bind(json(&row.state)?)
+        .bind(json_of(row.stop.as_ref())?)
         .bind(json_of(row.outcome.as_ref())?)
         .bind(&row.reason)
         .bind(json_of(row.exit.as_ref())?)

@@ -182,6 +182,7 @@ pub fn session(n: u64) -> SessionRow {
         idempotency: None,
         state: SessionState::requested(second(n)),
         updated_at: second(n),
+        stop: None,
         outcome: None,
         reason: None,
         exit: None,
