@@ -166,14 +166,29 @@ fn pure_stages_stay_pure() {
 }
 
 #[test]
-fn drivers_are_named_only_where_everything_is_wired() {
-    let driver = "custody_sandbox_namespace";
-    let allowed = ["runtime/custody/src/wire.rs", "runtime/sandbox-namespace/", "tests/"];
-    let wrong: Vec<&str> = rust_files()
-        .filter(|(path, text)| {
-            text.contains(driver) && !allowed.iter().any(|a| path.starts_with(a))
-        })
-        .map(|(path, _)| path)
+fn drivers_and_databases_are_named_only_where_everything_is_wired() {
+    for (driver, own) in [
+        ("custody_sandbox_namespace", "runtime/sandbox-namespace/"),
+        ("custody_store_sqlite", "runtime/store-sqlite/"),
+    ] {
+        let allowed = ["runtime/custody/src/wire.rs", own, "tests/"];
+        let wrong: Vec<&str> = rust_files()
+            .filter(|(path, text)| {
+                text.contains(driver) && !allowed.iter().any(|a| path.starts_with(a))
+            })
+            .map(|(path, _)| path)
+            .collect();
+        assert!(wrong.is_empty(), "{driver} is named outside of wire.rs: {wrong:?}");
+    }
+}
+
+#[test]
+fn only_the_crates_of_the_databases_speak_to_one() {
+    let kinds = [None, Some("build"), Some("dev")];
+    let wrong: Vec<&str> = packages(true)
+        .filter(|package| dependencies(package, &kinds).any(|on| on == "sqlx"))
+        .map(name)
+        .filter(|package| !package.starts_with("custody-store-"))
         .collect();
-    assert!(wrong.is_empty(), "a driver is named outside of wire.rs: {wrong:?}");
+    assert!(wrong.is_empty(), "SQL outside of the store: {wrong:?}");
 }

@@ -24,6 +24,9 @@ const READERS: u32 = 4;
 /// The log of writes is cut back to this after it was larger, in bytes.
 const JOURNAL_BYTES: &str = "67108864";
 
+/// What each connection may keep of the file in memory, in KiB (negative: SQLite would count pages otherwise).
+const CACHE_KIB: &str = "-16384";
+
 /// The store of one installation in one SQLite file. Any number of processes may have it open.
 #[derive(Debug)]
 pub struct SqliteStore {
@@ -118,6 +121,7 @@ fn options(path: &Path) -> SqliteConnectOptions {
         .foreign_keys(true)
         .pragma("journal_size_limit", JOURNAL_BYTES)
         .pragma("trusted_schema", "OFF")
+        .pragma("cache_size", CACHE_KIB)
 }
 
 fn make(path: &Path) -> Result<(), OpenError> {

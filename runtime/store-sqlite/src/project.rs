@@ -1,4 +1,4 @@
-//! Projects.
+//! Projects, and which policy version is active in each.
 
 use custody_model::ProjectName;
 use custody_store::{Page, PageRequest, ProjectRow, StoreError};

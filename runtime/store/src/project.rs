@@ -1,4 +1,4 @@
-//! Projects.
+//! Projects, and which policy version is active in each.
 
 use custody_model::{Digest, ProjectName, Timestamp};
 use serde::{Deserialize, Serialize};
