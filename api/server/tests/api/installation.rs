@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::Command;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -124,7 +124,7 @@ pub(crate) struct Installation {
     pub(crate) policy: Digest,
     tokens: BTreeMap<String, String>,
     stop: Arc<Notify>,
-    served: OnceLock<tokio::task::JoinHandle<bool>>,
+    served: Mutex<Option<tokio::task::JoinHandle<bool>>>,
 }
 
 pub(crate) fn project(name: &str) -> ProjectName {
@@ -283,7 +283,7 @@ impl Installation {
             policy: policy.digest(),
             tokens: BTreeMap::new(),
             stop,
-            served: served.into(),
+            served: Mutex::new(Some(served)),
         };
         let names = PEOPLE.map(|(name, _, _)| name);
         for name in names.into_iter().chain(["everyone"]) {
@@ -294,12 +294,10 @@ impl Installation {
     }
 
     /// Stops it in order; whether everything was done in time.
-    pub(crate) async fn stop(self) -> bool {
+    pub(crate) async fn stop(&self) -> bool {
         self.stop.notify_one();
-        let drained = match self.served.into_inner() {
-            Some(served) => served.await.unwrap(),
-            None => false,
-        };
+        let served = self.served.lock().unwrap().take();
+        let drained = served.expect("it is stopped once").await.unwrap();
         self.orchestrator.shut_down().await;
         drained
     }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use custody_model::{Actor, Clock as _, ProcessRef, SessionId, SystemClock};
+use custody_model::{Actor, Clock as _, ProcessRef, SystemClock};
 use custody_record::event::{
     Access, Body, Coverage, ExitStatus, FileKind, FileOpened, FileRead, Outcome, RequestedSession,
     SessionAuthorized, SessionClosed, SessionStarted, TerminalRecorded,
@@ -15,7 +15,6 @@ use custody_store::SessionRow;
 use crate::installation::Installation;
 
 pub(crate) struct Recording {
-    pub(crate) session: SessionId,
     journal: Journal,
     keys: Keys,
     log: InstallationLog,
@@ -33,7 +32,7 @@ impl Recording {
         };
         let record = installation.orchestrator.record(row.id);
         let journal = Journal::create(&record, header, JournalOptions::default()).unwrap();
-        let recording = Self { session: row.id, journal, keys, log };
+        let recording = Self { journal, keys, log };
         let request = row.request.clone();
         recording.keeper(Body::SessionAuthorized(SessionAuthorized {
             requester,

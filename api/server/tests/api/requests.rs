@@ -61,7 +61,12 @@ async fn what_is_no_json_and_what_is_not_said_to_be_is_told_apart() {
     let post = || Call::new("POST", "/v1/projects").token(token);
     let json = |bytes: &[u8]| post().header("content-type", "application/json").bytes(bytes);
     json(b"{\"name\":").to(to).await.problem(400, "malformed");
-    json(b"{} {}").to(to).await.problem(422, "invalid");
+    json(b"{}").to(to).await.problem(422, "invalid");
+    // An object is no list of its members, at no depth.
+    json(b"[\"p\"]").to(to).await.problem(422, "invalid");
+    let user =
+        Call::post("/v1/users", &json!({ "name": "new", "grants": [["admin"]] })).token(token);
+    assert_eq!(user.to(to).await.problem(422, "invalid")["field"], "grants");
     json(b"{\"name\":\"p\"} x").to(to).await.problem(400, "malformed");
     json(b"").to(to).await.problem(400, "malformed");
     json(b"\xff\xfe").to(to).await.problem(400, "malformed");
