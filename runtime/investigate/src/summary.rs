@@ -115,6 +115,9 @@ pub struct Touched {
 pub struct Executed {
     /// The arguments.
     pub argv: Vec<String>,
+    /// The file that ran, if it is not the one that was announced with these arguments.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ran: Option<String>,
     /// How often.
     pub count: u64,
     /// The first event that tells of it.
@@ -182,7 +185,8 @@ pub struct Summarizer {
     read: BTreeMap<WorkspacePath, usize>,
     written: BTreeMap<WorkspacePath, usize>,
     removed: BTreeMap<WorkspacePath, usize>,
-    executed: BTreeMap<Vec<String>, usize>,
+    /// By arguments, and by the file of a correction.
+    executed: BTreeMap<(Vec<String>, Option<String>), usize>,
     denied: BTreeMap<(WorkspacePath, String), usize>,
     egress: BTreeMap<(String, String), usize>,
     /// Program of each image.
@@ -269,13 +273,23 @@ impl Summarizer {
                 event: proof,
             }),
             Body::ProcessExecuted(data) if data.failed.is_none() => {
-                self.programs.insert(data.image.0, program(&data.argv, &data.exe));
                 let list = &mut self.summary.executed;
-                match self.executed.get(&data.argv) {
+                let ran = data.corrects.map(|_| data.exe.clone());
+                // Its name in the arguments is that of the program that did not run.
+                let argv = if ran.is_some() { &[] } else { data.argv.as_slice() };
+                self.programs.insert(data.image.0, program(argv, &data.exe));
+                if ran.is_some()
+                    && let Some(announced) = self.executed.get(&(data.argv.clone(), None))
+                {
+                    list[*announced].count = list[*announced].count.saturating_sub(1);
+                }
+                let key = (data.argv.clone(), ran.clone());
+                match self.executed.get(&key) {
                     Some(at) => list[*at].count += 1,
                     None => {
-                        self.executed.insert(data.argv.clone(), list.len());
-                        list.push(Executed { argv: data.argv.clone(), count: 1, event: proof });
+                        self.executed.insert(key, list.len());
+                        let argv = data.argv.clone();
+                        list.push(Executed { argv, ran, count: 1, event: proof });
                     }
                 }
             }
@@ -378,7 +392,9 @@ impl Summarizer {
 
     /// The summary of what was taken.
     #[must_use]
-    pub fn finish(self) -> Summary {
+    pub fn finish(mut self) -> Summary {
+        // Announced, and each time something else ran.
+        self.summary.executed.retain(|executed| executed.count > 0);
         self.summary
     }
 }
