@@ -77,7 +77,7 @@ pub(crate) fn policy(approvals: u8) -> PolicyVersion {
     };
     let text = format!(
         "version: custody/policy/v1\nname: team\nrequesters: {{users: ['*']}}\nimages: ['host']\n\
-         commands:\n  - {{allow: 'sh **'}}\n{approval}"
+         commands:\n  - {{allow: [sh]}}\n{approval}"
     );
     PolicyVersion::parse(&text).unwrap_or_else(|e| panic!("{e}: {text}"))
 }

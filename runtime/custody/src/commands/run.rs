@@ -82,7 +82,9 @@ pub fn run(wire: &Wire, args: RunArgs) -> Result<ExitCode, Failure> {
                 if row.state.is_final() {
                     return Err(Failure::new(ErrorCode::PolicyRefused, format!("{:?}", row.state)));
                 }
-                runtime.block_on(tokio::time::sleep(std::time::Duration::from_millis(2)));
+                runtime.block_on(async {
+                    tokio::time::sleep(std::time::Duration::from_millis(2)).await;
+                });
             }
         }
     };
