@@ -4,3 +4,4 @@ mod approvals;
 mod ground;
 mod reindex;
 mod steps;
+mod survival;
