@@ -64,7 +64,7 @@ async fn what_is_rejected_cancelled_or_refused_has_a_sealed_record_and_never_ran
         let SessionState::Refused { reason, .. } = &row.state else { panic!("{row:#?}") };
         assert!(reason.contains(word), "{reason}");
         assert!(row.root.is_some(), "its record is sealed");
-        ground.installation.verify(id).succeeded();
+        let _ = ground.installation.verify(id).succeeded();
         let again = ground.orchestrator.stop(&author("dana"), id, "again").await;
         assert!(matches!(again, Err(SessionError::Conflict { .. })));
     }

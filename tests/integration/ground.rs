@@ -50,7 +50,7 @@ impl Faults for Trap {
 
 pub(crate) struct Ground {
     pub(crate) installation: Installation,
-    pub(crate) repository: Repository,
+    _repository: Repository,
     pub(crate) orchestrator: Arc<Orchestrator>,
     pub(crate) trap: Arc<Trap>,
     pub(crate) name: String,
@@ -102,7 +102,7 @@ impl Ground {
         let source = repository.path().to_str().unwrap();
         let row =
             orchestrator.register_repository(&admin, &project(), source, None, true).await.unwrap();
-        Self { installation, repository, orchestrator, trap, name: row.name }
+        Self { installation, _repository: repository, orchestrator, trap, name: row.name }
     }
 
     /// A request for `sh -c SCRIPT`.

@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 use std::num::NonZeroUsize;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -12,6 +12,7 @@ use custody_model::{Clock, Digest, ErrorCode, SessionId, SystemClock};
 use custody_record::{ControlLog, Keys};
 use custody_sandbox_namespace::NamespaceDriver;
 use custody_session::{KeeperProgram, NoFaults, Options, Orchestrator, Parts, this_process};
+use custody_store::Store;
 use custody_store_sqlite::SqliteStore;
 
 use crate::cli::{Cli, Command, Format};
@@ -89,6 +90,12 @@ impl Wire {
             NamespaceDriver::new(self.program.clone(), vec![LAUNCHER.into()], self.clock.clone())
                 .explain(ErrorCode::EnvironmentLacks, "no sandbox can be made on this machine")?;
         Ok(driver.with_cgroup_parent(format!("custody-{}", &place.hex()[..12])))
+    }
+
+    /// The store in this file.
+    pub async fn store(&self, file: &Path) -> Result<Box<dyn Store>, Failure> {
+        let store = SqliteStore::open(file).await;
+        Ok(Box::new(store.explain(ErrorCode::Io, "the index can't be opened")?))
     }
 
     /// How keepers are started.
