@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 pub(crate) struct Figure {
     /// Stable and dotted, as in `mount.find.vs_native`.
     pub(crate) name: String,
-    /// Of `value` and `baseline`: `ms`, `ratio` or `events/s`.
+    /// Of `value` and `baseline`: `ms`, `ratio`, `events/s` or `sessions/s`.
     unit: String,
     /// What was measured.
     value: f64,
@@ -27,6 +27,17 @@ impl Figure {
         Self {
             name,
             unit: "ms".to_owned(),
+            value,
+            baseline: Some(baseline),
+            ratio: Some(value / baseline),
+        }
+    }
+
+    /// How many a second, beside how many a second elsewhere.
+    pub(crate) fn rate(name: String, unit: &str, value: f64, baseline: f64) -> Self {
+        Self {
+            name,
+            unit: unit.to_owned(),
             value,
             baseline: Some(baseline),
             ratio: Some(value / baseline),

@@ -3,11 +3,13 @@
 //! Prints a Markdown table and writes `bench.json` into cargo's target directory: a list of
 //! `{name, unit, value, baseline, ratio}`. Names are stable; later figures are added, none is renamed.
 //!
-//! usage: bench [--only start|mount|record]… [--sides native,overlay,bindfs,observed,strict] [--rounds N]
+//! usage: bench [--only start|mount|record|investigate]… [--sides native,overlay,bindfs,observed,strict] [--rounds N]
+//! [--sessions N]
 
 mod docker;
 mod figures;
 mod fixture;
+mod investigate;
 mod mount;
 mod options;
 mod record;
@@ -44,6 +46,9 @@ fn run() -> Result<(), Box<dyn Error>> {
     }
     if options.wants("record") {
         figures.extend(record::measure(&places)?);
+    }
+    if options.wants("investigate") {
+        figures.extend(investigate::measure(&options)?);
     }
     println!("{}", figures::table(&figures, &figures::machine()));
     let file = places.target.join("bench.json");
