@@ -58,6 +58,7 @@ const EDGES: &[(&str, &[&str])] = &[
         ],
     ),
     ("custody-investigate", &["custody-model", "custody-record", "custody-store"]),
+    ("custody-api-types", &["custody-model", "custody-record", "custody-investigate"]),
     ("custody", ANYTHING),
     ("custody-tests", ANYTHING),
 ];

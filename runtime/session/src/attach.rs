@@ -3,6 +3,9 @@
 use std::io;
 use std::os::unix::net::UnixStream;
 
+pub use custody_keeper::frame;
+pub use custody_keeper::spec::Window;
+
 use custody_keeper::frame::Frame;
 use custody_keeper::layout::StateDir;
 use custody_model::SessionId;
@@ -61,6 +64,12 @@ impl Attachment {
     /// Those of the connection.
     pub fn send(&mut self, frame: &Frame) -> io::Result<()> {
         frame.write(&mut self.stream)
+    }
+
+    /// Ends the connection for every handle: whoever waits in [`Attachment::receive`] is told that the keeper is gone.
+    pub fn close(&self) {
+        // It may be closed already.
+        let _closed = self.stream.shutdown(std::net::Shutdown::Both);
     }
 
     /// A second handle, for another thread.
