@@ -12,12 +12,13 @@ use custody_record::event::{
     Access, Body, CommitCreated, Coverage, EgressVia, ExitStatus, FileKind, Operation, Outcome,
     RequestedSession,
 };
-use serde::Serialize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 use tally::Tally;
 
 /// A session in one page. Lists are in the order of their first event.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Summary {
     /// The session.
     pub session: SessionId,
@@ -76,7 +77,7 @@ pub struct Summary {
 }
 
 /// Which event proves a statement.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct EventRef {
     /// Its place in the session's log.
     pub seq: u64,
@@ -85,7 +86,7 @@ pub struct EventRef {
 }
 
 /// When something happened.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Moment {
     /// When.
     pub time: Timestamp,
@@ -94,7 +95,7 @@ pub struct Moment {
 }
 
 /// A commit of the session's branch.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct CommitSeen {
     /// The commit.
     #[serde(flatten)]
@@ -104,7 +105,7 @@ pub struct CommitSeen {
 }
 
 /// A file that was touched.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Touched {
     /// Which.
     pub path: WorkspacePath,
@@ -115,7 +116,7 @@ pub struct Touched {
 }
 
 /// A program that ran.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Executed {
     /// The arguments.
     pub argv: Vec<String>,
@@ -129,7 +130,7 @@ pub struct Executed {
 }
 
 /// A refused access to a file.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Denied {
     /// Which.
     pub path: WorkspacePath,
@@ -146,7 +147,7 @@ pub struct Denied {
 }
 
 /// A refused attempt to reach something outside.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Egress {
     /// Host or address, with the port.
     pub target: String,
@@ -161,7 +162,7 @@ pub struct Egress {
 }
 
 /// A forbidden path that came into being.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Violation {
     /// Which.
     pub path: WorkspacePath,
@@ -174,7 +175,7 @@ pub struct Violation {
 }
 
 /// Something that could not be recorded.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct GapSeen {
     /// Why and what.
     pub reason: String,

@@ -3,7 +3,8 @@
 use std::fs;
 use std::path::Path;
 
-use serde::Serialize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 use super::event::ControlEvent;
 use super::log::{ControlLog, ControlLogError};
@@ -11,7 +12,7 @@ use super::pending;
 use crate::tlog::{ExtendError, Frontier, Verifier, entries_of, entry_path, leaf_hash, widths};
 
 /// What was found in a control log.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ControlReport {
     /// Events that were checked.
     pub events: u64,

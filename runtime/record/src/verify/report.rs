@@ -3,10 +3,11 @@
 use std::fmt;
 
 use custody_model::{Digest, SessionId};
-use serde::Serialize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 /// Whether what is there is what was recorded.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Integrity {
     /// Nothing was found that was changed, removed, added or moved.
@@ -16,7 +17,7 @@ pub enum Integrity {
 }
 
 /// Whether everything that happened is there.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Completeness {
     /// The record is closed and sealed, and tells of no gap.
@@ -28,7 +29,7 @@ pub enum Completeness {
 }
 
 /// Where the key that the record was checked with came from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum KeySource {
     /// Whoever asked gave it.
@@ -42,7 +43,7 @@ pub enum KeySource {
 }
 
 /// What a finding says something about.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Concern {
     /// The integrity is broken.
@@ -58,7 +59,7 @@ pub enum Concern {
 macro_rules! codes {
     ($($(#[$doc:meta])* $code:ident => $concern:ident,)*) => {
         /// Stable names of what can be found.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
         #[serde(rename_all = "snake_case")]
         pub enum Code {
             $($(#[$doc])* $code,)*
@@ -178,7 +179,7 @@ impl fmt::Display for Code {
 }
 
 /// One thing that was found.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Finding {
     /// Its stable name.
     pub code: Code,
@@ -226,7 +227,7 @@ impl Finding {
 }
 
 /// The verdict on a record.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Report {
     /// The session that the record says it is of.
     pub session: Option<SessionId>,
