@@ -58,6 +58,11 @@ const EDGES: &[(&str, &[&str])] = &[
         ],
     ),
     ("custody-investigate", &["custody-model", "custody-record"]),
+    ("custody-api-types", &["custody-model", "custody-record", "custody-investigate"]),
+    (
+        "custody-api-client",
+        &["custody-model", "custody-record", "custody-investigate", "custody-api-types"],
+    ),
     ("custody", ANYTHING),
     ("custody-tests", ANYTHING),
 ];
