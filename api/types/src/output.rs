@@ -1,0 +1,41 @@
+//! What a session gave back.
+
+use custody_model::{EventId, GitOid, Timestamp};
+use custody_record::event::CommitAuthor;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// What a session gave back.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Outputs {
+    /// The repository's name here.
+    pub repository: String,
+    /// Path of its bare mirror on the server's machine, from which the branch can be fetched there.
+    pub mirror: String,
+    /// The session's branch in the mirror; absent if it changed nothing that may get out, or is not over.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub branch: Option<String>,
+    /// The commits of the branch in its order.
+    pub commits: Vec<Commit>,
+}
+
+/// A commit of a session's branch.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Commit {
+    /// The commit.
+    pub commit: GitOid,
+    /// Its tree.
+    pub tree: GitOid,
+    /// Who made it.
+    pub author: CommitAuthor,
+    /// Number of files that it changes.
+    pub file_count: u64,
+    /// When it was recorded.
+    pub at: Timestamp,
+    /// Place in the record of the event that tells of it.
+    pub seq: u64,
+    /// That event.
+    pub event: EventId,
+}
