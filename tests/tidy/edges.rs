@@ -59,6 +59,10 @@ const EDGES: &[(&str, &[&str])] = &[
     ),
     ("custody-investigate", &["custody-model", "custody-record", "custody-store"]),
     ("custody-api-types", &["custody-model", "custody-record", "custody-investigate"]),
+    (
+        "custody-api-client",
+        &["custody-model", "custody-record", "custody-investigate", "custody-api-types"],
+    ),
     ("custody", ANYTHING),
     ("custody-tests", ANYTHING),
 ];
