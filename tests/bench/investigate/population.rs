@@ -5,11 +5,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use custody_control::{Author, ControlPlane};
+use custody_control::ControlPlane;
 use custody_model::{
-    Actor, Digest, GitOid, Limits, SessionId, StartSession, SystemClock, Timestamp, UserName,
+    Actor, Digest, EventId, GitOid, Limits, SessionId, StartSession, SystemClock, Timestamp,
+    UserName,
 };
-use custody_record::control::{ControlBody, ControlLog, SessionRequested};
+use custody_record::control::{ControlBody, ControlDraft, ControlLog, SessionRequested};
 use custody_record::event::{
     Access, Body, ChangeStatus, ChangedFile, CommitAuthor, CommitCreated, Coverage, Decision,
     Draft, ExitStatus, FileKind, FileOpened, FileRead, FileWritten, Outcome, RequestedSession,
@@ -98,16 +99,26 @@ impl Population {
         self.keys.verifier()
     }
 
-    /// The control plane, whose log names every session.
+    /// The control plane, whose log names every session; its store is empty.
     pub(crate) async fn plane(&self) -> Result<ControlPlane, Failed> {
         let store = SqliteStore::open(&self.place.join("index.sqlite")).await?;
         let log = ControlLog::open(&self.place.join("control"), &self.keys)?;
         let plane = ControlPlane::new(log, Arc::new(store), Arc::new(SystemClock));
         let numbers: Vec<usize> = (0..self.sessions.len()).collect();
         for batch in numbers.chunks(BATCH) {
-            let asked =
-                batch.iter().map(|number| self.requested(*number)).collect::<Result<_, _>>();
-            plane.record(&Author::server(), asked?).await?;
+            let drafts = batch.iter().map(|number| {
+                let time = plane.now();
+                Ok(ControlDraft {
+                    id: EventId::new(time, plane.random()?),
+                    time,
+                    actor: Actor::Server,
+                    via: None,
+                    cause: None,
+                    body: self.requested(*number)?,
+                    blobs: Vec::new(),
+                })
+            });
+            plane.log().append(drafts.collect::<Result<_, Failed>>()?)?;
         }
         Ok(plane)
     }
