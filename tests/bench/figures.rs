@@ -70,6 +70,14 @@ pub(crate) fn median(mut times: Vec<Duration>) -> Duration {
     times[(times.len() - 1) / 2]
 }
 
+/// The time within which so many in a hundred are, of sorted times.
+///
+/// # Panics
+/// If there are no times.
+pub(crate) fn percentile(times: &[Duration], percent: usize) -> Duration {
+    times[(times.len() * percent).div_ceil(100).max(1) - 1]
+}
+
 /// The Markdown table of `README.md`.
 pub(crate) fn table(figures: &[Figure], machine: &str) -> String {
     let mut table = format!("Measured on {machine}\n\n");

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use history::History;
 use population::Population;
 
-use crate::figures::{Figure, median};
+use crate::figures::{Figure, median, percentile};
 use crate::options::Options;
 
 /// Sessions of the installation that the other is compared with.
@@ -78,9 +78,4 @@ fn in_memory(sessions: usize) -> Result<Measured, Failed> {
         percentile(&times, 99)
     );
     Ok(Measured { times, sessions_per_s })
-}
-
-/// The nearest rank; of sorted times, of which there is at least one.
-fn percentile(times: &[Duration], percent: usize) -> Duration {
-    times[(times.len() * percent).div_ceil(100).max(1) - 1]
 }

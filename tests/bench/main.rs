@@ -3,7 +3,7 @@
 //! Prints a Markdown table and writes `bench.json` into cargo's target directory: a list of
 //! `{name, unit, value, baseline, ratio}`. Names are stable; later figures are added, none is renamed.
 //!
-//! usage: bench [--only start|mount|record|investigate]… [--sides native,overlay,bindfs,observed,strict] [--rounds N]
+//! usage: bench [--only start|mount|record|service|investigate]… [--sides native,overlay,bindfs,observed,strict] [--rounds N]
 //! [--sessions N]
 
 mod docker;
@@ -14,6 +14,7 @@ mod mount;
 mod options;
 mod record;
 mod runc;
+mod service;
 mod start;
 mod worker;
 
@@ -46,6 +47,9 @@ fn run() -> Result<(), Box<dyn Error>> {
     }
     if options.wants("record") {
         figures.extend(record::measure(&places)?);
+    }
+    if options.wants("service") {
+        figures.extend(service::measure(&places, &options)?);
     }
     if options.wants("investigate") {
         figures.extend(investigate::measure(&options)?);
