@@ -60,6 +60,20 @@ const EDGES: &[(&str, &[&str])] = &[
     ("custody-investigate", &["custody-model", "custody-record", "custody-store"]),
     ("custody-api-types", &["custody-model", "custody-record", "custody-investigate"]),
     (
+        "custody-api-server",
+        &[
+            "custody-model",
+            "custody-policy",
+            "custody-record",
+            "custody-store",
+            "custody-identity",
+            "custody-control",
+            "custody-session",
+            "custody-investigate",
+            "custody-api-types",
+        ],
+    ),
+    (
         "custody-api-client",
         &["custody-model", "custody-record", "custody-investigate", "custody-api-types"],
     ),

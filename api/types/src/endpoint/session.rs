@@ -25,7 +25,7 @@ pub(super) const ENDPOINTS: &[Endpoint] = &[
         path: "/v1/sessions",
         tag: "sessions",
         summary: "Ask for a session",
-        description: "It runs as soon as the policy, its approvers and the room on the machine allow it. A refusal by the policy is a session too: one that is `refused`. With an `Idempotency-Key` the request may be repeated: it answers 200 and the first session.",
+        description: "It runs as soon as the policy, its approvers and the room on the machine allow it. A refusal by the policy is a session too: one that is `refused`. With an `Idempotency-Key` the request may be repeated: the answer is the first session, with `Idempotency-Replayed: true`.",
         access: Access::Asked(&[Role::Developer]),
         scope: Some(Scope::SessionsWrite),
         changes: true,

@@ -1,0 +1,103 @@
+//! What a client sends: JSON bodies and queries, in which nothing unknown may stand.
+
+use axum::body::Bytes;
+use axum::extract::{FromRequest, FromRequestParts, Request};
+use axum::http::header::CONTENT_TYPE;
+use axum::http::request::Parts;
+use custody_api_types::ApiCode;
+use serde::de::DeserializeOwned;
+
+use crate::error::ApiError;
+
+/// A JSON body.
+pub(crate) struct Asked<T>(pub(crate) T);
+
+/// A JSON body that may be left out.
+pub(crate) struct MayAsk<T>(pub(crate) T);
+
+/// The parameters of a query.
+pub(crate) struct Query<T>(pub(crate) T);
+
+impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Asked<T> {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
+        let (json, bytes) = read(request, state).await?;
+        if bytes.is_empty() {
+            return Err(ApiError::new(ApiCode::Malformed, "a body is wanted, and there is none"));
+        }
+        parse(json, &bytes).map(Self)
+    }
+}
+
+impl<T: DeserializeOwned + Default, S: Send + Sync> FromRequest<S> for MayAsk<T> {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
+        let (json, bytes) = read(request, state).await?;
+        match bytes.is_empty() {
+            true => Ok(Self(T::default())),
+            false => parse(json, &bytes).map(Self),
+        }
+    }
+}
+
+/// Whether it says that it is JSON, and the bytes.
+async fn read<S: Send + Sync>(request: Request, state: &S) -> Result<(bool, Bytes), ApiError> {
+    let kind = request.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    let name = kind.and_then(|kind| kind.split(';').next()).map(str::trim);
+    let json = name.is_some_and(|name| name.eq_ignore_ascii_case("application/json"));
+    let bytes = Bytes::from_request(request, state).await;
+    let broken = |error| ApiError::new(ApiCode::Malformed, "the body broke off").caused_by(error);
+    Ok((json, bytes.map_err(broken)?))
+}
+
+fn parse<T: DeserializeOwned>(json: bool, bytes: &[u8]) -> Result<T, ApiError> {
+    if !json {
+        let detail = "the body is not said to be application/json";
+        return Err(ApiError::new(ApiCode::UnsupportedMediaType, detail));
+    }
+    let mut reader = serde_json::Deserializer::from_slice(bytes);
+    let value = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
+        let code = match error.inner().classify() {
+            serde_json::error::Category::Data => ApiCode::Invalid,
+            serde_json::error::Category::Io
+            | serde_json::error::Category::Syntax
+            | serde_json::error::Category::Eof => ApiCode::Malformed,
+        };
+        wrong(code, &error.path().to_string(), &error.inner().to_string())
+    })?;
+    reader.end().map_err(|error| wrong(ApiCode::Malformed, ".", &error.to_string()))?;
+    Ok(value)
+}
+
+impl<T: DeserializeOwned, S: Sync> FromRequestParts<S> for Query<T> {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
+        let text = parts.uri.query().unwrap_or_default();
+        let reader = serde_html_form::Deserializer::from_bytes(text.as_bytes());
+        serde_path_to_error::deserialize(reader).map(Self).map_err(|error| {
+            wrong(ApiCode::Malformed, &error.path().to_string(), &error.inner().to_string())
+        })
+    }
+}
+
+/// An error that names what is wrong: the path to it, or the name that serde's message quotes.
+fn wrong(code: ApiCode, path: &str, message: &str) -> ApiError {
+    let quoted = ["unknown field `", "missing field `", "duplicate field `"];
+    let name = quoted.iter().find_map(|begin| {
+        let rest = message.split_once(begin)?.1;
+        Some(rest.split_once('`')?.0)
+    });
+    let field = match (path, name) {
+        (".", None) => None,
+        ("." | "?", Some(name)) => Some(name.to_owned()),
+        // The path may end with the name already.
+        (path, Some(name)) if path.rsplit('.').next() == Some(name) => Some(path.to_owned()),
+        (path, Some(name)) => Some(format!("{path}.{name}")),
+        (path, None) => Some(path.to_owned()),
+    };
+    let error = ApiError::new(code, message);
+    ApiError { field, ..error }
+}

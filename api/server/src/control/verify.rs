@@ -1,0 +1,25 @@
+//! Verifies the control log.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use custody_record::Verifier;
+use custody_record::control::{ControlReport, verify_control};
+use custody_session::Orchestrator;
+
+use crate::answer::Json;
+use crate::error::ApiError;
+
+pub(crate) async fn verify(
+    State(orchestrator): State<Arc<Orchestrator>>,
+) -> Result<Json<ControlReport>, ApiError> {
+    let plane = orchestrator.plane();
+    // What was appended just now is signed first, so that the verdict is about everything.
+    plane.integrate().await?;
+    let (log, key) = (plane.log().clone(), orchestrator.state().keys().join("installation.vkey"));
+    let verified = tokio::task::spawn_blocking(move || {
+        let verifier = Verifier::read(&key).map_err(ApiError::internal)?;
+        verify_control(log.dir(), &verifier).map_err(ApiError::from)
+    });
+    Ok(Json(verified.await??))
+}

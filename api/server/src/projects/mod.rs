@@ -1,0 +1,17 @@
+//! Projects.
+
+mod create;
+mod get;
+mod list;
+
+use custody_api_types::project::Project;
+use custody_store::ProjectRow;
+
+pub(crate) use create::create;
+pub(crate) use get::get;
+pub(crate) use list::list;
+
+fn shown(row: ProjectRow) -> Project {
+    let ProjectRow { name, description, created_at, active_policy } = row;
+    Project { name, description, created_at, active_policy }
+}

@@ -1,0 +1,104 @@
+//! Hands out the whole record of a session: a tar archive (POSIX.1-2001), streamed.
+
+use std::fs::File;
+use std::io::{self, BufWriter, Read as _, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use axum::body::{Body, Bytes};
+use axum::extract::State;
+use axum::http::header::{CONTENT_DISPOSITION, CONTENT_TYPE};
+use axum::response::IntoResponse;
+use custody_api_types::endpoint::TAR;
+use custody_record::control::{ControlBody, EvidenceExported};
+use custody_session::Orchestrator;
+use custody_store::SessionRow;
+use futures_util::stream;
+use tokio::sync::mpsc;
+
+use crate::error::{ApiError, no_record};
+use crate::gate::{Admitted, Found};
+
+/// Bytes that are handed over at once.
+const CHUNK: usize = 64 << 10;
+
+pub(crate) async fn download(
+    admitted: Admitted,
+    Found(row): Found<SessionRow>,
+    State(orchestrator): State<Arc<Orchestrator>>,
+) -> Result<impl IntoResponse, ApiError> {
+    let session = row.id;
+    let record = orchestrator.record(session);
+    let there = record.clone();
+    if !tokio::task::spawn_blocking(move || there.exists()).await? {
+        return Err(no_record());
+    }
+    let exported = ControlBody::EvidenceExported(EvidenceExported { session });
+    orchestrator.plane().record(&admitted.author, vec![exported]).await?;
+    let (sender, receiver) = mpsc::channel(4);
+    tokio::task::spawn_blocking(move || {
+        let mut out = BufWriter::with_capacity(CHUNK, Sending(sender.clone()));
+        let packed = pack(&record, &session.to_string(), &mut out).and_then(|()| out.flush());
+        if let Err(error) = packed {
+            tracing::warn!(%session, %error, "a record could not be handed out whole");
+            // The client sees a broken transfer, not a short archive. It may be gone.
+            let _ = sender.blocking_send(Err(error));
+        }
+    });
+    let chunks = stream::unfold(receiver, |mut receiver| async {
+        receiver.recv().await.map(|chunk| (chunk, receiver))
+    });
+    let name = format!("attachment; filename=\"custody-{session}.tar\"");
+    let headers = [(CONTENT_TYPE, TAR.to_owned()), (CONTENT_DISPOSITION, name)];
+    Ok((headers, Body::from_stream(chunks)))
+}
+
+/// The archive's way out.
+struct Sending(mpsc::Sender<io::Result<Bytes>>);
+
+impl Write for Sending {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let sent = self.0.blocking_send(Ok(Bytes::copy_from_slice(bytes)));
+        sent.map_err(|_| io::Error::new(io::ErrorKind::BrokenPipe, "the client is gone"))?;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Packs the directory under this name, its files in the order of their names.
+fn pack(dir: &Path, name: &str, out: &mut impl Write) -> io::Result<()> {
+    let mut archive = tar::Builder::new(out);
+    let mut left = vec![PathBuf::new()];
+    while let Some(relative) = left.pop() {
+        let mut entries: Vec<_> =
+            std::fs::read_dir(dir.join(&relative))?.collect::<Result<_, _>>()?;
+        entries.sort_by_key(std::fs::DirEntry::file_name);
+        for entry in entries {
+            let path = relative.join(entry.file_name());
+            let kind = entry.file_type()?;
+            if kind.is_dir() {
+                left.push(path);
+            } else if kind.is_file() {
+                add(&mut archive, &dir.join(&path), &Path::new(name).join(&path))?;
+            }
+        }
+    }
+    archive.finish()
+}
+
+/// Adds a file as long as it is now: a journal grows while it is read, and is gone once the record is sealed.
+fn add<W: Write>(archive: &mut tar::Builder<W>, from: &Path, name: &Path) -> io::Result<()> {
+    let file = match File::open(from) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(error),
+    };
+    let mut header = tar::Header::new_ustar();
+    let size = file.metadata()?.len();
+    header.set_size(size);
+    header.set_mode(0o644);
+    archive.append_data(&mut header, name, file.take(size))
+}

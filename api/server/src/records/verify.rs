@@ -1,0 +1,30 @@
+//! Verifies the record of a session.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use custody_record::verify::{KeyChoice, Report, VerifyOptions};
+use custody_record::{Verifier, verify as check};
+use custody_session::Orchestrator;
+use custody_store::SessionRow;
+
+use crate::answer::Json;
+use crate::error::{ApiError, no_record};
+use crate::gate::Found;
+
+pub(crate) async fn verify(
+    Found(row): Found<SessionRow>,
+    State(orchestrator): State<Arc<Orchestrator>>,
+) -> Result<Json<Report>, ApiError> {
+    let (record, state) = (orchestrator.record(row.id), orchestrator.state().clone());
+    let report = tokio::task::spawn_blocking(move || {
+        if !record.exists() {
+            return Err(no_record());
+        }
+        let key = state.keys().join("installation.vkey");
+        let verifier = Verifier::read(&key).map_err(ApiError::internal)?;
+        let options = VerifyOptions::new(KeyChoice::Installation(verifier));
+        Ok(check(&record, &options.with_installation_log(&state.log())))
+    });
+    Ok(Json(report.await??))
+}

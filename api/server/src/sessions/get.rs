@@ -1,0 +1,20 @@
+//! Shows one session.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use custody_api_types::session::Session;
+use custody_session::Orchestrator;
+use custody_store::SessionRow;
+
+use super::place::with_place;
+use crate::answer::Json;
+use crate::error::ApiError;
+use crate::gate::Found;
+
+pub(crate) async fn get(
+    Found(row): Found<SessionRow>,
+    State(orchestrator): State<Arc<Orchestrator>>,
+) -> Result<Json<Session>, ApiError> {
+    Ok(Json(with_place(&orchestrator, super::shown(row)).await?))
+}
