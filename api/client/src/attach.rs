@@ -50,8 +50,7 @@ impl Client {
         let upgraded = response.upgrade().await.map_err(|e| crate::answer::failed(address, e))?;
         // A frame and its byte of kind.
         let longest = Some(MAX_FRAME_BYTES + 1);
-        let config =
-            WebSocketConfig::default().max_message_size(longest).max_frame_size(longest);
+        let config = WebSocketConfig::default().max_message_size(longest).max_frame_size(longest);
         let socket = WebSocketStream::from_raw_socket(upgraded, Role::Client, Some(config)).await;
         Ok(Attached { socket })
     }

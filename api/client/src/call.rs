@@ -110,9 +110,12 @@ mod tests {
         let named = create.clone().key(Some("a"));
         let stop = Call::new(Operation::SessionStop, &["1"]);
         let second = Duration::from_secs(1);
-        for (call, unavailable, slow) in
-            [(&list, true, false), (&create, false, false), (&named, true, true), (&stop, false, false)]
-        {
+        for (call, unavailable, slow) in [
+            (&list, true, false),
+            (&create, false, false),
+            (&named, true, true),
+            (&stop, false, false),
+        ] {
             let again = |code| call.again_after(&no(code), second);
             assert_eq!(again(ApiCode::Unavailable).is_some(), unavailable, "{call:?}");
             assert_eq!(again(ApiCode::Slow).is_some(), slow, "{call:?}");

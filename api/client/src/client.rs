@@ -205,8 +205,7 @@ impl Client {
                 Err(failed) => self.wait(&call, &mut tries, failed).await?,
             }
         };
-        let token: CreatedToken =
-            answer::json(self.address(), call.operation(), response).await?;
+        let token: CreatedToken = answer::json(self.address(), call.operation(), response).await?;
         exchange.keep(&token);
         let text = token.text.clone();
         *current = Some(token);

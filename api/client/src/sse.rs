@@ -118,10 +118,10 @@ mod tests {
     fn events_are_read_as_the_standard_says() {
         assert_eq!(read(": alive\n\nid: 7\ndata: {}\n\n"), [event(Some("7"), "message", "{}")]);
         assert_eq!(read("event: end\r\ndata:a\r\ndata: b\r\n\r\n"), [event(None, "end", "a\nb")]);
-        assert_eq!(read("\u{feff}data\n\ndata:  x\r\r"), [
-            event(None, "message", ""),
-            event(None, "message", " x")
-        ]);
+        assert_eq!(
+            read("\u{feff}data\n\ndata:  x\r\r"),
+            [event(None, "message", ""), event(None, "message", " x")]
+        );
         assert!(read("data: not complete\n").is_empty());
         assert!(read("event: nothing\n\n").is_empty());
     }

@@ -29,9 +29,7 @@ impl Client {
         Pages::new(move |after| {
             let (client, mut query) = (client.clone(), query.clone());
             query.after = after;
-            async move {
-                client.json(Call::new(Operation::RepositoryList, &[]).query(&query)?).await
-            }
+            async move { client.json(Call::new(Operation::RepositoryList, &[]).query(&query)?).await }
         })
     }
 

@@ -48,11 +48,7 @@ impl Client {
     ///
     /// # Errors
     /// [`ClientError`].
-    pub async fn approve(
-        &self,
-        session: SessionId,
-        comment: &str,
-    ) -> Result<Session, ClientError> {
+    pub async fn approve(&self, session: SessionId, comment: &str) -> Result<Session, ClientError> {
         let said = ApproveSession { comment: comment.to_owned() };
         self.decide(Operation::SessionApprove, session, &said).await
     }
