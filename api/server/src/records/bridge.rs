@@ -242,10 +242,10 @@ impl Bridge {
         let Err(error) = done else { return Ok(()) };
         let error = ApiError::from(error);
         if error.code.kind().status < 500 {
-            tracing::debug!(session = %self.session, detail = error.detail, "not done");
+            tracing::debug!(session = %self.session, detail = &*error.detail, "not done");
             return Ok(());
         }
-        tracing::error!(session = %self.session, detail = error.detail, "what a client asked for can't be done");
+        tracing::error!(session = %self.session, detail = &*error.detail, "what a client asked for can't be done");
         Err(End::Close(close_code::ERROR, "it can't be done"))
     }
 
