@@ -34,9 +34,14 @@ install: setup release
 	install -D --mode=755 $(TARGET)/release/custody $(DESTDIR)$(PREFIX)/bin/custody
 
 # POSIX conformance is measured with the test suite of the file systems' people.
-tools: $(TOOLS)/bin/pjdfstest
+tools: $(TOOLS)/bin/pjdfstest $(TOOLS)/schemathesis/bin/schemathesis
 $(TOOLS)/bin/pjdfstest:
 	$(CARGO) install --locked --quiet --root $(TOOLS) --version 0.2.2 pjdfstest
+
+# What the API says of itself is held against what it does.
+$(TOOLS)/schemathesis/bin/schemathesis:
+	/usr/bin/python3 -m venv --clear $(TOOLS)/schemathesis
+	$(TOOLS)/schemathesis/bin/pip install --quiet --disable-pip-version-check schemathesis==4.32.5
 
 # Everything: unit, integration, end-to-end, security and conformance tests, with real mounts and namespaces.
 test: setup build tools

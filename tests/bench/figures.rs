@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 pub(crate) struct Figure {
     /// Stable and dotted, as in `mount.find.vs_native`.
     pub(crate) name: String,
-    /// Of `value` and `baseline`: `ms`, `ratio` or `events/s`.
+    /// Of `value` and `baseline`: `ms`, `ratio`, `events/s` or `sessions/s`.
     unit: String,
     /// What was measured.
     value: f64,
@@ -27,6 +27,17 @@ impl Figure {
         Self {
             name,
             unit: "ms".to_owned(),
+            value,
+            baseline: Some(baseline),
+            ratio: Some(value / baseline),
+        }
+    }
+
+    /// How many a second, beside how many a second elsewhere.
+    pub(crate) fn rate(name: String, unit: &str, value: f64, baseline: f64) -> Self {
+        Self {
+            name,
+            unit: unit.to_owned(),
             value,
             baseline: Some(baseline),
             ratio: Some(value / baseline),
@@ -57,6 +68,14 @@ fn milliseconds(time: Duration) -> f64 {
 pub(crate) fn median(mut times: Vec<Duration>) -> Duration {
     times.sort();
     times[(times.len() - 1) / 2]
+}
+
+/// The time within which so many in a hundred are, of sorted times.
+///
+/// # Panics
+/// If there are no times.
+pub(crate) fn percentile(times: &[Duration], percent: usize) -> Duration {
+    times[(times.len() * percent).div_ceil(100).max(1) - 1]
 }
 
 /// The Markdown table of `README.md`.

@@ -3,15 +3,18 @@
 //! Prints a Markdown table and writes `bench.json` into cargo's target directory: a list of
 //! `{name, unit, value, baseline, ratio}`. Names are stable; later figures are added, none is renamed.
 //!
-//! usage: bench [--only start|mount|record]… [--sides native,overlay,bindfs,observed,strict] [--rounds N]
+//! usage: bench [--only start|mount|record|service|investigate]… [--sides native,overlay,bindfs,observed,strict] [--rounds N]
+//! [--sessions N]
 
 mod docker;
 mod figures;
 mod fixture;
+mod investigate;
 mod mount;
 mod options;
 mod record;
 mod runc;
+mod service;
 mod start;
 mod worker;
 
@@ -44,6 +47,12 @@ fn run() -> Result<(), Box<dyn Error>> {
     }
     if options.wants("record") {
         figures.extend(record::measure(&places)?);
+    }
+    if options.wants("service") {
+        figures.extend(service::measure(&places, &options)?);
+    }
+    if options.wants("investigate") {
+        figures.extend(investigate::measure(&options)?);
     }
     println!("{}", figures::table(&figures, &figures::machine()));
     let file = places.target.join("bench.json");

@@ -9,6 +9,8 @@ pub(crate) struct Options {
     pub(crate) sides: Vec<Side>,
     /// Runs of each short measurement; long ones are repeated a third as often.
     pub(crate) rounds: usize,
+    /// Sessions of the installation that is investigated: at least 1,000.
+    pub(crate) sessions: usize,
 }
 
 /// Where a workload runs.
@@ -58,7 +60,8 @@ impl Options {
     pub(crate) fn parse(
         mut arguments: impl Iterator<Item = String>,
     ) -> Result<Self, Box<dyn Error>> {
-        let mut options = Self { only: Vec::new(), sides: Side::ALL.to_vec(), rounds: 15 };
+        let mut options =
+            Self { only: Vec::new(), sides: Side::ALL.to_vec(), rounds: 15, sessions: 100_000 };
         while let Some(argument) = arguments.next() {
             let mut value = || arguments.next().ok_or(format!("{argument} needs a value"));
             match argument.as_str() {
@@ -66,6 +69,7 @@ impl Options {
                 "--bench" => {}
                 "--only" => options.only.push(value()?),
                 "--rounds" => options.rounds = value()?.parse()?,
+                "--sessions" => options.sessions = value()?.parse::<usize>()?.max(1_000),
                 "--sides" => {
                     let names = value()?;
                     let chosen = Side::ALL.into_iter().filter(|side| {

@@ -40,6 +40,8 @@ fn a_link_that_is_turned_all_the_time_hides_nothing() {
         let said: Vec<String> = said.map(|name| format!("/usr/bin/{name}")).collect();
         assert_eq!(said.len(), 300);
         assert_eq!(ran(&record, "/tmp/link"), said, "{options:?}");
+        let corrected = record.executed().any(|(_, data)| data.corrects.is_some());
+        assert_eq!(text.contains("(announced as /tmp/link)"), corrected, "{options:?}: {text}");
     }
 }
 

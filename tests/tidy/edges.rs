@@ -57,7 +57,7 @@ const EDGES: &[(&str, &[&str])] = &[
             "custody-keeper",
         ],
     ),
-    ("custody-investigate", &["custody-model", "custody-record"]),
+    ("custody-investigate", &["custody-model", "custody-record", "custody-store"]),
     ("custody-api-types", &["custody-model", "custody-record", "custody-investigate"]),
     (
         "custody-api-server",
@@ -72,6 +72,10 @@ const EDGES: &[(&str, &[&str])] = &[
             "custody-investigate",
             "custody-api-types",
         ],
+    ),
+    (
+        "custody-api-client",
+        &["custody-model", "custody-record", "custody-investigate", "custody-api-types"],
     ),
     ("custody", ANYTHING),
     ("custody-tests", ANYTHING),
@@ -181,6 +185,33 @@ fn pure_stages_stay_pure() {
 }
 
 #[test]
+fn whatever_investigates_writes_nothing() {
+    let writers = [
+        "UnitOfWork",
+        ".save(",
+        ".clear(",
+        ".lease(",
+        ".release(",
+        "fs::write",
+        "File::create",
+        "OpenOptions",
+        "create_dir",
+        "fs::rename",
+        "fs::remove",
+    ];
+    let mut seen = 0;
+    let mut wrong = Vec::new();
+    for (path, text) in
+        rust_files().filter(|(path, _)| path.starts_with("runtime/investigate/src/"))
+    {
+        seen += 1;
+        wrong.extend(writers.iter().filter(|w| text.contains(**w)).map(|w| format!("{path}: {w}")));
+    }
+    assert!(seen > 0, "the sources that investigate are gone, or elsewhere");
+    assert!(wrong.is_empty(), "what investigates only reads: {wrong:?}");
+}
+
+#[test]
 fn drivers_and_databases_are_named_only_where_everything_is_wired() {
     for (driver, own) in [
         ("custody_sandbox_namespace", "runtime/sandbox-namespace/"),
@@ -189,7 +220,8 @@ fn drivers_and_databases_are_named_only_where_everything_is_wired() {
         let allowed = ["runtime/custody/src/wire.rs", own, "tests/"];
         let wrong: Vec<&str> = rust_files()
             .filter(|(path, text)| {
-                text.contains(driver) && !allowed.iter().any(|a| path.starts_with(a))
+                let tests = path.contains("/tests/");
+                text.contains(driver) && !tests && !allowed.iter().any(|a| path.starts_with(a))
             })
             .map(|(path, _)| path)
             .collect();

@@ -120,5 +120,5 @@ fn wrong(code: ApiCode, path: &str, message: &str) -> ApiError {
         (path, None) => Some(path.to_owned()),
     };
     let error = ApiError::new(code, message);
-    ApiError { field, ..error }
+    ApiError { field: field.map(String::into_boxed_str), ..error }
 }

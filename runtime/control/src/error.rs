@@ -58,6 +58,7 @@ impl ControlError {
     pub fn code(&self) -> ErrorCode {
         match self {
             Self::Log(_) | Self::Blob(_) => ErrorCode::RecordUnwritable,
+            Self::Store(StoreError::Cursor { .. }) => ErrorCode::Invalid,
             Self::Store(_) | Self::Random(_) | Self::Issue(_) => ErrorCode::Io,
             Self::Record(_) => ErrorCode::VerificationFailed,
             Self::NotFound { .. } => ErrorCode::NotFound,

@@ -28,7 +28,6 @@ pub struct RecordIndexer {
     blobs: Blobs,
     frontier: Frontier,
     counts: Counts,
-    executed: BTreeSet<Vec<String>>,
     files: BTreeMap<WorkspacePath, FileRow>,
     changed: BTreeSet<WorkspacePath>,
     outputs: Vec<(CommitRow, Vec<BlobRow>)>,
@@ -51,7 +50,6 @@ impl RecordIndexer {
             blobs,
             frontier: Frontier::default(),
             counts: Counts::default(),
-            executed: BTreeSet::new(),
             files: BTreeMap::new(),
             changed: BTreeSet::new(),
             outputs: Vec::new(),
@@ -109,8 +107,10 @@ impl RecordIndexer {
             }
             Body::SessionClosed(closed) => self.closed = Some((event.time, closed)),
             Body::ProcessExecuted(executed) => {
-                self.counts.executed += 1;
-                self.executed.insert(executed.argv);
+                // A correction tells of one that was counted.
+                if executed.failed.is_none() && executed.corrects.is_none() {
+                    self.counts.executed += 1;
+                }
             }
             Body::FileOpened(opened) => {
                 if opened.kind == custody_record::event::FileKind::File {

@@ -4,6 +4,7 @@ use std::error::Error;
 use std::fmt;
 
 use custody_model::ErrorCode;
+use custody_store::StoreError;
 
 /// Why a command failed.
 #[derive(Debug)]
@@ -64,6 +65,12 @@ impl fmt::Display for Failure {
             write!(f, ": {cause}")?;
         }
         Ok(())
+    }
+}
+
+impl From<StoreError> for Failure {
+    fn from(error: StoreError) -> Self {
+        Self::of(ErrorCode::Io, "the index gives no answer", error)
     }
 }
 

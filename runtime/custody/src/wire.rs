@@ -2,14 +2,18 @@
 
 use std::ffi::OsString;
 use std::num::NonZeroUsize;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use custody_control::ControlPlane;
 use custody_keeper::layout::StateDir;
 use custody_model::{Clock, Digest, ErrorCode, SessionId, SystemClock};
+use custody_record::{ControlLog, Keys};
 use custody_sandbox_namespace::NamespaceDriver;
-use custody_session::KeeperProgram;
+use custody_session::{KeeperProgram, NoFaults, Options, Orchestrator, Parts, this_process};
+use custody_store::Store;
+use custody_store_sqlite::SqliteStore;
 
 use crate::cli::{Cli, Command, Format};
 use crate::commands;
@@ -88,6 +92,12 @@ impl Wire {
         Ok(driver.with_cgroup_parent(format!("custody-{}", &place.hex()[..12])))
     }
 
+    /// The store in this file.
+    pub async fn store(&self, file: &Path) -> Result<Box<dyn Store>, Failure> {
+        let store = SqliteStore::open(file).await;
+        Ok(Box::new(store.explain(ErrorCode::Io, "the index can't be opened")?))
+    }
+
     /// How keepers are started.
     pub fn keeper(&self) -> KeeperProgram {
         KeeperProgram {
@@ -109,33 +119,48 @@ impl Wire {
         Ok(SessionId::new(self.clock.now(), random))
     }
 
+    /// The orchestrator of this installation, inside of this process, and the runtime that it lives on.
+    pub fn orchestrator(&self) -> Result<(tokio::runtime::Runtime, Arc<Orchestrator>), Failure> {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(2)
+            .enable_all()
+            .build()
+            .explain(ErrorCode::Io, "no threads can be made")?;
+        let orchestrator = runtime.block_on(async {
+            let keys = Keys::open(&self.state.keys())
+                .explain(ErrorCode::Io, "the installation's keys can't be used")?;
+            let log = ControlLog::open(&self.state.control(), &keys)
+                .explain(ErrorCode::RecordUnwritable, "the control log can't be opened")?;
+            let store = SqliteStore::open(&self.state.store())
+                .await
+                .explain(ErrorCode::Io, "the store can't be opened")?;
+            let plane = ControlPlane::new(log, Arc::new(store), self.clock.clone());
+            let orchestrator = Orchestrator::new(Parts {
+                state: self.state.clone(),
+                plane: Arc::new(plane),
+                keeper: self.keeper(),
+                driver: Arc::new(self.driver()?),
+                holder: this_process(),
+                options: Options::default(),
+                faults: Arc::new(NoFaults),
+            });
+            orchestrator
+                .start()
+                .await
+                .explain(ErrorCode::Io, "the sessions can't be looked after")?;
+            Ok::<_, Failure>(orchestrator)
+        })?;
+        Ok((runtime, orchestrator))
+    }
+
     /// Closes the records of keepers that died, and removes what is left of their sandboxes. Who may not do that sees
     /// them as they are.
     pub fn reconcile(&self) -> Result<(), Failure> {
         if !self.state.sessions().exists() || !nix::unistd::Uid::effective().is_root() {
             return Ok(());
         }
-        let done = custody_session::reconcile(&self.state, &self.clock)
-            .explain(ErrorCode::Io, "the sessions of dead keepers can't be looked after")?;
-        if done.is_empty() {
-            return Ok(());
-        }
-        let dead: Vec<SessionId> = done.iter().map(|reconciled| reconciled.session).collect();
-        for reconciled in done {
-            match reconciled.closed {
-                Ok(()) => eprintln!(
-                    "custody: the keeper of session {} had died; its record is closed now",
-                    reconciled.session
-                ),
-                Err(error) => eprintln!(
-                    "custody: the keeper of session {} has died and its record can't be closed: {error}",
-                    reconciled.session
-                ),
-            }
-        }
-        self.driver()?
-            .remove_leftovers(&dead)
-            .explain(ErrorCode::Io, "what dead keepers left can't be removed")?;
+        let (runtime, orchestrator) = self.orchestrator()?;
+        runtime.block_on(orchestrator.shut_down());
         Ok(())
     }
 }

@@ -3,95 +3,21 @@
 //! Content decides. A trailer is what somebody declares, so it only ever gives a `declared` attribution, and only
 //! where nothing exact was found. What is not known stays without an attribution.
 
-use std::fmt;
 use std::path::PathBuf;
-use std::str::FromStr;
 
 use custody_model::{GitOid, SessionId, WorkspacePath};
-use serde::Serialize;
+use custody_record::event::CommitAuthor;
+use custody_store::{CommitRow, Store, StoreError};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
-use crate::catalogue::{Catalogue, Found};
-use crate::history::{HistoryError, Origin, Repository};
+use crate::blocking::Blocking;
+use crate::history::{HistoryError, Repository};
+use crate::question::Question;
 use crate::summary::EventRef;
 
-/// What is asked.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Question {
-    /// Who wrote this commit?
-    Commit {
-        /// A revision.
-        rev: String,
-    },
-    /// Who wrote this line?
-    Line {
-        /// The file, from the top of the repository.
-        path: WorkspacePath,
-        /// Its number, from 1.
-        line: u64,
-        /// As of this revision; of the working tree without it.
-        rev: Option<String>,
-    },
-}
-
-/// Why a text is not a question.
-#[derive(Debug, thiserror::Error, PartialEq, Eq)]
-pub enum InvalidQuestion {
-    /// No number after the colon, or 0.
-    #[error("{0:?}: lines are counted from 1, as in src/main.rs:10")]
-    Line(String),
-    /// Not a path of a repository.
-    #[error(transparent)]
-    Path(#[from] custody_model::path::InvalidPath),
-    /// Nothing was asked.
-    #[error("a commit, or FILE:LINE, or FILE:LINE@REVISION is wanted")]
-    Empty,
-}
-
-impl FromStr for Question {
-    type Err = InvalidQuestion;
-
-    fn from_str(text: &str) -> Result<Self, InvalidQuestion> {
-        if text.is_empty() {
-            return Err(InvalidQuestion::Empty);
-        }
-        let (place, rev) = match text.rsplit_once('@') {
-            // `main@{1}` is a revision of git's.
-            Some((place, rev)) if place.contains(':') && !rev.starts_with('{') => {
-                (place, Some(rev.to_owned()))
-            }
-            _ => (text, None),
-        };
-        match place.rsplit_once(':') {
-            Some((path, line)) if !path.is_empty() => {
-                let number: u64 =
-                    line.parse().map_err(|_| InvalidQuestion::Line(text.to_owned()))?;
-                if number == 0 {
-                    return Err(InvalidQuestion::Line(text.to_owned()));
-                }
-                let path = path.strip_prefix("./").unwrap_or(path);
-                Ok(Self::Line {
-                    path: WorkspacePath::from_bytes(path.as_bytes())?,
-                    line: number,
-                    rev,
-                })
-            }
-            _ => Ok(Self::Commit { rev: text.to_owned() }),
-        }
-    }
-}
-
-impl fmt::Display for Question {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Commit { rev } => f.write_str(rev),
-            Self::Line { path, line, rev: None } => write!(f, "{path}:{line}"),
-            Self::Line { path, line, rev: Some(rev) } => write!(f, "{path}:{line}@{rev}"),
-        }
-    }
-}
-
 /// How a session was found.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Tier {
     /// The session made this very commit.
@@ -105,7 +31,7 @@ pub enum Tier {
 }
 
 /// How far a statement can be relied on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Assurance {
     /// The record saw it happen.
@@ -119,7 +45,7 @@ pub enum Assurance {
 }
 
 /// A session that wrote what was asked for.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Attribution {
     /// The session.
     pub session: SessionId,
@@ -128,18 +54,20 @@ pub struct Attribution {
     /// How far that can be relied on.
     pub assurance: Assurance,
     /// The event that names the commit, tree or blob; absent if it is only declared.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub event: Option<EventRef>,
     /// The files that it is about, when it was found by blob.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub files: Vec<WorkspacePath>,
 }
 
 /// Who wrote it, as far as ids tell.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Attributed {
     /// The commit that the answer is about; absent for a line that is not committed.
     pub commit: Option<GitOid>,
+    /// The line's file in that commit, for a line.
+    pub path: Option<WorkspacePath>,
     /// The line's text, for a line.
     pub text: Option<String>,
     /// The sessions; empty if none is known.
@@ -148,116 +76,183 @@ pub struct Attributed {
     pub notes: Vec<String>,
 }
 
-/// Where the mirrors are, by repository name.
-pub type Mirrors<'a> = &'a dyn Fn(&str) -> PathBuf;
+/// Why nobody can say who wrote it.
+#[derive(Debug, thiserror::Error)]
+pub enum AttributeError {
+    /// Git gives no answer.
+    #[error(transparent)]
+    History(#[from] HistoryError),
+    /// The store gives none.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
 
-/// Attributes what is asked for in `repository`, whose history may have been rewritten since the sessions.
+/// Where the mirrors are, by repository name.
+pub type Mirrors<'a> = &'a (dyn Fn(&str) -> PathBuf + Sync);
+
+/// What is looked at.
+#[derive(Clone, Copy)]
+pub struct Sources<'a, B> {
+    /// The repository that is asked about. Its history may have been rewritten since the sessions.
+    pub repository: &'a Repository,
+    /// What sessions gave back.
+    pub store: &'a dyn Store,
+    /// The histories in which they did.
+    pub mirrors: Mirrors<'a>,
+    /// Where git is asked.
+    pub blocking: &'a B,
+}
+
+/// Attributes what is asked for.
 ///
 /// # Errors
-/// If git can't answer.
-pub fn attribute(
+/// If git or the store can't answer.
+pub async fn attribute<B: Blocking>(
     question: &Question,
-    repository: &Repository,
-    catalogue: &Catalogue,
-    mirrors: Mirrors<'_>,
-) -> Result<Attributed, HistoryError> {
+    sources: Sources<'_, B>,
+) -> Result<Attributed, AttributeError> {
     match question {
-        Question::Commit { rev } => attribute_commit(rev, repository, catalogue),
-        Question::Line { path, line, rev } => {
-            let origin = repository.blame(path, *line, rev.as_deref())?;
-            attribute_line(origin, repository, catalogue, mirrors)
-        }
+        Question::Commit { rev } => sources.commit(rev.clone()).await,
+        Question::Line { path, line, rev } => sources.line(path.clone(), *line, rev.clone()).await,
     }
 }
 
-fn attribute_commit(
-    rev: &str,
-    repository: &Repository,
-    catalogue: &Catalogue,
-) -> Result<Attributed, HistoryError> {
-    let facts = repository.commit(rev)?;
-    let mut attributions = Vec::new();
-    if let Some(found) = catalogue.by_commit(&facts.commit) {
-        attributions.push(exact(found, Tier::Commit));
+impl<B: Blocking> Sources<'_, B> {
+    async fn ask<T: Send + 'static>(
+        &self,
+        question: impl FnOnce(&Repository) -> Result<T, HistoryError> + Send + 'static,
+    ) -> Result<T, HistoryError> {
+        let repository = self.repository.clone();
+        self.blocking.run(move || question(&repository)).await
     }
-    if attributions.is_empty() {
-        attributions =
-            catalogue.by_tree(&facts.tree).into_iter().map(|f| exact(f, Tier::Tree)).collect();
-    }
-    if attributions.is_empty() {
-        for (path, blob) in repository.changed_blobs(&facts.commit)? {
-            for found in catalogue.by_file(&path, &blob) {
-                let session = found.outputs.session;
-                match attributions.iter_mut().find(|a: &&mut Attribution| a.session == session) {
-                    Some(known) => known.files.push(path.clone()),
-                    None => {
-                        let mut attribution = exact(found, Tier::Blob);
-                        attribution.files.push(path.clone());
-                        attributions.push(attribution);
+
+    async fn commit(&self, rev: String) -> Result<Attributed, AttributeError> {
+        let facts = self.ask(move |git| git.commit(&rev)).await?;
+        let made = self.store.commit(&facts.commit).await?;
+        let mut attributions: Vec<Attribution> =
+            latest(made).iter().map(|row| exact(row, Tier::Commit)).collect();
+        if attributions.is_empty() {
+            let mut rows = self.store.tree(&facts.tree).await?;
+            // An agent's own intermediate tree is as much its work as the last one; an empty commit is nobody's.
+            rows.retain(|row| row.file_count > 0 || row.author == CommitAuthor::Custody);
+            attributions = latest(rows).iter().map(|row| exact(row, Tier::Tree)).collect();
+        }
+        if attributions.is_empty() {
+            let commit = facts.commit.clone();
+            for (path, blob) in self.ask(move |git| git.changed_blobs(&commit)).await? {
+                for row in latest(self.store.written(&path, &blob).await?) {
+                    match attributions.iter_mut().find(|known| known.session == row.session) {
+                        Some(known) => known.files.push(path.clone()),
+                        None => attributions.push(at(&row, &path)),
                     }
                 }
             }
         }
+        let mut notes = Vec::new();
+        if attributions.is_empty() {
+            declared(&facts.declared_sessions, &mut attributions, &mut notes);
+        }
+        Ok(Attributed { commit: Some(facts.commit), path: None, text: None, attributions, notes })
     }
-    let mut notes = Vec::new();
-    if attributions.is_empty() {
-        declared(&facts.declared_sessions, &mut attributions, &mut notes);
-    }
-    Ok(Attributed { commit: Some(facts.commit), text: None, attributions, notes })
-}
 
-fn attribute_line(
-    origin: Origin,
-    repository: &Repository,
-    catalogue: &Catalogue,
-    mirrors: Mirrors<'_>,
-) -> Result<Attributed, HistoryError> {
-    let text = Some(origin.text);
-    let Some(commit) = origin.commit else {
-        let notes =
-            vec!["the line is not committed yet, so no history leads to a session".to_owned()];
-        return Ok(Attributed { commit: None, text, attributions: Vec::new(), notes });
-    };
-    let mut attributions = Vec::new();
-    let mut notes = Vec::new();
-    if let Some(found) = catalogue.by_commit(&commit) {
-        attributions.push(exact(found, Tier::Commit));
-    } else if let Some(blob) = repository.blob(&commit, &origin.path)? {
-        for found in catalogue.by_file(&origin.path, &blob) {
-            // The session wrote this version of the file; whether it wrote this line, its own history tells.
-            let mirror = Repository::at(mirrors(&found.outputs.repository));
-            let inside = mirror.blame(&origin.path, origin.line, Some(found.commit.as_str()))?;
-            let writer = inside.commit.as_ref().and_then(|c| catalogue.by_commit(c));
-            match writer {
-                Some(writer) => {
-                    let mut attribution = exact(writer, Tier::Blob);
-                    attribution.files.push(origin.path.clone());
-                    if !attributions.contains(&attribution) {
-                        attributions.push(attribution);
-                    }
+    async fn line(
+        &self,
+        path: WorkspacePath,
+        line: u64,
+        rev: Option<String>,
+    ) -> Result<Attributed, AttributeError> {
+        let origin = self.ask(move |git| git.blame(&path, line, rev.as_deref())).await?;
+        let (path, text) = (origin.path, Some(origin.text));
+        let Some(commit) = origin.commit else {
+            let note = "the line is not committed yet, so no history leads to a session";
+            let (attributions, notes) = (Vec::new(), vec![note.to_owned()]);
+            return Ok(Attributed { commit: None, path: Some(path), text, attributions, notes });
+        };
+        let made = self.store.commit(&commit).await?;
+        let mut attributions: Vec<Attribution> =
+            latest(made).iter().map(|row| exact(row, Tier::Commit)).collect();
+        let mut notes = Vec::new();
+        if attributions.is_empty() {
+            let at = (commit.clone(), path.clone());
+            if let Some(blob) = self.ask(move |git| git.blob(&at.0, &at.1)).await? {
+                for row in latest(self.store.written(&path, &blob).await?) {
+                    self.inside(&row, &path, origin.line, &mut attributions, &mut notes).await?;
                 }
-                None => notes.push(format!(
-                    "session {} wrote this version of the file, but the line was there before",
-                    found.outputs.session
-                )),
             }
         }
+        if attributions.is_empty() {
+            let rev = commit.clone();
+            let facts = self.ask(move |git| git.commit(rev.as_str())).await?;
+            declared(&facts.declared_sessions, &mut attributions, &mut notes);
+        }
+        Ok(Attributed { commit: Some(commit), path: Some(path), text, attributions, notes })
     }
-    if attributions.is_empty() {
-        let facts = repository.commit(commit.as_str())?;
-        declared(&facts.declared_sessions, &mut attributions, &mut notes);
+
+    /// A session wrote this version of the file; whether it wrote this line, its own history tells.
+    async fn inside(
+        &self,
+        row: &CommitRow,
+        path: &WorkspacePath,
+        line: u64,
+        attributions: &mut Vec<Attribution>,
+        notes: &mut Vec<String>,
+    ) -> Result<(), AttributeError> {
+        let mirror = Repository::at((self.mirrors)(&row.repository));
+        let (file, commit) = (path.clone(), row.commit.clone());
+        let asked =
+            self.blocking.run(move || mirror.blame(&file, line, Some(commit.as_str()))).await;
+        let wrote = format!("session {} wrote this version of the file, but", row.session);
+        let writers = match asked {
+            Ok(inside) => match &inside.commit {
+                Some(commit) => self.store.commit(commit).await?,
+                None => Vec::new(),
+            },
+            Err(HistoryError::Git { stderr, .. }) => {
+                let why = "its history is not here to tell whether it wrote the line";
+                notes.push(format!("{wrote} {why}: {stderr}"));
+                return Ok(());
+            }
+            Err(error) => return Err(error.into()),
+        };
+        if writers.is_empty() {
+            notes.push(format!("{wrote} the line was there before"));
+        }
+        for writer in latest(writers) {
+            let attribution = self::at(&writer, path);
+            if !attributions.contains(&attribution) {
+                attributions.push(attribution);
+            }
+        }
+        Ok(())
     }
-    Ok(Attributed { commit: Some(commit), text, attributions, notes })
 }
 
-fn exact(found: Found<'_>, tier: Tier) -> Attribution {
+/// The last of each session's rows, sessions in the order of these.
+fn latest(rows: Vec<CommitRow>) -> Vec<CommitRow> {
+    let mut found: Vec<CommitRow> = Vec::new();
+    for row in rows {
+        match found.iter_mut().find(|known| known.session == row.session) {
+            Some(known) if known.seq >= row.seq => {}
+            Some(known) => *known = row,
+            None => found.push(row),
+        }
+    }
+    found.sort_by_key(|row| (row.at, row.session));
+    found
+}
+
+fn exact(row: &CommitRow, tier: Tier) -> Attribution {
     Attribution {
-        session: found.outputs.session,
+        session: row.session,
         tier,
         assurance: Assurance::Observed,
-        event: Some(found.event),
+        event: Some(EventRef { seq: row.seq, id: row.event }),
         files: Vec::new(),
     }
+}
+
+fn at(row: &CommitRow, path: &WorkspacePath) -> Attribution {
+    Attribution { files: vec![path.clone()], ..exact(row, Tier::Blob) }
 }
 
 fn declared(trailers: &[String], attributions: &mut Vec<Attribution>, notes: &mut Vec<String>) {
@@ -274,26 +269,5 @@ fn declared(trailers: &[String], attributions: &mut Vec<Attribution>, notes: &mu
                 notes.push(format!("the trailer Custody-Session: {trailer} names no session"))
             }
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_question_is_a_commit_or_a_line() {
-        let line = |rev: Option<&str>| Question::Line {
-            path: "src/a.rs".parse().unwrap(),
-            line: 3,
-            rev: rev.map(str::to_owned),
-        };
-        assert_eq!("src/a.rs:3".parse(), Ok(line(None)));
-        assert_eq!("./src/a.rs:3@v1.0".parse(), Ok(line(Some("v1.0"))));
-        assert_eq!("main@{1}".parse(), Ok(Question::Commit { rev: "main@{1}".into() }));
-        assert_eq!("HEAD".parse(), Ok(Question::Commit { rev: "HEAD".into() }));
-        assert!("src/a.rs:0".parse::<Question>().is_err());
-        assert!("src/a.rs:x".parse::<Question>().is_err());
-        assert!("../a.rs:1".parse::<Question>().is_err());
     }
 }

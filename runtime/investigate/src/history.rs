@@ -29,6 +29,9 @@ pub enum HistoryError {
         /// What it said.
         stderr: String,
     },
+    /// The program ends, and nobody waits for git any more.
+    #[error("the question to git was given up, because the program ends")]
+    Ended,
     /// It said something that is not its format.
     #[error("git {command} answered in a form that is not known: {answer:?}")]
     Answer {
@@ -91,7 +94,9 @@ impl Repository {
                     command,
                     stderr: format!("{rev:?} names no commit of {}", self.path.display()),
                 },
-                other @ (HistoryError::Run(_) | HistoryError::Answer { .. }) => other,
+                other @ (HistoryError::Run(_)
+                | HistoryError::Ended
+                | HistoryError::Answer { .. }) => other,
             })?;
         let format = "--format=%H%n%T%n%P%n%(trailers:key=Custody-Session,valueonly,unfold)";
         let answer = self.ask(["show", "--no-patch", "--no-show-signature", format, id.trim()])?;

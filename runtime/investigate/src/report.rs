@@ -1,13 +1,20 @@
 //! The answer to a question: the sessions, and one statement for each thing to know, with its event and its assurance.
 
-use custody_model::{GitOid, SessionId};
-use serde::Serialize;
+use std::future::Future;
 
-use crate::attribute::{Assurance, Attributed, Attribution, Question, Tier};
-use crate::summary::{EventRef, Summary};
+use custody_model::{GitOid, SessionId};
+use custody_store::StoreError;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::attribute::{Attributed, Attribution};
+use crate::neighbour::{Nearby, Neighbours};
+use crate::question::Question;
+use crate::statement::{Statement, statements};
+use crate::summary::Summary;
 
 /// What is known.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Answer {
     /// What was asked.
     pub question: String,
@@ -20,12 +27,12 @@ pub struct Answer {
     /// What else is to be known, in words.
     pub notes: Vec<String>,
     /// Sessions that the answer does not know, because their records can't be read: any of them may have written it.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub unread: Vec<UnreadRecord>,
 }
 
 /// A session whose record can't be read.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct UnreadRecord {
     /// The session.
     pub session: SessionId,
@@ -34,7 +41,7 @@ pub struct UnreadRecord {
 }
 
 /// One session of the answer.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Finding {
     /// How the session was found.
     pub attribution: Attribution,
@@ -42,12 +49,15 @@ pub struct Finding {
     pub record: RecordVerdicts,
     /// What is to be known, each with its proof.
     pub statements: Vec<Statement>,
-    /// The session in a page; absent if this installation has no such record.
+    /// The session in a page; absent if this installation has no such record that can be read.
     pub summary: Option<Summary>,
+    /// Other sessions that touched the same files; absent without a summary, and if the index does not know the session.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub neighbours: Option<Neighbours>,
 }
 
 /// The verdicts on the record that a finding rests on.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct RecordVerdicts {
     /// Is what is there unaltered?
     pub integrity: String,
@@ -55,145 +65,75 @@ pub struct RecordVerdicts {
     pub completeness: String,
 }
 
-/// One thing to know.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Statement {
-    /// What it is about: `session`, `requester`, `approval`, `policy`, `command`, `base`, `model`, …
-    pub topic: &'static str,
-    /// In words.
-    pub text: String,
-    /// How far it can be relied on.
-    pub assurance: Assurance,
-    /// The events that prove it.
-    pub evidence: Vec<EventRef>,
+impl RecordVerdicts {
+    fn both(word: &str) -> Self {
+        Self { integrity: word.to_owned(), completeness: word.to_owned() }
+    }
 }
 
-/// Builds the answer, with nothing unread: `look_up` gives the summary (if it can be read) and the verdicts
-/// of a session's record.
+/// What came of looking up a session's record.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Looked {
+    /// It can be read.
+    Found(Box<Summary>, RecordVerdicts),
+    /// It is there and can't be read.
+    Unreadable {
+        /// Why, in words.
+        reason: String,
+        /// What `verify` says.
+        record: RecordVerdicts,
+    },
+    /// Whoever asks may not see that session.
+    Hidden,
+    /// This installation has no such record.
+    Absent,
+}
+
+/// Where sessions are looked up: whoever knows where records lie and who may see them.
+pub trait Records: Send + Sync {
+    /// Why it can't be looked up at all.
+    type Error: From<StoreError>;
+
+    /// Looks a session up, and nothing but this session.
+    ///
+    /// # Errors
+    /// [`Records::Error`].
+    fn look_up(
+        &self,
+        session: SessionId,
+    ) -> impl Future<Output = Result<Looked, Self::Error>> + Send;
+}
+
+/// Builds the answer. Of records, only those of the sessions that it names are read.
 ///
 /// # Errors
-/// Those of `look_up`.
-pub fn answer<E>(
+/// Those of the records and of the store.
+pub async fn answer<R: Records>(
     question: &Question,
     attributed: Attributed,
-    mut look_up: impl FnMut(SessionId) -> Result<Option<(Option<Summary>, RecordVerdicts)>, E>,
-) -> Result<Answer, E> {
-    let mut findings = Vec::new();
-    for attribution in attributed.attributions {
-        let (summary, record) = match look_up(attribution.session)? {
-            Some(found) => found,
-            None => {
-                (None, RecordVerdicts { integrity: "absent".into(), completeness: "absent".into() })
+    records: &R,
+    nearby: Nearby<'_>,
+) -> Result<Answer, R::Error> {
+    let Attributed { commit, path, text, attributions, notes } = attributed;
+    let (mut findings, mut unread) = (Vec::new(), Vec::new());
+    for attribution in attributions {
+        let session = attribution.session;
+        let looked = records.look_up(session).await?;
+        let statements = statements(&attribution, &looked);
+        let (summary, record) = match looked {
+            Looked::Found(summary, record) => (Some(*summary), record),
+            Looked::Unreadable { reason, record } => {
+                unread.push(UnreadRecord { session, reason });
+                (None, record)
             }
+            Looked::Hidden => (None, RecordVerdicts::both("hidden")),
+            Looked::Absent => (None, RecordVerdicts::both("absent")),
         };
-        let statements = statements(&attribution, summary.as_ref(), &record);
-        findings.push(Finding { attribution, record, statements, summary });
-    }
-    Ok(Answer {
-        question: question.to_string(),
-        commit: attributed.commit,
-        text: attributed.text,
-        findings,
-        notes: attributed.notes,
-        unread: Vec::new(),
-    })
-}
-
-fn statements(
-    attribution: &Attribution,
-    summary: Option<&Summary>,
-    record: &RecordVerdicts,
-) -> Vec<Statement> {
-    let by = match attribution.tier {
-        Tier::Commit => "made this commit",
-        Tier::Tree => "produced this tree, in a commit that was rewritten since",
-        Tier::Blob => "wrote this content at this path, in a commit that was rewritten since",
-        Tier::Declared => "is named by a trailer of the commit; no content proves it",
-    };
-    let mut list = vec![Statement {
-        topic: "session",
-        text: format!("{} {by}", attribution.session),
-        assurance: attribution.assurance,
-        evidence: attribution.event.into_iter().collect(),
-    }];
-    let Some(summary) = summary else {
-        list.push(absent(
-            "record",
-            "this installation has no record of that session that can be read",
-        ));
-        return list;
-    };
-    let observed = |topic, text: String, event: EventRef| Statement {
-        topic,
-        text,
-        assurance: Assurance::Observed,
-        evidence: vec![event],
-    };
-    list.push(Statement {
-        topic: "record",
-        text: format!("integrity {}, completeness {}", record.integrity, record.completeness),
-        assurance: Assurance::Observed,
-        evidence: summary.closed.map(|m| m.event).into_iter().collect(),
-    });
-    if let (Some(requester), Some(at)) = (&summary.requester, summary.authorized) {
-        list.push(observed("requester", format!("{requester}, at {}", at.time), at.event));
-        let approval = match summary.approvers.as_slice() {
-            [] => "the policy wanted none".to_owned(),
-            names => names.iter().map(|n| n.as_str()).collect::<Vec<_>>().join(", "),
+        let neighbours = match &summary {
+            Some(summary) => nearby.of(summary, path.as_ref()).await?,
+            None => None,
         };
-        list.push(observed("approval", approval, at.event));
-        let policy = summary.policy_name.as_deref().unwrap_or_default();
-        let rule = summary.rule.as_deref().unwrap_or_default();
-        list.push(observed(
-            "policy",
-            format!("{policy}, {}, rule {rule}", summary.policy),
-            at.event,
-        ));
+        findings.push(Finding { attribution, record, statements, summary, neighbours });
     }
-    if let (Some(request), Some(at)) = (&summary.request, summary.authorized) {
-        list.push(observed("command", request.command.join(" "), at.event));
-        let dirty = if request.dirty { " with uncommitted changes" } else { "" };
-        let base = format!("{} of {}{dirty}", request.base_commit, request.repository);
-        list.push(observed("base", base, at.event));
-    }
-    if let Some(closed) = summary.closed {
-        let reason = summary.reason.as_deref().unwrap_or_default();
-        list.push(observed("ended", format!("{reason}, at {}", closed.time), closed.event));
-    }
-    for (topic, total, proof) in [
-        ("read", summary.read.len(), first(summary.read.iter().map(|t| t.event))),
-        ("wrote", summary.written.len(), first(summary.written.iter().map(|t| t.event))),
-        ("ran", summary.executed.len(), first(summary.executed.iter().map(|t| t.event))),
-        (
-            "refused",
-            summary.denied.len() + summary.egress.len(),
-            first(
-                summary
-                    .denied
-                    .iter()
-                    .map(|t| t.event)
-                    .chain(summary.egress.iter().map(|t| t.event)),
-            ),
-        ),
-    ] {
-        let what = match topic {
-            "ran" => "command line",
-            "refused" => "attempt",
-            _ => "file",
-        };
-        let text = format!("{total} {what}{}", if total == 1 { "" } else { "s" });
-        list.push(Statement { topic, text, assurance: Assurance::Observed, evidence: proof });
-    }
-    // Never guess: what this version of Custody does not mediate is said to be unknown.
-    list.push(absent("model", "model calls were not mediated in this session: unknown"));
-    list.push(absent("review", "no reviews are connected to this installation: unknown"));
-    list
-}
-
-fn first(mut events: impl Iterator<Item = EventRef>) -> Vec<EventRef> {
-    events.next().into_iter().collect()
-}
-
-fn absent(topic: &'static str, text: &str) -> Statement {
-    Statement { topic, text: text.to_owned(), assurance: Assurance::Absent, evidence: Vec::new() }
+    Ok(Answer { question: question.to_string(), commit, text, findings, notes, unread })
 }

@@ -7,11 +7,11 @@ mod tally;
 use std::collections::BTreeMap;
 
 use custody_model::{Actor, Digest, EventId, SessionId, Timestamp, UserName, WorkspacePath};
-use custody_record::Event;
 use custody_record::event::{
     Access, Body, CommitCreated, Coverage, EgressVia, ExitStatus, FileKind, Operation, Outcome,
     RequestedSession,
 };
+use custody_record::{Event, ReadError, Reader};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -76,6 +76,22 @@ pub struct Summary {
     pub coverage: BTreeMap<String, Coverage>,
 }
 
+impl Summary {
+    /// From a whole record, or from what there is of one that is being written. `None` before its first event.
+    ///
+    /// # Errors
+    /// If the record can't be read.
+    pub fn of(record: &Reader) -> Result<Option<Self>, ReadError> {
+        let mut summarizer: Option<Summarizer> = None;
+        for event in record.events()? {
+            let event = event?;
+            let begin = || Summarizer::new(event.session, event.policy);
+            summarizer.get_or_insert_with(begin).add(&event);
+        }
+        Ok(summarizer.map(Summarizer::finish))
+    }
+}
+
 /// Which event proves a statement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct EventRef {
@@ -120,6 +136,9 @@ pub struct Touched {
 pub struct Executed {
     /// The arguments.
     pub argv: Vec<String>,
+    /// The file that ran, if it is not the one that was announced with these arguments.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ran: Option<String>,
     /// How often.
     pub count: u64,
     /// The first event that tells of it.
@@ -187,7 +206,8 @@ pub struct Summarizer {
     read: Tally<WorkspacePath, Touched>,
     written: Tally<WorkspacePath, Touched>,
     removed: Tally<WorkspacePath, Touched>,
-    executed: Tally<Vec<String>, Executed>,
+    /// By arguments, and by the file of a correction.
+    executed: Tally<(Vec<String>, Option<String>), Executed>,
     denied: Tally<(WorkspacePath, String), Denied>,
     egress: Tally<(String, String), Egress>,
     /// Program of each image.
@@ -274,10 +294,24 @@ impl Summarizer {
                 event: proof,
             }),
             Body::ProcessExecuted(data) if data.failed.is_none() => {
-                self.programs.insert(data.image.0, program(&data.argv, &data.exe));
+                let ran = data.corrects.map(|_| data.exe.clone());
+                // Its name in the arguments is that of the program that did not run.
+                let argv = if ran.is_some() { &[] } else { data.argv.as_slice() };
+                self.programs.insert(data.image.0, program(argv, &data.exe));
                 let argv = &data.argv;
-                let first = || Executed { argv: argv.clone(), count: 0, event: proof };
-                self.executed.entry(argv, first).count += 1;
+                let entry = |ran: &Option<String>| Executed {
+                    argv: argv.clone(),
+                    ran: ran.clone(),
+                    count: 0,
+                    event: proof,
+                };
+                if ran.is_some() {
+                    let key = (argv.clone(), None);
+                    let announced = self.executed.entry(&key, || entry(&None));
+                    announced.count = announced.count.saturating_sub(1);
+                }
+                let key = (argv.clone(), ran);
+                self.executed.entry(&key, || entry(&key.1)).count += 1;
             }
             Body::FileOpened(data) => {
                 let content = data.kind == FileKind::File && data.access == Access::Read;
@@ -363,11 +397,14 @@ impl Summarizer {
     /// The summary of what was taken.
     #[must_use]
     pub fn finish(self) -> Summary {
+        let mut executed = self.executed.into_list();
+        // Announced, and each time something else ran.
+        executed.retain(|executed| executed.count > 0);
         Summary {
             read: self.read.into_list(),
             written: self.written.into_list(),
             removed: self.removed.into_list(),
-            executed: self.executed.into_list(),
+            executed,
             denied: self.denied.into_list(),
             egress: self.egress.into_list(),
             ..self.summary

@@ -57,6 +57,24 @@ impl StateDir {
         self.0.join("log")
     }
 
+    /// The control log.
+    #[must_use]
+    pub fn control(&self) -> PathBuf {
+        self.0.join("control")
+    }
+
+    /// The index in SQLite, where nothing else is configured.
+    #[must_use]
+    pub fn store(&self) -> PathBuf {
+        self.0.join("store.sqlite")
+    }
+
+    /// The keys that the local issuer signs tokens with.
+    #[must_use]
+    pub fn issuer(&self) -> PathBuf {
+        self.0.join("issuer")
+    }
+
     /// One session.
     #[must_use]
     pub fn session(&self, id: SessionId) -> SessionDir {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use custody_control::Author;
+use custody_keeper::frame::{Frame, StopRequest};
 use custody_model::state::session::SessionState;
 use custody_model::{SessionId, UserName};
 use custody_record::control::{ControlBody, SessionLaunched, SessionReason};
@@ -31,7 +32,7 @@ const STEPS: &[Step<Context>] = &[
     step!("lease", lease, give_back),
     step!("record", record, abandon),
     step!("approvals", write_approvals),
-    step!("keeper", start_keeper),
+    step!("keeper", start_keeper, end_keeper),
     step!("follow", follow),
 ];
 
@@ -87,6 +88,8 @@ impl Orchestrator {
         let session = context.row.id;
         if let Err(error) = steps::run(self, "launch", STEPS, &mut context).await {
             tracing::error!(%session, %error, "the session could not be launched");
+            // It was taken before the first step: while it waits, the next look at the line tries again.
+            self.release(session).await;
         }
         self.end_launch(session);
         self.dispatch.notify_one();
@@ -174,6 +177,10 @@ async fn record(
 /// A keeper that does not come to be fails its session, for everybody to see why.
 async fn abandon(orchestrator: &Arc<Orchestrator>, context: &mut Context) {
     let session = context.row.id;
+    if orchestrator.record(session).exists() {
+        // It has a record, and that says how it ended.
+        return;
+    }
     let reason = "its keeper could not be started; the server's log says why".to_owned();
     let body = ControlBody::SessionAbandoned(SessionReason { session, reason });
     if let Err(error) = orchestrator.plane().record(&Author::server(), vec![body]).await {
@@ -215,6 +222,25 @@ async fn start_keeper(
         context.child = Some(child);
     }
     Ok(())
+}
+
+/// A keeper that nobody would follow is ended, and its record indexed as it is.
+async fn end_keeper(orchestrator: &Arc<Orchestrator>, context: &mut Context) {
+    let session = context.row.id;
+    let reason = "the server could not look after it".to_owned();
+    let stop = Frame::Stop(StopRequest { reason });
+    if let Err(error) = orchestrator.tell(session, stop).await {
+        tracing::error!(%session, %error, "a keeper that nobody follows can't be asked to end");
+    }
+    let child = context.child.take();
+    let ended = tokio::task::spawn_blocking(move || child.map(|mut child| child.wait()));
+    if let Ok(Some(Err(error))) = ended.await {
+        tracing::warn!(%session, %error, "a keeper can't be waited for");
+    }
+    let record = orchestrator.record(session);
+    if let Err(error) = orchestrator.plane().index(session, record).await {
+        tracing::error!(%session, %error, "the record of an ended keeper can't be indexed");
+    }
 }
 
 async fn follow(

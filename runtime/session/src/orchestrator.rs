@@ -72,11 +72,14 @@ pub(crate) struct Followed {
     pub(crate) nudge: Arc<Notify>,
 }
 
+/// What requests under the same name of the same user take turns by.
+pub(crate) type Turns = HashMap<(UserName, String), Weak<tokio::sync::Mutex<()>>>;
+
 /// The orchestrator of one installation, as one process has it.
 pub struct Orchestrator {
     parts: Parts,
     /// Requests under a client's name: one at a time for each name.
-    pub(crate) named: Mutex<HashMap<(UserName, String), Weak<tokio::sync::Mutex<()>>>>,
+    pub(crate) named: Mutex<Turns>,
     /// Sessions that a task of this instance is launching.
     launching: Mutex<HashSet<SessionId>>,
     pub(crate) followed: Mutex<HashMap<SessionId, Followed>>,

@@ -69,3 +69,107 @@ fn since(row: &SessionRow) -> custody_model::Timestamp {
         | SessionState::Interrupted { .. } => row.requested_at,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use custody_model::{Digest, GitOid, Limits, StartSession, Timestamp};
+    use custody_store::{Counts, Holder};
+
+    use super::*;
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_micros(1_795_461_120_000_000 + second * 1_000_000)
+    }
+
+    fn row(project: &str, user: &str, second: i64) -> SessionRow {
+        let oid: GitOid = "a".repeat(40).parse().unwrap();
+        let request = StartSession {
+            requester: user.parse().unwrap(),
+            repository: "r".to_owned(),
+            base_commit: oid.clone(),
+            base_tree: oid,
+            dirty: false,
+            command: vec!["sh".to_owned()],
+            image: "host".to_owned(),
+            environment: Vec::new(),
+            limits: Limits::default(),
+            strict: false,
+        };
+        let number = u8::try_from(second % 256).unwrap();
+        SessionRow {
+            id: SessionId::new(at(second), [number; 10]),
+            project: project.parse().unwrap(),
+            request,
+            requested_at: at(second),
+            policy: Digest::of(b""),
+            policy_name: String::new(),
+            rule: String::new(),
+            approvals_wanted: 0,
+            approvers: Vec::new(),
+            approvals: Vec::new(),
+            idempotency: None,
+            state: SessionState::Queued { since: at(second), approvers: Vec::new() },
+            updated_at: at(second),
+            stop: None,
+            outcome: None,
+            reason: None,
+            exit: None,
+            events: 0,
+            root: None,
+            counts: Counts::default(),
+            commit: None,
+        }
+    }
+
+    fn lease(row: &SessionRow) -> LeaseRow {
+        LeaseRow {
+            session: row.id,
+            holder: Holder::new("x"),
+            until: at(0),
+            user: row.request.requester.clone(),
+            project: row.project.clone(),
+        }
+    }
+
+    fn names(waiting: &[SessionRow], running: &[LeaseRow]) -> Vec<String> {
+        let name = |id| {
+            let row = waiting.iter().find(|row| row.id == id).unwrap();
+            let since = row.requested_at.micros_since(at(0)) / 1_000_000;
+            format!("{}/{}/{since}", row.project, row.request.requester)
+        };
+        order(waiting, running).into_iter().map(name).collect()
+    }
+
+    #[test]
+    fn projects_take_turns_and_in_them_users_do() {
+        let waiting = [
+            row("a", "greedy", 1),
+            row("a", "greedy", 2),
+            row("a", "greedy", 3),
+            row("a", "modest", 4),
+            row("b", "late", 5),
+            row("b", "late", 6),
+        ];
+        assert_eq!(
+            names(&waiting, &[]),
+            ["a/greedy/1", "b/late/5", "a/modest/4", "b/late/6", "a/greedy/2", "a/greedy/3"]
+        );
+        // What runs counts as a turn that was had.
+        let running = [lease(&row("a", "greedy", 7)), lease(&row("a", "modest", 8))];
+        assert_eq!(names(&waiting, &running)[..3], ["b/late/5", "b/late/6", "a/greedy/1"]);
+    }
+
+    #[test]
+    fn everybody_who_waits_has_exactly_one_place() {
+        let waiting: Vec<SessionRow> = (0..200)
+            .map(|n| row(["a", "b", "c"][n % 3], ["x", "y"][n % 2], i64::try_from(n).unwrap()))
+            .collect();
+        let order = order(&waiting, &[]);
+        let mut places: Vec<u64> =
+            waiting.iter().map(|row| place(row.id, &order).unwrap().place).collect();
+        places.sort_unstable();
+        assert_eq!(places, (1..=200).collect::<Vec<u64>>());
+        let other = SessionId::new(at(999), [9; 10]);
+        assert_eq!(place(other, &order), None);
+    }
+}

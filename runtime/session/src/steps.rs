@@ -13,14 +13,17 @@ use crate::orchestrator::Orchestrator;
 /// What a step gives.
 pub type Doing<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
+/// Does something with what the steps of a verb share.
+pub type Action<C, T> = for<'a> fn(&'a Arc<Orchestrator>, &'a mut C) -> Doing<'a, T>;
+
 /// One step of a verb on a context `C`.
 pub struct Step<C> {
     /// Its name, unique in its verb.
     pub name: &'static str,
     /// Does it.
-    pub act: for<'a> fn(&'a Arc<Orchestrator>, &'a mut C) -> Doing<'a, Result<(), SessionError>>,
+    pub act: Action<C, Result<(), SessionError>>,
     /// Undoes it, after a later step failed.
-    pub undo: Option<for<'a> fn(&'a Arc<Orchestrator>, &'a mut C) -> Doing<'a, ()>>,
+    pub undo: Option<Action<C, ()>>,
 }
 
 /// A step from functions: `step!("name", act)`, `step!("name", act, undo)`.

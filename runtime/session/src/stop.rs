@@ -90,7 +90,7 @@ impl Orchestrator {
     }
 
     /// Sends a frame to a keeper, which may be just starting.
-    async fn tell(&self, session: SessionId, frame: Frame) -> Result<(), SessionError> {
+    pub(crate) async fn tell(&self, session: SessionId, frame: Frame) -> Result<(), SessionError> {
         let deadline = tokio::time::Instant::now() + KEEPER_PATIENCE;
         loop {
             let (state, frame) = (self.state().clone(), frame.clone());

@@ -1,15 +1,17 @@
 //! `custody investigate`: from a commit or a line to the sessions behind it.
 
+mod index;
+
 use std::process::ExitCode;
 
-use custody_investigate::attribute::{Question, attribute};
-use custody_investigate::catalogue::{Catalogue, outputs_of};
+use custody_investigate::attribute::{Sources, attribute};
+use custody_investigate::blocking::InPlace;
 use custody_investigate::history::Repository;
-use custody_investigate::report::{RecordVerdicts, UnreadRecord, answer};
+use custody_investigate::neighbour::{Nearby, Reach};
+use custody_investigate::question::Question;
+use custody_investigate::report::{Answer, Looked, RecordVerdicts, Records, UnreadRecord, answer};
 use custody_model::{ErrorCode, SessionId, WorkspacePath};
-use custody_record::event::ChangedFile;
-use custody_record::{Event, ReadError, Reader};
-use custody_session::records;
+use custody_store::Visibility;
 use custody_workspace::checkout::{Checkout, CheckoutError};
 use custody_workspace::mirror::{Mirrors, RepositoryName};
 
@@ -37,29 +39,45 @@ pub fn run(wire: &Wire, args: &InvestigateArgs) -> Result<ExitCode, Failure> {
         return Err(Failure::of(ErrorCode::Io, "the repository can't be read", error));
     }
     let (repository, question) = from_the_top(repository, question)?;
-    let (catalogue, mut unread) = catalogue(wire)?;
-    let state = wire.state.clone();
-    let mirror_of = move |name: &str| state.repositories().join(format!("{name}.git"));
-    let attributed = attribute(&question, &repository, &catalogue, &mirror_of)
-        .explain(ErrorCode::NotFound, "the repository's history gives no answer")
-        .map_err(|failure| match &question {
-            Question::Commit { rev } if repository.path().join(rev).is_file() => {
-                failure.hint(format!("to ask about a line of that file: {rev}:LINE"))
-            }
-            Question::Commit { .. } | Question::Line { .. } => failure,
-        })?;
-    let known = !attributed.attributions.is_empty();
-    let mut answer = answer(&question, attributed, |session| look_up(wire, session, &mut unread))?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.explain(ErrorCode::Io, "the question can't be worked on")?;
+    let answer = runtime.block_on(ask(wire, &question, &repository))?;
+    let known = !answer.findings.is_empty();
     if wire.format == Format::Text {
-        for UnreadRecord { session, reason } in &unread {
+        for UnreadRecord { session, reason } in &answer.unread {
             eprintln!(
                 "custody: the record of session {session} can't be read, so nothing is known of it: {reason}"
             );
         }
     }
-    answer.unread = unread;
     output::result(wire.format, &answer, || render::answer::page(&answer))?;
     Ok(if known { ExitCode::SUCCESS } else { ExitCode::from(ErrorCode::NotFound.exit_code()) })
+}
+
+async fn ask(wire: &Wire, question: &Question, repository: &Repository) -> Result<Answer, Failure> {
+    let index = tempfile::tempdir().explain(ErrorCode::Io, "there is no room for an index")?;
+    let store = wire.store(&index.path().join("index.sqlite")).await?;
+    let unread = index::fill(wire, &*store).await?;
+    let state = wire.state.clone();
+    let mirrors = move |name: &str| state.repositories().join(format!("{name}.git"));
+    let sources = Sources { repository, store: &*store, mirrors: &mirrors, blocking: &InPlace };
+    let attributed = attribute(question, sources)
+        .await
+        .explain(ErrorCode::NotFound, "the repository's history gives no answer")
+        .map_err(|failure| match question {
+            Question::Commit { rev } if repository.path().join(rev).is_file() => {
+                failure.hint(format!("to ask about a line of that file: {rev}:LINE"))
+            }
+            Question::Commit { .. } | Question::Line { .. } => failure,
+        })?;
+    let (visible, reach) = (Visibility::everything(), Reach::default());
+    let nearby = Nearby { store: &*store, visible: &visible, reach };
+    let mut answer = answer(question, attributed, &Own(wire), nearby).await?;
+    let told = std::mem::take(&mut answer.unread);
+    let new = |record: &UnreadRecord| unread.iter().all(|known| known.session != record.session);
+    let told: Vec<UnreadRecord> = told.into_iter().filter(new).collect();
+    answer.unread = unread.into_iter().chain(told).collect();
+    Ok(answer)
 }
 
 /// Files are named from where the caller stands; questions are about paths from the top.
@@ -85,83 +103,25 @@ fn from_the_top(
     Ok((Repository::at(top), Question::Line { path, line, rev }))
 }
 
-/// The outputs of all sessions that are on record here, and those whose records can't be read: one of these must not
-/// take the answers of all others away.
-fn catalogue(wire: &Wire) -> Result<(Catalogue, Vec<UnreadRecord>), Failure> {
-    let (mut catalogue, mut unread) = (Catalogue::default(), Vec::new());
-    let sessions =
-        records::all(&wire.state).explain(ErrorCode::Io, "the sessions can't be listed")?;
-    for session in sessions {
-        let reader = match records::reader(&wire.state, session) {
-            // Its keeper has not begun the record yet: there are no outputs.
-            Err(ReadError::NoRecord(_)) if wire.state.session(session).run().exists() => continue,
-            other => other.explain(ErrorCode::Io, "it can't be opened"),
+/// Looks sessions up in the state directory.
+struct Own<'a>(&'a Wire);
+
+impl Records for Own<'_> {
+    type Error = Failure;
+
+    async fn look_up(&self, session: SessionId) -> Result<Looked, Failure> {
+        let dir = self.0.state.session(session).record();
+        if !dir.exists() {
+            return Ok(Looked::Absent);
+        }
+        let report = super::verify::own(self.0, &dir)?;
+        let record = RecordVerdicts {
+            integrity: render::word(&report.integrity),
+            completeness: render::word(&report.completeness),
         };
-        let found = reader.and_then(|reader| {
-            let spec = records::spec(&wire.state, session);
-            let spec = spec.explain(ErrorCode::Io, "its request can't be read")?;
-            outputs(&reader, session, spec.repository)
-        });
-        match found {
-            Ok(outputs) => catalogue.add(outputs),
-            Err(error) => unread.push(UnreadRecord { session, reason: error.to_string() }),
-        }
+        Ok(match summary_of(self.0, session) {
+            Ok(summary) => Looked::Found(Box::new(summary), record),
+            Err(error) => Looked::Unreadable { reason: error.to_string(), record },
+        })
     }
-    Ok((catalogue, unread))
-}
-
-fn outputs(
-    reader: &Reader,
-    session: SessionId,
-    repository: String,
-) -> Result<custody_investigate::catalogue::Outputs, Failure> {
-    let unreadable = "the record can't be read";
-    let all_files = |event: &Event| -> Result<Vec<ChangedFile>, Failure> {
-        let blob = event.blobs.iter().find(|blob| blob.role == "files");
-        let blob = blob.ok_or_else(|| {
-            Failure::new(ErrorCode::VerificationFailed, "a commit lacks its files")
-        })?;
-        let bytes =
-            reader.blobs().get(&blob.digest).explain(ErrorCode::VerificationFailed, unreadable)?;
-        serde_json::from_slice(&bytes).explain(ErrorCode::VerificationFailed, unreadable)
-    };
-    match reader.sealed_size() {
-        Some(size) => {
-            let backwards = (0..size).rev().map(|seq| {
-                reader
-                    .get(seq)
-                    .explain(ErrorCode::VerificationFailed, unreadable)?
-                    .ok_or_else(|| Failure::new(ErrorCode::VerificationFailed, unreadable))
-            });
-            outputs_of(session, repository, backwards, all_files)
-        }
-        // It still runs: there are no outputs yet.
-        None => outputs_of(session, repository, std::iter::empty(), all_files),
-    }
-}
-
-fn look_up(
-    wire: &Wire,
-    session: SessionId,
-    unread: &mut Vec<UnreadRecord>,
-) -> Result<Option<(Option<custody_investigate::Summary>, RecordVerdicts)>, Failure> {
-    let dir = wire.state.session(session).record();
-    if !dir.exists() {
-        return Ok(None);
-    }
-    let report = super::verify::own(wire, &dir)?;
-    let verdicts = RecordVerdicts {
-        integrity: render::word(&report.integrity),
-        completeness: render::word(&report.completeness),
-    };
-    let summary = match summary_of(wire, session) {
-        Ok(summary) => Some(summary),
-        Err(error) => {
-            if !unread.iter().any(|known| known.session == session) {
-                unread.push(UnreadRecord { session, reason: error.to_string() });
-            }
-            None
-        }
-    };
-    Ok(Some((summary, verdicts)))
 }

@@ -5,12 +5,10 @@ use std::process::ExitCode;
 
 use custody_investigate::Summary;
 use custody_keeper::frame::{Ended, Progress};
-use custody_keeper::spec::{SPEC_VERSION, SessionSpec};
 use custody_model::{ErrorCode, Limits, SessionId};
 use custody_policy::PolicyVersion;
 use custody_policy::quantity::{Seconds, Size};
 use custody_record::event::{ExitStatus, Outcome};
-use custody_session::CreateError;
 use custody_workspace::mirror::{Resolved, SnapshotRequest, Source};
 use custody_workspace::outputs::Identity;
 use serde_json::json;
@@ -39,16 +37,21 @@ pub fn run(wire: &Wire, args: RunArgs) -> Result<ExitCode, Failure> {
     let user = caller::user()?;
     let policy = policy(&args, &user)?;
     let window = if args.no_terminal { None } else { console::window() };
-    let spec = SessionSpec {
-        v: SPEC_VERSION,
-        id: wire.new_session()?,
-        requested_at: wire.clock.now(),
+    let (runtime, orchestrator) = wire.orchestrator()?;
+    let author = author()?;
+    let plane = orchestrator.plane().clone();
+    let project = custody_model::ProjectName::default_project();
+    let source = match &chosen.source {
+        Some(Source::Checkout(checkout)) => checkout.git_dir().to_string_lossy().into_owned(),
+        Some(Source::Url(url)) => url.clone(),
+        None => chosen.mirror.git_dir().to_string_lossy().into_owned(),
+    };
+    let asked = custody_session::NewSession {
         requester: user,
-        policy: policy.digest(),
+        project: project.clone(),
         repository: chosen.mirror.name().as_str().to_owned(),
-        base_commit: base.commit,
-        base_tree: base.tree,
-        dirty,
+        base: base.commit.as_str().to_owned(),
+        dirty: false,
         command: args.command.clone(),
         image: args.image.clone(),
         limits: limits(&args)?,
@@ -56,26 +59,54 @@ pub fn run(wire: &Wire, args: RunArgs) -> Result<ExitCode, Failure> {
         strict: args.strict,
         terminal: window,
         input: console::has_input(),
+        policy: Some(policy),
+        idempotency: None,
     };
-    custody_session::create(&wire.state, &spec, &policy, wire.clock.clone()).map_err(refused)?;
-    let mut keeper = custody_session::start(&wire.state, spec.id, &wire.keeper())
-        .explain(ErrorCode::Internal, "the session could not be started")?;
-    let attachment = custody_session::attach(&wire.state, spec.id)
-        .explain(ErrorCode::Internal, "the session can't be watched")?;
+    let row = runtime.block_on(async {
+        if plane.store().project(&project).await?.is_none() {
+            plane.create_project(&author, &project, "").await?;
+        }
+        if plane.store().repository(&asked.repository).await?.is_none() {
+            orchestrator.register_repository(&author, &project, &source, None, false).await?;
+        }
+        Ok::<_, custody_session::SessionError>(orchestrator.create(&author, asked).await?.row)
+    });
+    let row = row.explain(ErrorCode::Internal, "the session could not be created")?;
+    let id = row.id;
+    let _ = dirty;
+    let attachment = loop {
+        match custody_session::attach(&wire.state, id) {
+            Ok(attachment) => break attachment,
+            Err(_) => {
+                let row = runtime.block_on(orchestrator.row(id)).explain(ErrorCode::Io, "row")?;
+                if row.state.is_final() {
+                    return Err(Failure::new(ErrorCode::PolicyRefused, format!("{:?}", row.state)));
+                }
+                runtime.block_on(async {
+                    tokio::time::sleep(std::time::Duration::from_millis(2)).await;
+                });
+            }
+        }
+    };
     let watched = console::watch(attachment, window.is_some(), |step| progress(wire, &args, step))
         .explain(ErrorCode::Io, "the connection to the keeper broke; the session goes on")?;
+    runtime.block_on(orchestrator.settle(id, std::time::Duration::from_secs(60)));
+    runtime.block_on(orchestrator.shut_down());
     clear(wire, &args);
-    // Waited for, so that nothing of the session is left when this returns.
-    let status = keeper.wait().explain(ErrorCode::Internal, "the keeper can't be waited for")?;
     match watched {
-        Watched::Ended(ended) => finish(wire, &args, spec.id, &ended),
+        Watched::Ended(ended) => finish(wire, &args, id, &ended),
         Watched::Lost => {
-            wire.reconcile()?;
-            let message = format!("the keeper of session {} died ({status})", spec.id);
+            let message = format!("the keeper of session {id} died");
             Err(Failure::new(ErrorCode::Internal, message)
-                .hint(format!("`custody session show {}` says what is on record", spec.id)))
+                .hint(format!("`custody session show {id}` says what is on record")))
         }
     }
+}
+
+/// Who calls.
+pub fn author() -> Result<custody_control::Author, Failure> {
+    let actor = custody_model::Actor::User { name: caller::user()? };
+    Ok(custody_control::Author { actor, via: None, cause: None })
 }
 
 /// The commit to start from.
@@ -155,28 +186,6 @@ fn limits(args: &RunArgs) -> Result<Limits, Failure> {
         wall_seconds: wall.explain(ErrorCode::Usage, "--timeout")?.map(|seconds| seconds.0),
         idle_seconds: None,
     })
-}
-
-fn refused(error: CreateError) -> Failure {
-    match &error {
-        CreateError::Refused { session, refusal } => {
-            let hint = format!(
-                "rule: {}; `custody policy explain` shows how it was decided; the refusal is session {session}",
-                refusal.rule.text
-            );
-            Failure::of(ErrorCode::PolicyRefused, "the session was refused", error).hint(hint)
-        }
-        CreateError::NeedsApproval { session, needed } => {
-            let hint = format!(
-                "who may approve: {}; the request is session {session}",
-                needed.by.join(", ")
-            );
-            Failure::of(ErrorCode::ApprovalNeeded, "the session was not started", error).hint(hint)
-        }
-        CreateError::File { .. } | CreateError::Record(_) => {
-            Failure::of(ErrorCode::Io, "the session could not be created", error)
-        }
-    }
 }
 
 fn finish(

@@ -42,8 +42,13 @@ pub fn run(wire: &Wire, command: SessionCommand) -> Result<ExitCode, Failure> {
         }
         SessionCommand::Stop { session, reason } => {
             let session = find(wire, &session)?;
-            custody_session::stop(&wire.state, session, &reason)
+            let (runtime, orchestrator) = wire.orchestrator()?;
+            let author = super::run::author()?;
+            runtime
+                .block_on(orchestrator.stop(&author, session, &reason))
                 .explain(ErrorCode::Conflict, "the session can't be stopped")?;
+            runtime.block_on(orchestrator.settle(session, std::time::Duration::from_secs(60)));
+            runtime.block_on(orchestrator.shut_down());
             let value = json!({ "session": session, "stopped": true });
             output::result(wire.format, &value, || format!("session {session} has ended"))?;
         }

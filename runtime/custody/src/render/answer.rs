@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 
+use custody_investigate::neighbour::Neighbours;
 use custody_investigate::report::{Answer, Finding};
 
 use super::{summary, tame};
@@ -40,13 +41,46 @@ fn one(finding: &Finding) -> String {
         let _ = writeln!(
             text,
             "{:<11} {}  [{assurance}, event {proof}]",
-            statement.topic,
+            super::word(&statement.topic),
             tame(&statement.text)
         );
+    }
+    if let Some(near) = &finding.neighbours {
+        text.push_str(&neighbours(near));
     }
     if let Some(page) = &finding.summary {
         text.push('\n');
         text.push_str(&summary::activity(page));
+    }
+    text
+}
+
+fn neighbours(near: &Neighbours) -> String {
+    let mut text = String::new();
+    for neighbour in &near.sessions {
+        let overlap = &neighbour.overlap;
+        let (who, relation) = (super::word(&overlap.who), super::word(&overlap.relation));
+        let assurance = super::word(&neighbour.assurance);
+        let named: Vec<String> = overlap
+            .paths
+            .iter()
+            .map(|shared| format!("{} (#{})", shared.path, shared.neighbour.first_seq))
+            .collect();
+        let more = overlap.path_count - named.len() as u64;
+        let more = if more == 0 { String::new() } else { format!(" and {more} more") };
+        let _ = writeln!(
+            text,
+            "{:<11} {} of {} ({}), {relation}: {} in {}{more}  [{assurance}]",
+            "neighbour",
+            neighbour.session,
+            tame(neighbour.requester.as_str()),
+            neighbour.state.name(),
+            who.replace('_', " "),
+            tame(&named.join(", ")),
+        );
+    }
+    if near.cut {
+        let _ = writeln!(text, "{:<11} there may be more than these", "neighbour");
     }
     text
 }

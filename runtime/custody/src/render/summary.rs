@@ -64,9 +64,13 @@ pub fn activity(summary: &Summary) -> String {
         "  ran       {}",
         count(summary.executed.len(), "command line", "command lines")
     );
-    text.push_str(&listed(
-        summary.executed.iter().map(|e| times(&cut(&command_line(&e.argv), 100), e.count)),
-    ));
+    text.push_str(&listed(summary.executed.iter().map(|e| {
+        let line = cut(&command_line(&e.argv), 100);
+        match &e.ran {
+            Some(ran) => times(&format!("{} (announced as {line})", tame(ran)), e.count),
+            None => times(&line, e.count),
+        }
+    })));
     let refused = summary.denied.len() + summary.egress.len();
     let _ = writeln!(text, "  refused   {}", count(refused, "attempt", "attempts"));
     let denied = summary.denied.iter().map(|d| {

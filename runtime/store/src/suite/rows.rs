@@ -2,12 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use custody_model::TokenKind;
 use custody_model::state::session::{SessionState, StopReason};
 use custody_model::{
     Digest, EventId, GitOid, Grants, Limits, ProjectName, Role, Scope, SessionId, StartSession,
     Timestamp, TokenId, UserName, WorkspacePath,
 };
-use custody_record::control::{Idempotency, TokenKind};
+use custody_record::control::Idempotency;
 use custody_record::event::{CommitAuthor, ExitStatus, Outcome};
 
 use crate::{

@@ -1,0 +1,11 @@
+//! The operations of the API, a file for each kind of thing: each builds its call from the table of endpoints.
+
+mod control;
+mod policies;
+mod projects;
+mod records;
+mod repositories;
+mod server;
+mod sessions;
+mod tokens;
+mod users;

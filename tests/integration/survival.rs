@@ -1,0 +1,128 @@
+//! Whoever dies: sessions go on without their server, and a dead keeper's record is closed by another.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use custody_model::SessionId;
+use custody_model::state::session::SessionState;
+use custody_record::event::Body;
+use custody_session::NoFaults;
+
+use crate::ground::{Ground, author, open, options};
+
+/// The keeper of a session, by its command line.
+fn keeper(session: SessionId) -> i32 {
+    let wanted = format!("--session\0{session}");
+    let found = std::fs::read_dir("/proc").unwrap().flatten().find_map(|process| {
+        let pid = process.file_name().to_str()?.parse().ok()?;
+        let line = std::fs::read(process.path().join("cmdline")).ok()?;
+        String::from_utf8_lossy(&line).contains(&wanted).then_some(pid)
+    });
+    found.expect("the session has a keeper")
+}
+
+fn running(state: &SessionState) -> bool {
+    matches!(state, SessionState::Running { .. })
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sessions_go_on_without_a_server_and_the_next_one_adopts_them() {
+    let ground = Ground::new(0).await;
+    let script = "while ! test -e go; do sleep 0.05; done; echo done >result";
+    let mut ids = Vec::new();
+    for _ in 0..3 {
+        ids.push(ground.create("dana", script).await.id);
+    }
+    for id in &ids {
+        ground.until(*id, "running", running).await;
+    }
+    ground.orchestrator.shut_down().await;
+    let again = open(&ground.installation, Arc::new(NoFaults), options()).await;
+    again.start().await.unwrap();
+    let mut growth = BTreeMap::new();
+    for id in &ids {
+        growth.insert(*id, again.growth(*id).expect("it is adopted"));
+        assert!(running(&again.row(*id).await.unwrap().state));
+    }
+    for id in &ids {
+        again.stop(&author("dana"), *id, "enough").await.unwrap();
+    }
+    for (id, mut growth) in growth {
+        while growth.changed().await.is_ok() {}
+        let row = again.row(id).await.unwrap();
+        assert!(matches!(row.state, SessionState::Sealed { .. }), "{row:#?}");
+        let _ = ground.installation.verify(id).succeeded();
+    }
+    assert!(again.plane().store().leases().await.unwrap().is_empty());
+    again.shut_down().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_killed_keeper_leaves_an_interrupted_session_whose_record_tells_the_difference() {
+    let ground = Ground::new(0).await;
+    let script = "echo before >written; touch ready; sleep 1000";
+    let id = ground.create("dana", script).await.id;
+    ground.until(id, "running", running).await;
+    let dir = ground.orchestrator.state().session(id);
+    let ready = dir.workspace().join("upper/ready");
+    let deadline = tokio::time::Instant::now() + crate::ground::PATIENCE;
+    while !ready.exists() {
+        assert!(tokio::time::Instant::now() < deadline, "the script never got there");
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    }
+    // SAFETY: kill has no preconditions; the pid is that of this test's own keeper.
+    assert_eq!(unsafe { libc::kill(keeper(id), libc::SIGKILL) }, 0);
+    let row = ground.until_over(id).await;
+    assert!(matches!(row.state, SessionState::Interrupted { .. }), "{row:#?}");
+    let verified = ground.installation.verify(id);
+    assert_eq!(verified.code, Some(69), "intact and not complete: {}", verified.text());
+    let reader = custody_record::Reader::open(&ground.orchestrator.record(id)).unwrap();
+    let events: Vec<_> = reader.events().unwrap().map(Result::unwrap).collect();
+    let compared = events.iter().any(|event| matches!(event.body, Body::WorkspaceCompared(_)));
+    let gap = events.iter().any(|event| matches!(event.body, Body::RecorderGap(_)));
+    assert!(compared && gap, "{events:#?}");
+    assert!(!dir.run().exists(), "nothing is left that only its life needed");
+    assert!(ground.orchestrator.plane().store().leases().await.unwrap().is_empty());
+    ground.orchestrator.shut_down().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_line_is_fair_and_never_longer_than_the_room() {
+    let ground = Ground::new(0).await;
+    ground.orchestrator.shut_down().await;
+    let mut tight = options();
+    tight.room.running = 2;
+    tight.waiting_per_user = 6;
+    let orchestrator = open(&ground.installation, Arc::new(NoFaults), tight).await;
+    orchestrator.start().await.unwrap();
+    let ask = async |who: &str| {
+        let asked = ground.asks(who, "sleep 0.3");
+        orchestrator.create(&author(who), asked).await.map(|created| created.row.id)
+    };
+    let mut ids = Vec::new();
+    for _ in 0..6 {
+        ids.push(ask("greedy").await.unwrap());
+    }
+    let modest = ask("modest").await.unwrap();
+    ids.push(modest);
+    if let Some(place) = orchestrator.place(modest).await.unwrap() {
+        assert!(
+            place.place <= 2,
+            "one of a new user stands before the rest of a greedy one: {place:?}"
+        );
+    }
+    let mut most = 0;
+    loop {
+        most = most.max(orchestrator.plane().store().leases().await.unwrap().len());
+        let mut over = true;
+        for id in &ids {
+            over &= orchestrator.row(*id).await.unwrap().state.is_final();
+        }
+        if over {
+            break;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    }
+    assert_eq!(most, 2);
+    orchestrator.shut_down().await;
+}
