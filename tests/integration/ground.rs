@@ -120,6 +120,7 @@ impl Ground {
             strict: false,
             terminal: None,
             input: false,
+            attach: false,
             policy: None,
             idempotency: None,
         }

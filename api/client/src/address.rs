@@ -31,6 +31,35 @@ impl ServerAddress {
         }
     }
 
+    /// Whether nobody on the way can read along: with TLS, and on this machine.
+    #[must_use]
+    pub fn keeps_secrets(&self) -> bool {
+        match self {
+            Self::Unix(_) => true,
+            Self::Http(base) => {
+                let host = reqwest::Url::parse(base).ok();
+                let host = host.as_ref().and_then(reqwest::Url::host_str).unwrap_or_default();
+                let address = host.trim_start_matches('[').trim_end_matches(']');
+                let address = address.parse::<std::net::IpAddr>();
+                self.is_tls()
+                    || host == "localhost"
+                    || address.is_ok_and(|address| address.is_loopback())
+            }
+        }
+    }
+
+    /// What is in front of its port and path, to call it by.
+    #[must_use]
+    pub fn host(&self) -> String {
+        match self {
+            Self::Unix(path) => path.display().to_string(),
+            Self::Http(base) => {
+                let url = reqwest::Url::parse(base).ok();
+                url.as_ref().and_then(reqwest::Url::host_str).unwrap_or(base).to_owned()
+            }
+        }
+    }
+
     /// Whether calls are encrypted.
     pub(crate) fn is_tls(&self) -> bool {
         matches!(self, Self::Http(base) if base.starts_with("https:"))
@@ -76,6 +105,23 @@ impl fmt::Display for ServerAddress {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn tokens_are_safe_under_tls_and_on_this_machine() {
+        let safe = |text: &str| text.parse::<ServerAddress>().unwrap().keeps_secrets();
+        for text in [
+            "https://a.example",
+            "http://127.0.0.1:7",
+            "http://[::1]:7",
+            "http://localhost",
+            "unix:/a",
+        ] {
+            assert!(safe(text), "{text}");
+        }
+        for text in ["http://a.example", "http://10.0.0.1", "http://localhost.example"] {
+            assert!(!safe(text), "{text}");
+        }
+    }
 
     #[test]
     fn an_address_has_one_spelling_and_no_secrets() {

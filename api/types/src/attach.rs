@@ -36,6 +36,13 @@ pub struct Progress {
     pub total: Option<u64>,
 }
 
+/// A place in the output of a session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Position {
+    /// Bytes of output, of both kinds, before it.
+    pub output: u64,
+}
+
 /// How the session ended.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Ended {
@@ -69,6 +76,9 @@ pub struct StopRequest {
 pub enum Frame {
     /// `p`, to the client: what the keeper is doing while it prepares.
     Progress(Progress),
+    /// `n`, to the client, first of all that comes from the session: how much output there was before what follows. By
+    /// it, who attaches again tells what they have seen already.
+    Position(Position),
     /// `o`, to the client: standard output, or the terminal.
     Output(Vec<u8>),
     /// `e`, to the client: standard error, when there is no terminal.
@@ -120,6 +130,7 @@ impl Frame {
         };
         let (kind, payload) = match self {
             Self::Progress(value) => (b'p', json(b'p', serde_json::to_vec(value))?),
+            Self::Position(value) => (b'n', json(b'n', serde_json::to_vec(value))?),
             Self::Output(bytes) => (b'o', bytes.clone()),
             Self::ErrorOutput(bytes) => (b'e', bytes.clone()),
             Self::Ended(value) => (b'z', json(b'z', serde_json::to_vec(value))?),
@@ -149,6 +160,7 @@ impl Frame {
         let failed = |source| FrameError::Payload { kind: char::from(*kind), source };
         Ok(match kind {
             b'p' => Self::Progress(serde_json::from_slice(payload).map_err(failed)?),
+            b'n' => Self::Position(serde_json::from_slice(payload).map_err(failed)?),
             b'o' => Self::Output(payload.to_vec()),
             b'e' => Self::ErrorOutput(payload.to_vec()),
             b'z' => Self::Ended(serde_json::from_slice(payload).map_err(failed)?),
@@ -174,6 +186,7 @@ mod tests {
         let ended = Ended { outcome: Outcome::Completed, reason: "it ended".into(), exit };
         let frames = [
             Frame::Progress(progress),
+            Frame::Position(Position { output: 7 }),
             Frame::Output(vec![0, 255]),
             Frame::ErrorOutput(vec![]),
             Frame::Ended(ended),

@@ -51,6 +51,9 @@ pub struct CreateSession {
     /// Somebody will attach and send input; `/dev/null` otherwise.
     #[serde(default)]
     pub input: bool,
+    /// Somebody attaches at once: the command waits for them, at most 10 seconds, so that they see all of its output.
+    #[serde(default)]
+    pub attach: bool,
     /// Under this policy document in place of the project's active one: for admins of the project.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = crate::policy::MAX_DOCUMENT_BYTES))]

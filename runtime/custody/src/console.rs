@@ -1,35 +1,58 @@
-//! This process's own terminal, lent to a session: raw mode, size, signals, and both directions of its bytes.
+//! This process's own terminal, lent to a session: raw mode, size, signals, and what is typed.
 
-use std::io::{self, IsTerminal, Read, Write};
+use std::io::{self, BufRead, IsTerminal, Read, Write};
 use std::os::fd::{AsFd, AsRawFd};
 use std::thread;
 
-use custody_keeper::frame::{Ended, Frame, SignalRequest, StopRequest};
-use custody_keeper::spec::Window;
-use custody_session::attach::Attachment;
-use nix::sys::termios::{SetArg, Termios, cfmakeraw, tcgetattr, tcsetattr};
+use custody_api_types::attach::Window;
+use nix::sys::termios::{LocalFlags, SetArg, Termios, cfmakeraw, tcgetattr, tcsetattr};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGWINCH};
 use signal_hook::iterator::Signals;
+use tokio::sync::mpsc;
 
-/// Raw mode while it lives.
-struct RawMode {
+/// What is typed ahead waits in so many pieces; then the typing itself does.
+const TYPED_AHEAD: usize = 16;
+
+/// Another mode of the terminal while it lives.
+pub struct Mode {
     before: Termios,
 }
 
-impl RawMode {
-    fn enter() -> io::Result<Self> {
+impl Mode {
+    /// Every byte is the session's: no echo, no lines, no signals from keys.
+    pub fn raw() -> io::Result<Self> {
         let before = tcgetattr(io::stdin().as_fd())?;
         let mut raw = before.clone();
         cfmakeraw(&mut raw);
         tcsetattr(io::stdin().as_fd(), SetArg::TCSADRAIN, &raw)?;
         Ok(Self { before })
     }
+
+    fn without_echo() -> io::Result<Self> {
+        let before = tcgetattr(io::stdin().as_fd())?;
+        let mut silent = before.clone();
+        silent.local_flags.remove(LocalFlags::ECHO);
+        silent.local_flags.insert(LocalFlags::ECHONL);
+        tcsetattr(io::stdin().as_fd(), SetArg::TCSAFLUSH, &silent)?;
+        Ok(Self { before })
+    }
 }
 
-impl Drop for RawMode {
+impl Drop for Mode {
     fn drop(&mut self) {
         let _closed = tcsetattr(io::stdin().as_fd(), SetArg::TCSADRAIN, &self.before);
     }
+}
+
+/// Asks for a secret: what is typed is not shown.
+pub fn secret(prompt: &str) -> io::Result<String> {
+    let _silent = Mode::without_echo()?;
+    let mut out = io::stderr();
+    out.write_all(prompt.as_bytes())?;
+    out.flush()?;
+    let mut line = String::new();
+    io::stdin().lock().read_line(&mut line)?;
+    Ok(line)
 }
 
 /// The terminal's size; `None` unless both standard input and output are one.
@@ -62,88 +85,56 @@ pub fn has_input() -> bool {
     }
 }
 
-/// How a session that was watched to its end ended.
-pub enum Watched {
-    /// The keeper said how.
-    Ended(Ended),
-    /// The keeper is gone without a word.
-    Lost,
+/// What whoever sits at the terminal does.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Act {
+    /// The terminal has this size now.
+    Resized(Window),
+    /// A signal came, by its Linux number.
+    Signalled(i32),
 }
 
-/// Streams a session through this process until it ends. `progress` gets what the keeper does while it prepares.
-///
-/// # Errors
-/// If the connection or standard output breaks.
-pub fn watch(
-    mut keeper: Attachment,
-    terminal: bool,
-    mut progress: impl FnMut(&custody_keeper::frame::Progress),
-) -> io::Result<Watched> {
-    let raw = if terminal { Some(RawMode::enter()?) } else { None };
-    forward_signals(keeper.split()?, terminal)?;
-    forward_input(keeper.split()?)?;
-    let watched = loop {
-        match keeper.receive()? {
-            Some(Frame::Progress(step)) => progress(&step),
-            Some(Frame::Output(bytes)) => {
-                let mut out = io::stdout().lock();
-                out.write_all(&bytes)?;
-                out.flush()?;
-            }
-            Some(Frame::ErrorOutput(bytes)) => {
-                let mut out = io::stderr().lock();
-                out.write_all(&bytes)?;
-                out.flush()?;
-            }
-            Some(Frame::Ended(ended)) => break Watched::Ended(ended),
-            Some(Frame::Input(_) | Frame::Resize(_) | Frame::Signal(_) | Frame::Stop(_)) => {}
-            None => break Watched::Lost,
-        }
-    };
-    drop(raw);
-    Ok(watched)
+/// What happens at the terminal from now on: acts, and bytes as they are typed (none at the end of the input).
+pub struct Listening {
+    /// Signals and sizes.
+    pub acts: mpsc::UnboundedReceiver<Act>,
+    /// Input.
+    pub typed: mpsc::Receiver<Vec<u8>>,
 }
 
-fn forward_signals(mut keeper: Attachment, terminal: bool) -> io::Result<()> {
+/// Listens, with threads that end with the process: a read of standard input can't be interrupted.
+pub fn listen(input: bool) -> io::Result<Listening> {
+    let (act, acts) = mpsc::unbounded_channel();
     let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGWINCH])?;
     thread::Builder::new().name("signals".into()).spawn(move || {
-        let mut interrupts = 0;
         for signal in signals.forever() {
-            let frame = match signal {
+            let happened = match signal {
                 SIGWINCH => match window() {
-                    Some(window) if terminal => Frame::Resize(window),
-                    Some(_) | None => continue,
+                    Some(window) => Act::Resized(window),
+                    None => continue,
                 },
-                // The first Ctrl-C is the command's; who insists ends the session.
-                SIGINT if interrupts == 0 => {
-                    interrupts += 1;
-                    Frame::Signal(SignalRequest { signal })
+                _ => Act::Signalled(signal),
+            };
+            if act.send(happened).is_err() {
+                return;
+            }
+        }
+    })?;
+    let (key, typed) = mpsc::channel(TYPED_AHEAD);
+    if input {
+        thread::Builder::new().name("input".into()).spawn(move || {
+            let mut chunk = [0; 16 << 10];
+            loop {
+                let length = match io::stdin().lock().read(&mut chunk) {
+                    Ok(length) => length,
+                    Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
+                    Err(_) => 0,
+                };
+                if key.blocking_send(chunk[..length].to_vec()).is_err() || length == 0 {
+                    return;
                 }
-                SIGQUIT => Frame::Signal(SignalRequest { signal }),
-                _ => Frame::Stop(StopRequest { reason: format!("the client got signal {signal}") }),
-            };
-            if keeper.send(&frame).is_err() {
-                return;
             }
-        }
-    })?;
-    Ok(())
-}
-
-fn forward_input(mut keeper: Attachment) -> io::Result<()> {
-    // Ends with the process: a read of standard input can't be interrupted.
-    thread::Builder::new().name("input".into()).spawn(move || {
-        let mut chunk = [0; 16 << 10];
-        loop {
-            let length = match io::stdin().lock().read(&mut chunk) {
-                Ok(length) => length,
-                Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
-                Err(_) => 0,
-            };
-            if keeper.send(&Frame::Input(chunk[..length].to_vec())).is_err() || length == 0 {
-                return;
-            }
-        }
-    })?;
-    Ok(())
+        })?;
+    }
+    Ok(Listening { acts, typed })
 }

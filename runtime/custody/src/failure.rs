@@ -15,13 +15,17 @@ pub struct Failure {
     pub message: String,
     /// What to do about it.
     pub hint: Option<String>,
+    /// The parameter or member that is wrong, if a server said which.
+    pub field: Option<String>,
+    /// The call, as the server's log names it, if it was one.
+    pub request: Option<String>,
     source: Option<Box<dyn Error + Send + Sync>>,
 }
 
 impl Failure {
     /// A failure without a cause.
     pub fn new(code: ErrorCode, message: impl Into<String>) -> Self {
-        Self { code, message: message.into(), hint: None, source: None }
+        Self { code, message: message.into(), hint: None, field: None, request: None, source: None }
     }
 
     /// A failure with its cause.
@@ -30,7 +34,7 @@ impl Failure {
         message: impl Into<String>,
         source: impl Into<Box<dyn Error + Send + Sync>>,
     ) -> Self {
-        Self { code, message: message.into(), hint: None, source: Some(source.into()) }
+        Self { source: Some(source.into()), ..Self::new(code, message) }
     }
 
     /// Says what to do.

@@ -6,10 +6,14 @@ mod caller;
 mod cli;
 mod commands;
 mod config;
+mod connect;
 mod console;
 mod failure;
+mod logging;
 mod output;
 mod render;
+mod server;
+mod watch;
 mod wire;
 
 use std::process::ExitCode;
@@ -25,11 +29,10 @@ fn main() -> ExitCode {
         return code;
     }
     let cli = Cli::parse();
-    let filter = tracing_subscriber::EnvFilter::builder()
-        .with_env_var("CUSTODY_LOG")
-        .with_default_directive(tracing::Level::WARN.into())
-        .from_env_lossy();
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    // The server says what its configuration wants.
+    if !matches!(cli.command, Command::Serve(_)) {
+        logging::init(&config::Log::default());
+    }
     let format = cli.output;
     dispatch(cli).unwrap_or_else(|failure| {
         output::failure(format, &failure);
@@ -41,11 +44,22 @@ fn dispatch(cli: Cli) -> Result<ExitCode, Failure> {
     let wire = wire::Wire::new(&cli)?;
     match cli.command {
         Command::Run(args) => commands::run::run(&wire, args),
+        Command::Attach(args) => commands::attach::run(&wire, &args),
         Command::Session(command) => commands::session::run(&wire, command),
         Command::Verify(args) => commands::verify::run(&wire, &args),
         Command::Investigate(args) => commands::investigate::run(&wire, &args),
         Command::Policy(command) => commands::policy::run(&wire, command),
+        Command::Project(command) => commands::project::run(&wire, command),
         Command::Repo(command) => commands::repo::run(&wire, command),
+        Command::Image(command) => commands::image::run(&wire, command),
+        Command::Serve(args) => commands::serve::run(&wire, args),
+        Command::Login(args) => commands::login::run(&wire, &args),
+        Command::Logout(args) => commands::context::logout(&wire, &args),
+        Command::Context(command) => commands::context::run(&wire, command),
+        Command::Token(command) => commands::token::run(&wire, command),
+        Command::User(command) => commands::user::run(&wire, command),
+        Command::Control(command) => commands::control::run(&wire, command),
+        Command::Reindex(args) => commands::reindex::run(&wire, &args),
         Command::Config(command) => commands::config::run(&wire, command),
         Command::Doctor => commands::doctor::run(&wire),
         Command::Completions { shell } => commands::completions(shell),

@@ -45,6 +45,10 @@ pub fn failure(format: Format, failure: &Failure) {
             if let Some(hint) = &failure.hint {
                 eprintln!("  {hint}");
             }
+            // Of one's own mistakes the server's log says no more than this.
+            if let (Some(request), true) = (&failure.request, is_the_servers(failure.code)) {
+                eprintln!("  request {request}");
+            }
         }
         Format::Json => eprintln!(
             "{}",
@@ -53,7 +57,14 @@ pub fn failure(format: Format, failure: &Failure) {
                 "message": failure.message,
                 "causes": failure.causes(),
                 "hint": failure.hint,
+                "field": failure.field,
+                "request_id": failure.request,
             } })
         ),
     }
+}
+
+/// Whether it is a failure that the operator of a server looks after.
+fn is_the_servers(code: ErrorCode) -> bool {
+    matches!(code, ErrorCode::Internal | ErrorCode::Io | ErrorCode::RecordUnwritable)
 }

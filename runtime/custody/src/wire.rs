@@ -6,15 +6,14 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use custody_control::ControlPlane;
 use custody_keeper::layout::StateDir;
 use custody_model::{Clock, Digest, ErrorCode, SessionId, SystemClock};
-use custody_record::{ControlLog, Keys};
 use custody_sandbox_namespace::NamespaceDriver;
-use custody_session::{KeeperProgram, NoFaults, Options, Orchestrator, Parts, this_process};
+use custody_session::KeeperProgram;
 use custody_store::Store;
 use custody_store_sqlite::SqliteStore;
 
+use crate::caller::{self, UserEnvironment};
 use crate::cli::{Cli, Command, Format};
 use crate::commands;
 use crate::config::{Config, DIRECTORY, Environment, Sources};
@@ -46,6 +45,14 @@ pub struct Wire {
     pub format: Format,
     /// What the configuration is made of.
     pub sources: Sources,
+    /// The server that was named.
+    pub url: Option<String>,
+    /// The state directory was named by whoever runs this.
+    pub state_was_named: bool,
+    /// This user's own files and tokens.
+    pub environment: UserEnvironment,
+    /// Where systemd wants to be told how the server does.
+    pub notify_socket: Option<OsString>,
     program: PathBuf,
 }
 
@@ -61,7 +68,9 @@ impl Wire {
         let state = match (&cli.state, &cli.command) {
             (Some(state), _) => state.clone(),
             // They work with a configuration that is not valid, or with none.
-            (None, Command::Config(_) | Command::Completions { .. }) => DIRECTORY.into(),
+            (None, Command::Config(_) | Command::Completions { .. } | Command::Context(_)) => {
+                DIRECTORY.into()
+            }
             (None, _) => sources.state_directory().map_err(commands::config::failure)?,
         };
         let state = std::path::absolute(state)
@@ -72,6 +81,10 @@ impl Wire {
             state: StateDir::new(state),
             clock: Arc::new(SystemClock),
             format: cli.output,
+            url: cli.url.clone(),
+            state_was_named: cli.state.is_some(),
+            environment: UserEnvironment::read(),
+            notify_socket: caller::notify_socket(),
             sources,
             program,
         })
@@ -80,6 +93,14 @@ impl Wire {
     /// The configuration in effect.
     pub fn config(&self) -> Result<Config, Failure> {
         self.sources.load().map_err(commands::config::failure)
+    }
+
+    /// The Unix socket of a server of this installation. Who may not read the configuration takes the usual one.
+    pub fn socket(&self) -> PathBuf {
+        match self.sources.load() {
+            Ok(config) => config.settings.server.socket,
+            Err(_) => self.state.path().join("run/custody.sock"),
+        }
     }
 
     /// What makes sandboxes. Its control groups carry the state directory's name: two installations on one machine
@@ -117,50 +138,5 @@ impl Wire {
             Failure::new(ErrorCode::Io, format!("the system gives no random bytes: {e}"))
         })?;
         Ok(SessionId::new(self.clock.now(), random))
-    }
-
-    /// The orchestrator of this installation, inside of this process, and the runtime that it lives on.
-    pub fn orchestrator(&self) -> Result<(tokio::runtime::Runtime, Arc<Orchestrator>), Failure> {
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(2)
-            .enable_all()
-            .build()
-            .explain(ErrorCode::Io, "no threads can be made")?;
-        let orchestrator = runtime.block_on(async {
-            let keys = Keys::open(&self.state.keys())
-                .explain(ErrorCode::Io, "the installation's keys can't be used")?;
-            let log = ControlLog::open(&self.state.control(), &keys)
-                .explain(ErrorCode::RecordUnwritable, "the control log can't be opened")?;
-            let store = SqliteStore::open(&self.state.store())
-                .await
-                .explain(ErrorCode::Io, "the store can't be opened")?;
-            let plane = ControlPlane::new(log, Arc::new(store), self.clock.clone());
-            let orchestrator = Orchestrator::new(Parts {
-                state: self.state.clone(),
-                plane: Arc::new(plane),
-                keeper: self.keeper(),
-                driver: Arc::new(self.driver()?),
-                holder: this_process(),
-                options: Options::default(),
-                faults: Arc::new(NoFaults),
-            });
-            orchestrator
-                .start()
-                .await
-                .explain(ErrorCode::Io, "the sessions can't be looked after")?;
-            Ok::<_, Failure>(orchestrator)
-        })?;
-        Ok((runtime, orchestrator))
-    }
-
-    /// Closes the records of keepers that died, and removes what is left of their sandboxes. Who may not do that sees
-    /// them as they are.
-    pub fn reconcile(&self) -> Result<(), Failure> {
-        if !self.state.sessions().exists() || !nix::unistd::Uid::effective().is_root() {
-            return Ok(());
-        }
-        let (runtime, orchestrator) = self.orchestrator()?;
-        runtime.block_on(orchestrator.shut_down());
-        Ok(())
     }
 }

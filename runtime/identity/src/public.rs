@@ -125,6 +125,12 @@ pub struct PublicJwks {
 }
 
 impl PublicJwk {
+    /// Its RFC 7638 thumbprint.
+    #[must_use]
+    pub fn kid(&self) -> &KeyId {
+        &self.kid
+    }
+
     pub(crate) fn ed25519(public: &VerifyingKey, kid: KeyId) -> Self {
         Self {
             kty: "OKP",

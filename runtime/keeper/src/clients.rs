@@ -7,11 +7,11 @@ use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, Sender, SyncSender, TrySendError, sync_channel};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::frame::Frame;
+use crate::frame::{Frame, Position};
 
 /// Output that a client gets when it attaches late, in bytes.
 pub const SCROLLBACK_BYTES: usize = 64 << 10;
@@ -34,13 +34,19 @@ pub struct Clients {
 struct Shared {
     path: PathBuf,
     state: Mutex<State>,
+    came: Condvar,
 }
 
 #[derive(Default)]
 struct State {
     clients: Vec<Client>,
     next: u64,
-    recent: VecDeque<u8>,
+    /// The last output, in frames as it came …
+    recent: VecDeque<Frame>,
+    /// … of so many bytes …
+    recent_bytes: usize,
+    /// … of so many in all.
+    output: u64,
     ended: Option<Frame>,
 }
 
@@ -58,8 +64,13 @@ impl Clients {
     pub fn listen(path: &Path, requests: Sender<Frame>) -> io::Result<Self> {
         let listener = UnixListener::bind(path)?;
         fs::set_permissions(path, fs::Permissions::from_mode(0o600))?;
-        let clients =
-            Self { shared: Arc::new(Shared { path: path.to_owned(), state: Mutex::default() }) };
+        let clients = Self {
+            shared: Arc::new(Shared {
+                path: path.to_owned(),
+                state: Mutex::default(),
+                came: Condvar::new(),
+            }),
+        };
         let accepting = clients.clone();
         // Ends with the process: accept has no other end, and the keeper outlives its clients.
         thread::Builder::new().name("attach".into()).spawn(move || {
@@ -86,9 +97,12 @@ impl Clients {
             return Err(io::Error::other(format!("{MAX_CLIENTS} clients are attached already")));
         }
         let (queue, frames) = sync_channel(QUEUE_FRAMES);
-        if !state.recent.is_empty() {
-            let recent = Vec::from_iter(state.recent.iter().copied());
-            let _full = queue.try_send(Frame::Output(recent));
+        let recent = merged(&state.recent);
+        let replayed: u64 = recent.iter().map(output_bytes).sum();
+        let position = Position { output: state.output - replayed };
+        let _full = queue.try_send(Frame::Position(position));
+        for frame in recent {
+            let _full = queue.try_send(frame);
         }
         if let Some(ended) = &state.ended {
             let _full = queue.try_send(ended.clone());
@@ -103,6 +117,7 @@ impl Clients {
             state.clients.push(Client { number, queue, writer });
         }
         drop(state);
+        self.shared.came.notify_all();
         let requests = requests.clone();
         let clients = self.clone();
         thread::Builder::new().name(format!("reader-{number}")).spawn(move || {
@@ -112,14 +127,21 @@ impl Clients {
         Ok(())
     }
 
+    /// Waits until somebody has attached, or the time is over.
+    pub fn wait_for_one(&self, patience: Duration) {
+        let nobody = |state: &mut State| state.next == 0;
+        let _state = self.shared.came.wait_timeout_while(self.lock(), patience, nobody);
+    }
+
     /// Sends a frame to everybody. Waits for a client whose queue is full, up to a limit; then lets it go.
     pub fn send(&self, frame: &Frame) {
         let queues: Vec<(u64, SyncSender<Frame>)> = {
             let mut state = self.lock();
             if let Frame::Output(bytes) | Frame::ErrorOutput(bytes) = frame {
-                state.recent.extend(bytes);
-                let surplus = state.recent.len().saturating_sub(SCROLLBACK_BYTES);
-                state.recent.drain(..surplus);
+                state.recent.push_back(frame.clone());
+                state.recent_bytes += bytes.len();
+                state.output += bytes.len() as u64;
+                state.forget();
             }
             state.clients.iter().map(|c| (c.number, c.queue.clone())).collect()
         };
@@ -148,6 +170,51 @@ impl Clients {
 
     fn lock(&self) -> std::sync::MutexGuard<'_, State> {
         self.shared.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    /// Drops the oldest output that is more than late clients get.
+    fn forget(&mut self) {
+        while let Some(Frame::Output(bytes) | Frame::ErrorOutput(bytes)) = self.recent.front_mut() {
+            let surplus = self.recent_bytes.saturating_sub(SCROLLBACK_BYTES);
+            if surplus == 0 {
+                return;
+            }
+            let cut = surplus.min(bytes.len());
+            bytes.drain(..cut);
+            let empty = bytes.is_empty();
+            self.recent_bytes -= cut;
+            if empty {
+                self.recent.pop_front();
+            }
+        }
+    }
+}
+
+/// The same output in as few frames as can be: a new client's queue is short.
+fn merged(frames: &VecDeque<Frame>) -> Vec<Frame> {
+    let mut merged: Vec<Frame> = Vec::new();
+    for frame in frames {
+        if let (Some(Frame::Output(before)), Frame::Output(bytes))
+        | (Some(Frame::ErrorOutput(before)), Frame::ErrorOutput(bytes)) =
+            (merged.last_mut(), frame)
+        {
+            before.extend_from_slice(bytes);
+        } else {
+            merged.push(frame.clone());
+        }
+    }
+    let surplus = merged.len().saturating_sub(QUEUE_FRAMES / 2);
+    merged.drain(..surplus);
+    merged
+}
+
+fn output_bytes(frame: &Frame) -> u64 {
+    if let Frame::Output(bytes) | Frame::ErrorOutput(bytes) = frame {
+        bytes.len() as u64
+    } else {
+        0
     }
 }
 
@@ -215,9 +282,15 @@ mod tests {
         let path = dir.path().join("attach.sock");
         let (sender, requests) = channel();
         let clients = Clients::listen(&path, sender).unwrap();
-        clients.send(&Frame::Output(b"before".to_vec()));
+        clients.send(&Frame::Output(vec![b'-'; SCROLLBACK_BYTES]));
+        clients.send(&Frame::ErrorOutput(b"bef".to_vec()));
+        clients.send(&Frame::ErrorOutput(b"ore".to_vec()));
         let mut stream = UnixStream::connect(&path).unwrap();
-        assert_eq!(Frame::read(&mut stream).unwrap(), Some(Frame::Output(b"before".to_vec())));
+        let mut read = || Frame::read(&mut stream).unwrap().unwrap();
+        assert_eq!(read(), Frame::Position(Position { output: 6 }));
+        assert_eq!(read(), Frame::Output(vec![b'-'; SCROLLBACK_BYTES - 6]));
+        assert_eq!(read(), Frame::ErrorOutput(b"before".to_vec()));
+        clients.wait_for_one(Duration::from_secs(60));
         let stop = Frame::Stop(StopRequest { reason: "enough".into() });
         stop.write(&mut stream).unwrap();
         assert_eq!(requests.recv().unwrap(), stop);

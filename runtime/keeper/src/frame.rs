@@ -18,6 +18,8 @@ pub const MAX_FRAME_BYTES: u32 = 1 << 20;
 pub enum Frame {
     /// To the client: what the keeper is doing while it prepares.
     Progress(Progress),
+    /// To the client, first of all: how much output there was before what follows.
+    Position(Position),
     /// To the client: standard output, or the terminal.
     Output(Vec<u8>),
     /// To the client: standard error, when there is no terminal.
@@ -45,6 +47,13 @@ pub struct Progress {
     /// … so many.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub total: Option<u64>,
+}
+
+/// A place in the output of a session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Position {
+    /// Bytes of output, of both kinds, before it.
+    pub output: u64,
 }
 
 /// How the session ended.
@@ -79,6 +88,7 @@ impl Frame {
     fn kind(&self) -> u8 {
         match self {
             Self::Progress(_) => b'p',
+            Self::Position(_) => b'n',
             Self::Output(_) => b'o',
             Self::ErrorOutput(_) => b'e',
             Self::Ended(_) => b'z',
@@ -98,6 +108,10 @@ impl Frame {
         let payload: &[u8] = match self {
             Self::Output(bytes) | Self::ErrorOutput(bytes) | Self::Input(bytes) => bytes,
             Self::Progress(value) => {
+                json = serde_json::to_vec(value)?;
+                &json
+            }
+            Self::Position(value) => {
                 json = serde_json::to_vec(value)?;
                 &json
             }
@@ -153,6 +167,7 @@ impl Frame {
         let json = |e: serde_json::Error| invalid(format!("frame {:?}: {e}", char::from(kind[0])));
         Ok(Some(match kind[0] {
             b'p' => Self::Progress(serde_json::from_slice(&payload).map_err(json)?),
+            b'n' => Self::Position(serde_json::from_slice(&payload).map_err(json)?),
             b'o' => Self::Output(payload),
             b'e' => Self::ErrorOutput(payload),
             b'z' => Self::Ended(serde_json::from_slice(&payload).map_err(json)?),
@@ -181,6 +196,7 @@ mod tests {
     fn every_frame_survives_the_wire() {
         let frames = [
             Frame::Progress(Progress { step: "checkout".into(), done: Some(1), total: Some(2) }),
+            Frame::Position(Position { output: 7 }),
             Frame::Output(vec![0, 255]),
             Frame::ErrorOutput(vec![]),
             Frame::Ended(Ended {

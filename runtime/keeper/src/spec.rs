@@ -55,4 +55,7 @@ pub struct SessionSpec {
     pub terminal: Option<Window>,
     /// Somebody will send input; `/dev/null` otherwise.
     pub input: bool,
+    /// Somebody attaches at once: the command waits for them, a moment, so that they see all of its output.
+    #[serde(default)]
+    pub attach: bool,
 }

@@ -24,6 +24,12 @@ impl UserName {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// The name of a user of the machine who has none there: `uid-N`.
+    #[must_use]
+    pub fn of_uid(uid: u32) -> Self {
+        Self(format!("uid-{uid}"))
+    }
 }
 
 impl TryFrom<String> for UserName {

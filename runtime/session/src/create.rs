@@ -50,6 +50,8 @@ pub struct NewSession {
     pub terminal: Option<Window>,
     /// Somebody will send input.
     pub input: bool,
+    /// Somebody attaches at once: the command waits for them, a moment.
+    pub attach: bool,
     /// Under this policy version in place of the project's active one: for admins.
     pub policy: Option<PolicyVersion>,
     /// The client's name for the request.
@@ -302,6 +304,7 @@ fn spec_of(context: &Context) -> Result<(SessionSpec, &PolicyVersion), SessionEr
         strict: asked.strict,
         terminal: asked.terminal,
         input: asked.input,
+        attach: asked.attach,
     };
     Ok((spec, policy))
 }

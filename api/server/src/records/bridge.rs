@@ -17,8 +17,11 @@ use crate::error::{ApiError, chain};
 use crate::identity::still_valid;
 use crate::lifecycle::Lifecycle;
 
-/// How often a keeper is looked for that is yet to be started.
-const KEEPER_POLL: Duration = Duration::from_millis(50);
+/// The shortest wait between two looks for a keeper that is yet to be started: it mostly takes no longer.
+const KEEPER_POLL: Duration = Duration::from_millis(2);
+
+/// The longest.
+const KEEPER_POLL_MAX: Duration = Duration::from_millis(100);
 
 /// How long the store may take to show that a session is over, before its client is told.
 const SETTLE: Duration = Duration::from_secs(10);
@@ -86,7 +89,7 @@ impl Bridge {
 
     /// The keeper, once there is one.
     async fn connect(&self, socket: &mut WebSocket) -> Result<Keeper, End> {
-        let mut told = None;
+        let (mut told, mut pause) = (None, KEEPER_POLL);
         loop {
             let (state, session) = (self.orchestrator.state().clone(), self.session);
             match tokio::task::spawn_blocking(move || attach(&state, session)).await {
@@ -113,7 +116,7 @@ impl Bridge {
                 told = step;
             }
             tokio::select! {
-                () = tokio::time::sleep(KEEPER_POLL) => {}
+                () = tokio::time::sleep(pause) => pause = (pause * 2).min(KEEPER_POLL_MAX),
                 () = self.lifecycle.drained() => return Err(draining()),
                 message = socket.recv() => match message {
                     // Whatever is typed before there is a session is lost, as before a shell.
@@ -226,6 +229,7 @@ impl Bridge {
                 return self.asked(stopped.map(drop));
             }
             wire::Frame::Progress(_)
+            | wire::Frame::Position(_)
             | wire::Frame::Output(_)
             | wire::Frame::ErrorOutput(_)
             | wire::Frame::Ended(_) => {
@@ -291,6 +295,9 @@ fn to_client(frame: frame::Frame) -> Option<wire::Frame> {
     match frame {
         frame::Frame::Progress(frame::Progress { step, done, total }) => {
             Some(wire::Frame::Progress(wire::Progress { step, done, total }))
+        }
+        frame::Frame::Position(frame::Position { output }) => {
+            Some(wire::Frame::Position(wire::Position { output }))
         }
         frame::Frame::Output(bytes) => Some(wire::Frame::Output(bytes)),
         frame::Frame::ErrorOutput(bytes) => Some(wire::Frame::ErrorOutput(bytes)),

@@ -56,6 +56,7 @@ pub(crate) async fn create(
             columns: window.columns,
         }),
         input: asked.input,
+        attach: asked.attach,
         policy,
         idempotency,
     };

@@ -181,7 +181,7 @@ pub(super) const ENDPOINTS: &[Endpoint] = &[
         path: "/v1/sessions/{session}/attach",
         tag: "records",
         summary: "Attach to a session's terminal",
-        description: "A WebSocket (RFC 6455), subprotocol `custody.attach.v1`: one binary message for each frame, its first byte the kind. To the client: `p` progress, `o` output, `e` error output, `z` ended; to the session: `i` input, `r` resize, `s` signal, `q` stop, from its requester and admins whose token has `sessions:write`; frames of others are not passed on.",
+        description: "A WebSocket (RFC 6455), subprotocol `custody.attach.v1`: one binary message for each frame, its first byte the kind. To the client: `p` progress, `n` how much output came before, `o` output, `e` error output, `z` ended; to the session: `i` input, `r` resize, `s` signal, `q` stop, from its requester and admins whose token has `sessions:write`; frames of others are not passed on.",
         access: Access::Session { roles: &[Role::Admin, Role::Auditor], own: true },
         scope: Some(Scope::SessionsRead),
         changes: true,

@@ -26,6 +26,9 @@ pub struct LoginArgs {
     /// What the server is called here; its host without it.
     #[arg(long)]
     pub name: Option<String>,
+    /// Send the token in the clear to another machine: whoever is on the way can take it.
+    #[arg(long)]
+    pub insecure: bool,
 }
 
 /// `custody logout`.

@@ -155,7 +155,7 @@ impl std::str::FromStr for Signal {
 
     fn from_str(text: &str) -> Result<Self, String> {
         use nix::sys::signal::Signal as Known;
-        if let Ok(number) = text.parse() {
+        if let Ok(number) = text.parse::<i32>() {
             let known = Known::try_from(number).map_err(|_| format!("{number} is no signal"))?;
             return Ok(Self(known as i32));
         }

@@ -1,47 +1,32 @@
 //! `custody investigate`: from a commit or a line to the sessions behind it.
 
-mod index;
-
+use std::path::Path;
 use std::process::ExitCode;
 
-use custody_investigate::attribute::{Sources, attribute};
-use custody_investigate::blocking::InPlace;
+use custody_api_types::investigation::AskInvestigation;
 use custody_investigate::history::Repository;
-use custody_investigate::neighbour::{Nearby, Reach};
 use custody_investigate::question::Question;
-use custody_investigate::report::{Answer, Looked, RecordVerdicts, Records, UnreadRecord, answer};
-use custody_model::{ErrorCode, SessionId, WorkspacePath};
-use custody_store::Visibility;
-use custody_workspace::checkout::{Checkout, CheckoutError};
-use custody_workspace::mirror::{Mirrors, RepositoryName};
+use custody_investigate::report::{Answer, UnreadRecord};
+use custody_model::{ErrorCode, ProjectName, WorkspacePath};
+use custody_workspace::mirror::Source;
 
-use super::session::summary_of;
+use super::repo::{self, Chosen};
 use crate::cli::{Format, InvestigateArgs};
+use crate::connect::Connection;
 use crate::failure::{Explain, Failure};
 use crate::wire::Wire;
 use crate::{output, render};
 
 /// Answers the question; exit code 66 if no session is known.
 pub fn run(wire: &Wire, args: &InvestigateArgs) -> Result<ExitCode, Failure> {
-    wire.reconcile()?;
     let question: Question = args.question.parse().explain(ErrorCode::Usage, "the question")?;
-    let mirrors = Mirrors::of(wire.state.path());
-    let repository = match &args.repo {
-        None => Repository::at("."),
-        Some(text) => {
-            match text.parse::<RepositoryName>().ok().and_then(|n| mirrors.get(&n).ok()) {
-                Some(mirror) => Repository::at(mirror.git_dir()),
-                None => Repository::at(text),
-            }
-        }
+    let server = Connection::open(wire)?;
+    let project = ProjectName::default_project();
+    let chosen = repo::choose(&server, args.repo.as_deref(), &project)?;
+    let answer = match placed(&chosen, question.clone())? {
+        Placed::At(placed) => asked(&server, &chosen, &question, &placed)?,
+        Placed::Answered(answer) => answer,
     };
-    if let Err(error @ CheckoutError::Trap(_)) = Checkout::find(repository.path()) {
-        return Err(Failure::of(ErrorCode::Io, "the repository can't be read", error));
-    }
-    let (repository, question) = from_the_top(repository, question)?;
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let runtime = runtime.explain(ErrorCode::Io, "the question can't be worked on")?;
-    let answer = runtime.block_on(ask(wire, &question, &repository))?;
     let known = !answer.findings.is_empty();
     if wire.format == Format::Text {
         for UnreadRecord { session, reason } in &answer.unread {
@@ -54,74 +39,84 @@ pub fn run(wire: &Wire, args: &InvestigateArgs) -> Result<ExitCode, Failure> {
     Ok(if known { ExitCode::SUCCESS } else { ExitCode::from(ErrorCode::NotFound.exit_code()) })
 }
 
-async fn ask(wire: &Wire, question: &Question, repository: &Repository) -> Result<Answer, Failure> {
-    let index = tempfile::tempdir().explain(ErrorCode::Io, "there is no room for an index")?;
-    let store = wire.store(&index.path().join("index.sqlite")).await?;
-    let unread = index::fill(wire, &*store).await?;
-    let state = wire.state.clone();
-    let mirrors = move |name: &str| state.repositories().join(format!("{name}.git"));
-    let sources = Sources { repository, store: &*store, mirrors: &mirrors, blocking: &InPlace };
-    let attributed = attribute(question, sources)
-        .await
-        .explain(ErrorCode::NotFound, "the repository's history gives no answer")
-        .map_err(|failure| match question {
-            Question::Commit { rev } if repository.path().join(rev).is_file() => {
-                failure.hint(format!("to ask about a line of that file: {rev}:LINE"))
+fn asked(
+    server: &Connection,
+    chosen: &Chosen,
+    question: &Question,
+    placed: &Question,
+) -> Result<Answer, Failure> {
+    let asked = AskInvestigation { question: placed.to_string(), repository: chosen.name.clone() };
+    let told =
+        server.wait(server.client().investigate(&asked)).map_err(|failure| match failure.code {
+            ErrorCode::NotFound if chosen.checkout.is_some() => {
+                failure.hint("the server knows only what was pushed: push the commit first")
             }
-            Question::Commit { .. } | Question::Line { .. } => failure,
+            _ => failure,
         })?;
-    let (visible, reach) = (Visibility::everything(), Reach::default());
-    let nearby = Nearby { store: &*store, visible: &visible, reach };
-    let mut answer = answer(question, attributed, &Own(wire), nearby).await?;
-    let told = std::mem::take(&mut answer.unread);
-    let new = |record: &UnreadRecord| unread.iter().all(|known| known.session != record.session);
-    let told: Vec<UnreadRecord> = told.into_iter().filter(new).collect();
-    answer.unread = unread.into_iter().chain(told).collect();
+    let unreadable = "the answer can't be read; the server may be of another version";
+    let value = serde_json::to_value(told).explain(ErrorCode::Internal, unreadable)?;
+    let mut answer: Answer =
+        serde_json::from_value(value).explain(ErrorCode::Internal, unreadable)?;
+    // As it was asked, and not as it was sent.
+    answer.question = question.to_string();
     Ok(answer)
 }
 
-/// Files are named from where the caller stands; questions are about paths from the top.
-fn from_the_top(
-    repository: Repository,
-    question: Question,
-) -> Result<(Repository, Question), Failure> {
-    let top = repository.top().explain(ErrorCode::NotFound, "this is no git repository")?;
-    let Some(top) = top else { return Ok((repository, question)) };
-    let Question::Line { path, line, rev } = question else {
-        return Ok((Repository::at(top), question));
+/// A question of this checkout, in words that mean the same elsewhere.
+enum Placed {
+    At(Question),
+    Answered(Answer),
+}
+
+/// Files are named from where the caller stands, lines are those of the working tree, and revisions have names of their
+/// own in every checkout; a server knows paths from the top and commits.
+fn placed(chosen: &Chosen, question: Question) -> Result<Placed, Failure> {
+    let Some(Source::Checkout(checkout)) = &chosen.checkout else {
+        return Ok(Placed::At(question));
     };
-    let here = std::fs::canonicalize(repository.path())
-        .explain(ErrorCode::Io, "this directory can't be found")?;
-    let below = here.strip_prefix(std::fs::canonicalize(&top).unwrap_or_else(|_| top.clone()));
-    let prefix = below.map(|p| p.as_os_str().as_encoded_bytes().to_vec()).unwrap_or_default();
-    let mut bytes = prefix;
+    let git = Repository::at(checkout.root());
+    let missing = "the repository's history gives no answer";
+    match question {
+        Question::Commit { rev } => {
+            let facts = git.commit(&rev).explain(ErrorCode::NotFound, missing);
+            let facts = facts.map_err(|failure| match Path::new(&rev).is_file() {
+                true => failure.hint(format!("to ask about a line of that file: {rev}:LINE")),
+                false => failure,
+            })?;
+            Ok(Placed::At(Question::Commit { rev: facts.commit.to_string() }))
+        }
+        Question::Line { path, line, rev } => {
+            let path = from_the_top(&git, &path)?;
+            let origin = git.blame(&path, line, rev.as_deref());
+            let origin = origin.explain(ErrorCode::NotFound, missing)?;
+            let question = Question::Line { path, line, rev };
+            let Some(commit) = origin.commit else {
+                let note = "the line is not committed yet, so no history leads to a session";
+                return Ok(Placed::Answered(Answer {
+                    question: question.to_string(),
+                    commit: None,
+                    text: Some(origin.text),
+                    findings: Vec::new(),
+                    notes: vec![note.to_owned()],
+                    unread: Vec::new(),
+                }));
+            };
+            let rev = Some(commit.to_string());
+            Ok(Placed::At(Question::Line { path: origin.path, line: origin.line, rev }))
+        }
+    }
+}
+
+/// A path as git has it, of one that is named from here.
+fn from_the_top(git: &Repository, path: &WorkspacePath) -> Result<WorkspacePath, Failure> {
+    let lost = "this directory can't be found";
+    let top = std::fs::canonicalize(git.path()).explain(ErrorCode::Io, lost)?;
+    let here = std::fs::canonicalize(".").explain(ErrorCode::Io, lost)?;
+    let below = here.strip_prefix(&top);
+    let mut bytes = below.map(|p| p.as_os_str().as_encoded_bytes().to_vec()).unwrap_or_default();
     if !bytes.is_empty() {
         bytes.push(b'/');
     }
     bytes.extend_from_slice(path.as_bytes());
-    let path = WorkspacePath::from_bytes(&bytes).explain(ErrorCode::Usage, "the file")?;
-    Ok((Repository::at(top), Question::Line { path, line, rev }))
-}
-
-/// Looks sessions up in the state directory.
-struct Own<'a>(&'a Wire);
-
-impl Records for Own<'_> {
-    type Error = Failure;
-
-    async fn look_up(&self, session: SessionId) -> Result<Looked, Failure> {
-        let dir = self.0.state.session(session).record();
-        if !dir.exists() {
-            return Ok(Looked::Absent);
-        }
-        let report = super::verify::own(self.0, &dir)?;
-        let record = RecordVerdicts {
-            integrity: render::word(&report.integrity),
-            completeness: render::word(&report.completeness),
-        };
-        Ok(match summary_of(self.0, session) {
-            Ok(summary) => Looked::Found(Box::new(summary), record),
-            Err(error) => Looked::Unreadable { reason: error.to_string(), record },
-        })
-    }
+    WorkspacePath::from_bytes(&bytes).explain(ErrorCode::Usage, "the file")
 }

@@ -1,14 +1,24 @@
 //! The commands, one per file.
 
+pub mod attach;
 pub mod config;
+pub mod context;
+pub mod control;
 pub mod debug;
 pub mod doctor;
+pub mod image;
 pub mod investigate;
 pub mod keeper;
+pub mod login;
 pub mod policy;
+pub mod project;
+pub mod reindex;
 pub mod repo;
 pub mod run;
+pub mod serve;
 pub mod session;
+pub mod token;
+pub mod user;
 pub mod verify;
 
 use std::process::ExitCode;

@@ -1,49 +1,175 @@
-//! `custody policy`: check and explain documents.
+//! `custody policy`: keep, check, compare and explain policies.
 
 use std::path::Path;
 use std::process::ExitCode;
 
-use custody_model::{ErrorCode, UserName};
+use custody_api_types::policy::{ExplainPolicy, Policy};
+use custody_model::{Digest, ErrorCode, ProjectName};
 use custody_policy::{PolicyVersion, action_from_text, explain};
 use serde_json::json;
 
-use crate::cli::PolicyCommand;
+use crate::cli::{InProject, PolicyCommand};
+use crate::connect::Connection;
 use crate::failure::{Explain, Failure};
-use crate::output;
 use crate::wire::Wire;
+use crate::{output, render};
 
-/// `custody policy check|explain|schema`.
+/// `custody policy …`.
 pub fn run(wire: &Wire, command: PolicyCommand) -> Result<ExitCode, Failure> {
     match command {
-        PolicyCommand::Check { file } => {
-            let policy = read(&file)?;
-            let value = json!({
-                "name": policy.name(),
-                "version": policy.digest(),
-                "description": policy.document().description,
-            });
-            output::result(wire.format, &value, || {
-                format!(
-                    "{} is valid: policy {}, version {}",
-                    file.display(),
-                    policy.name(),
-                    policy.digest()
-                )
-            })?;
+        PolicyCommand::Check { file } => check(wire, &file)?,
+        PolicyCommand::Schema => output::raw(custody_policy::json_schema().as_bytes())?,
+        PolicyCommand::Create { file, project: InProject { project }, activate } => {
+            create(wire, &file, &project, activate)?;
         }
-        PolicyCommand::Explain { file, user, action, argument } => {
-            let user: UserName = user.parse().explain(ErrorCode::Usage, "--as")?;
-            let policy = match file.as_str() {
-                "local" => PolicyVersion::builtin_local(&user),
-                path => read(Path::new(path))?,
+        PolicyCommand::List(InProject { project }) => {
+            let server = Connection::open(wire)?;
+            let policies = server.wait(server.client().policies(&project).take(None))?;
+            output::result(wire.format, &policies, || list(&policies))?;
+        }
+        PolicyCommand::Show { version, project: InProject { project } } => {
+            let server = Connection::open(wire)?;
+            let version = match version {
+                Some(version) => version,
+                None => active(&server, &project)?,
             };
-            let action = action_from_text(&user, &action, argument.as_deref().unwrap_or_default())
+            let policy = server.wait(server.client().policy(&project, &version))?;
+            output::result(wire.format, &policy, || policy.document.clone().unwrap_or_default())?;
+        }
+        PolicyCommand::Activate { version, project: InProject { project } } => {
+            let server = Connection::open(wire)?;
+            let policy = server.wait(server.client().activate_policy(&project, &version))?;
+            output::result(wire.format, &policy, || said(&policy))?;
+        }
+        PolicyCommand::Diff { version, against, project: InProject { project } } => {
+            let server = Connection::open(wire)?;
+            let diff = server.wait(server.client().policy_diff(&project, &version, against))?;
+            output::result(wire.format, &diff, || diff.diff.clone())?;
+        }
+        PolicyCommand::Explain { policy, user, action, argument, project } => {
+            let argument = argument.unwrap_or_default();
+            let version = match policy.as_str() {
+                "local" => PolicyVersion::builtin_local(&user),
+                "active" => {
+                    let asked = ExplainPolicy { user: Some(user), action, argument };
+                    return explained(wire, &project.project, None, &asked);
+                }
+                text => match text.parse::<Digest>() {
+                    Ok(digest) => {
+                        let asked = ExplainPolicy { user: Some(user), action, argument };
+                        return explained(wire, &project.project, Some(digest), &asked);
+                    }
+                    Err(_) => read(Path::new(text))?,
+                },
+            };
+            let action = action_from_text(&user, &action, &argument)
                 .explain(ErrorCode::Usage, "--action")?;
-            let explanation = explain(&policy, &user, &action);
+            let explanation = explain(&version, &user, &action);
             output::result(wire.format, &explanation, || explanation.to_string())?;
         }
-        PolicyCommand::Schema => output::raw(custody_policy::json_schema().as_bytes())?,
     }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn check(wire: &Wire, file: &Path) -> Result<(), Failure> {
+    let policy = read(file)?;
+    let value = json!({
+        "name": policy.name(),
+        "version": policy.digest(),
+        "description": policy.document().description,
+    });
+    output::result(wire.format, &value, || {
+        format!(
+            "{} is valid: policy {}, version {}",
+            file.display(),
+            policy.name(),
+            policy.digest()
+        )
+    })
+}
+
+fn create(wire: &Wire, file: &Path, project: &ProjectName, activate: bool) -> Result<(), Failure> {
+    // Its errors with line and field are told before anything is sent.
+    let version = read(file)?;
+    let server = Connection::open(wire)?;
+    let client = server.client();
+    let mut policy = server.wait(client.create_policy(project, version.source()))?;
+    if activate {
+        policy = server.wait(client.activate_policy(project, &policy.digest))?;
+    }
+    output::result(wire.format, &policy, || said(&policy))
+}
+
+fn said(policy: &Policy) -> String {
+    let what = match policy.active {
+        true => "decides about new requests now",
+        false => "is kept; `custody policy activate` lets it decide",
+    };
+    format!(
+        "policy {} of project {}, version {}, {what}",
+        policy.name, policy.project, policy.digest
+    )
+}
+
+fn list(policies: &[Policy]) -> String {
+    if policies.is_empty() {
+        return "no policy yet; `custody policy create FILE --activate` adds one".to_owned();
+    }
+    let rows: Vec<_> = policies
+        .iter()
+        .map(|policy| {
+            let mark = if policy.active { "active" } else { "" };
+            let by = policy.created_by.as_ref().map(ToString::to_string);
+            let created = policy.created_at.to_string();
+            [
+                policy.digest.to_string(),
+                policy.name.clone(),
+                mark.to_owned(),
+                created.get(..19).unwrap_or(&created).to_owned(),
+                by.unwrap_or_default(),
+            ]
+        })
+        .collect();
+    render::table(["VERSION", "NAME", "", "SINCE", "BY"], &rows)
+}
+
+fn active(server: &Connection, project: &ProjectName) -> Result<Digest, Failure> {
+    let found = server.wait(server.client().project(project))?.active_policy;
+    found.ok_or_else(|| {
+        Failure::new(ErrorCode::NotFound, format!("project {project} has no active policy"))
+            .hint(format!("`custody policy create FILE --project {project} --activate` makes one"))
+    })
+}
+
+fn explained(
+    wire: &Wire,
+    project: &ProjectName,
+    version: Option<Digest>,
+    asked: &ExplainPolicy,
+) -> Result<ExitCode, Failure> {
+    let server = Connection::open(wire)?;
+    let version = match version {
+        Some(version) => version,
+        None => active(&server, project)?,
+    };
+    let said = server.wait(server.client().explain_policy(project, &version, asked))?;
+    output::result(wire.format, &said, || {
+        let mut page = format!(
+            "policy      {} ({})\naction      {} by {}\ndecision    {}: {}\nrule        {}\n\n",
+            said.policy_name,
+            said.policy,
+            said.action,
+            said.user,
+            render::word(&said.decision),
+            said.reason,
+            said.rule.text
+        );
+        for check in &said.checks {
+            let (decision, rule) = (render::word(&check.decision), &check.rule.text);
+            page.push_str(&format!("  {decision:<15} {rule}: {}\n", check.reason));
+        }
+        page
+    })?;
     Ok(ExitCode::SUCCESS)
 }
 

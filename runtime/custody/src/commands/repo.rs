@@ -2,73 +2,149 @@
 
 use std::process::ExitCode;
 
-use custody_model::ErrorCode;
-use custody_workspace::mirror::{Mirror, Mirrors, RepositoryName, Source};
-use serde_json::json;
+use custody_api_types::repository::{RegisterRepository, Repository, RepositoryQuery};
+use custody_model::{ErrorCode, ProjectName};
+use custody_workspace::mirror::{RepositoryName, Source};
 
 use crate::cli::RepoCommand;
-use crate::failure::{Explain, Failure};
-use crate::output;
+use crate::connect::Connection;
+use crate::failure::Failure;
 use crate::wire::Wire;
+use crate::{output, render};
 
 /// `custody repo add|list`.
 pub fn run(wire: &Wire, command: RepoCommand) -> Result<ExitCode, Failure> {
-    let mirrors = Mirrors::of(wire.state.path());
+    let server = Connection::open(wire)?;
     match command {
-        RepoCommand::Add { source, name } => {
-            let name = name
-                .map(|name| name.parse::<RepositoryName>().explain(ErrorCode::Invalid, "--name"))
-                .transpose()?;
-            let source = Source::parse(&source)
-                .explain(ErrorCode::NotFound, format!("{source:?} is no repository"))?;
-            let mirror = mirrors
-                .add(&source, name)
-                .explain(ErrorCode::Io, "the repository can't be registered")?;
-            mirror
-                .update(&source, None)
-                .explain(ErrorCode::Io, "the repository's history can't be fetched")?;
-            let value = json!({ "name": mirror.name().as_str(), "mirror": mirror.git_dir() });
-            output::result(wire.format, &value, || {
-                format!("registered as {}", mirror.name().as_str())
+        RepoCommand::Add { source, name, project } => {
+            let source = spelt(&server, &source)?;
+            let asked = RegisterRepository { project, source, name, fetch: true };
+            let repository = server.wait(server.client().register_repository(&asked))?;
+            output::result(wire.format, &repository, || {
+                format!("registered as {}", repository.name)
             })?;
         }
-        RepoCommand::List => {
-            let names =
-                mirrors.list().explain(ErrorCode::Io, "the repositories can't be listed")?;
-            let names: Vec<&str> = names.iter().map(RepositoryName::as_str).collect();
-            output::result(wire.format, &names, || match names.is_empty() {
-                true => "no repositories are registered; `custody repo add PATH|URL` adds one"
-                    .to_owned(),
-                false => names.join("\n"),
+        RepoCommand::List { project } => {
+            let query = RepositoryQuery { project, ..RepositoryQuery::default() };
+            let all = server.wait(server.client().repositories(&query).take(None))?;
+            output::result(wire.format, &all, || {
+                if all.is_empty() {
+                    return "no repositories are registered; `custody repo add PATH|URL` adds one"
+                        .to_owned();
+                }
+                let rows: Vec<_> = all
+                    .iter()
+                    .map(|one| [one.name.clone(), one.project.to_string(), one.source.clone()])
+                    .collect();
+                render::table(["REPOSITORY", "PROJECT", "SOURCE"], &rows)
             })?;
         }
     }
     Ok(ExitCode::SUCCESS)
 }
 
-/// A repository that a command is about.
-pub struct Chosen {
-    /// Its mirror.
-    pub mirror: Mirror,
-    /// Where its history comes from, if it was given as a checkout or URL.
-    pub source: Option<Source>,
+/// A source as the server reads it: a path of this machine means the same there only if it is the same machine.
+fn spelt(server: &Connection, text: &str) -> Result<String, Failure> {
+    let source = Source::parse(text).map_err(|error| {
+        Failure::of(ErrorCode::NotFound, format!("{text:?} is no repository"), error)
+    })?;
+    match source {
+        Source::Url(url) => Ok(url),
+        Source::Checkout(checkout) if server.target().is_own() => {
+            Ok(checkout.git_dir().to_string_lossy().into_owned())
+        }
+        Source::Checkout(checkout) => checkout.origin().ok_or_else(|| {
+            let message = format!("{text:?} is a checkout of this machine without an origin");
+            Failure::new(ErrorCode::Usage, message).hint("name a URL that the server can fetch")
+        }),
+    }
 }
 
-/// The repository that `given` names: a registered name, a checkout or a URL; this directory without it. It is
-/// registered if it is not yet, and nothing is fetched.
-pub fn choose(wire: &Wire, given: Option<&str>) -> Result<Chosen, Failure> {
-    let mirrors = Mirrors::of(wire.state.path());
-    if let Some(name) = given.and_then(|text| text.parse::<RepositoryName>().ok())
-        && let Ok(mirror) = mirrors.get(&name)
+/// A repository that a command is about.
+pub struct Chosen {
+    /// Its name on the server.
+    pub name: String,
+    /// The checkout that was meant, if it was one.
+    pub checkout: Option<Source>,
+}
+
+/// The repository that `given` names: a registered name, or a checkout; this directory without it. On one's own machine a
+/// checkout is registered if it is not yet.
+pub fn choose(
+    server: &Connection,
+    given: Option<&str>,
+    project: &ProjectName,
+) -> Result<Chosen, Failure> {
+    if let Some(text) = given
+        && text.parse::<RepositoryName>().is_ok()
+        && let Some(known) = look_up(server, text)?
     {
-        return Ok(Chosen { mirror, source: None });
+        return Ok(Chosen { name: known.name, checkout: None });
     }
     let text = given.unwrap_or(".");
     let source = Source::parse(text).map_err(|error| {
         Failure::of(ErrorCode::NotFound, format!("{text:?} can't be used as a repository"), error)
-            .hint("go into a git checkout, or name one with --repo")
+            .hint("go into a git checkout, or name a registered repository with --repo")
     })?;
-    let mirror =
-        mirrors.add(&source, None).explain(ErrorCode::Io, "the repository can't be registered")?;
-    Ok(Chosen { mirror, source: Some(source) })
+    let name = registered(server, &source, project)?;
+    Ok(Chosen { name, checkout: Some(source) })
+}
+
+fn look_up(server: &Connection, name: &str) -> Result<Option<Repository>, Failure> {
+    match server.wait(server.client().repository(name)) {
+        Ok(repository) => Ok(Some(repository)),
+        Err(failure) if failure.code == ErrorCode::NotFound => Ok(None),
+        Err(failure) => Err(failure),
+    }
+}
+
+/// The name under which a checkout or URL is registered.
+fn registered(
+    server: &Connection,
+    source: &Source,
+    project: &ProjectName,
+) -> Result<String, Failure> {
+    let identity = source.identity();
+    let derived = RepositoryName::derived(&identity);
+    let place = match source {
+        Source::Checkout(checkout) => checkout.git_dir().to_string_lossy().into_owned(),
+        Source::Url(url) => url.clone(),
+    };
+    let own = server.target().is_own();
+    if let Some(known) = look_up(server, derived.as_str())?
+        && (!own || known.source == place || known.source == identity)
+    {
+        return Ok(known.name);
+    }
+    if own {
+        let asked = RegisterRepository {
+            project: project.clone(),
+            source: place,
+            name: None,
+            fetch: false,
+        };
+        return Ok(server.wait(server.client().register_repository(&asked))?.name);
+    }
+    // It may have another name there.
+    let all = server.wait(server.client().repositories(&RepositoryQuery::default()).take(None))?;
+    let same = all.into_iter().find(|known| {
+        Source::Url(known.source.clone()).identity() == identity || known.source == identity
+    });
+    same.map(|known| known.name).ok_or_else(|| {
+        Failure::new(ErrorCode::NotFound, format!("the server has no repository {identity}"))
+            .hint("an admin registers it with `custody repo add URL`; or name one with --repo")
+    })
+}
+
+/// A revision of the checkout as a commit id; as it is where there is no checkout.
+pub fn commit(chosen: &Chosen, revision: &str) -> Result<String, Failure> {
+    let Some(Source::Checkout(checkout)) = &chosen.checkout else {
+        return Ok(revision.to_owned());
+    };
+    let git = custody_investigate::history::Repository::at(checkout.root());
+    let facts = git.commit(revision).map_err(|error| {
+        Failure::of(ErrorCode::NotFound, format!("{revision:?} names no commit here"), error)
+            .hint("a session starts from a commit: commit something first, or use --dirty")
+    })?;
+    Ok(facts.commit.to_string())
 }

@@ -1,30 +1,34 @@
-//! `custody verify`: a record against itself, its key and the installation log, offline.
+//! `custody verify`: a record against itself, its key and the installation log.
 
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use custody_model::ErrorCode;
 use custody_record::Verifier;
 use custody_record::verify::{Completeness, Integrity, KeyChoice, Report, VerifyOptions, verify};
-use custody_session::records;
 
+use super::session;
 use crate::cli::VerifyArgs;
+use crate::connect::Connection;
 use crate::failure::{Explain, Failure};
 use crate::output;
 use crate::wire::Wire;
 
 /// Verifies and says so by the exit code, too.
 pub fn run(wire: &Wire, args: &VerifyArgs) -> Result<ExitCode, Failure> {
-    wire.reconcile()?;
     let path = Path::new(&args.target);
-    let (dir, own) = if path.is_dir() {
-        (path.to_owned(), false)
+    let report = if path.is_dir() {
+        verify(path, &options(wire, args.key.as_deref())?)
     } else {
-        let session = records::find(&wire.state, &args.target)
-            .explain(ErrorCode::NotFound, "there is no such record")?;
-        (wire.state.session(session).record(), true)
+        let server = Connection::open(wire)?;
+        let found = session::named(&server, &args.target)?;
+        if args.download || args.key.is_some() {
+            downloaded(wire, args, &server, &found)?
+        } else {
+            server.wait(server.client().verify(found.id))?
+        }
     };
-    let report = verify(&dir, &options(wire, args.key.as_deref(), own)?);
     output::result(wire.format, &report, || report.to_string())?;
     Ok(match (report.integrity, report.completeness) {
         (Integrity::Intact, Completeness::Complete) => ExitCode::SUCCESS,
@@ -33,25 +37,47 @@ pub fn run(wire: &Wire, args: &VerifyArgs) -> Result<ExitCode, Failure> {
     })
 }
 
-/// The record of one of this installation's sessions, checked.
-pub fn own(wire: &Wire, dir: &Path) -> Result<Report, Failure> {
-    Ok(verify(dir, &options(wire, None, true)?))
+fn downloaded(
+    wire: &Wire,
+    args: &VerifyArgs,
+    server: &Connection,
+    session: &custody_api_types::session::Session,
+) -> Result<Report, Failure> {
+    let room = "there is no room for the record";
+    let dir = tempfile::tempdir().explain(ErrorCode::Io, room)?;
+    let tar = dir.path().join("record.tar");
+    let mut file = File::create(&tar).explain(ErrorCode::Io, room)?;
+    session::download(server, session, &mut file)?;
+    let record = dir.path().join("record");
+    let archive = File::open(&tar).explain(ErrorCode::Io, room)?;
+    // Unpacking leaves out whatever would lie outside of the directory.
+    tar::Archive::new(archive)
+        .unpack(&record)
+        .explain(ErrorCode::VerificationFailed, "the record can't be unpacked")?;
+    Ok(verify(&root_of(&record), &options(wire, args.key.as_deref())?))
 }
 
-fn options(wire: &Wire, key: Option<&str>, own: bool) -> Result<VerifyOptions, Failure> {
+/// The directory of the record in what was unpacked: itself, or the only one in it.
+fn root_of(unpacked: &Path) -> PathBuf {
+    let mut inside = std::fs::read_dir(unpacked).into_iter().flatten().flatten();
+    match (inside.next(), inside.next()) {
+        (Some(only), None) if only.path().is_dir() => only.path(),
+        _ => unpacked.to_owned(),
+    }
+}
+
+fn options(wire: &Wire, key: Option<&str>) -> Result<VerifyOptions, Failure> {
     let installation: PathBuf = wire.state.keys().join("installation.vkey");
     let key = match key {
         Some(text) => {
             KeyChoice::Given(text.parse::<Verifier>().explain(ErrorCode::Usage, "--key")?)
         }
-        None if installation.exists() => {
+        None if installation.exists() && wire.url.is_none() => {
             let verifier = Verifier::read(&installation)
                 .explain(ErrorCode::Io, "the installation's key can't be read")?;
             KeyChoice::Installation(verifier)
         }
         None => KeyChoice::Record,
     };
-    let options = VerifyOptions::new(key);
-    // A directory from elsewhere has its heads in another installation's log.
-    Ok(if own { options.with_installation_log(&wire.state.log()) } else { options })
+    Ok(VerifyOptions::new(key))
 }

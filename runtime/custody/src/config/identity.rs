@@ -1,7 +1,9 @@
 //! `identity`: whose tokens are believed, and how long they last.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
+use custody_model::Scope;
 use custody_policy::quantity::Seconds;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -85,6 +87,9 @@ pub struct External {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = NAME_BYTES))]
     pub prefix: Option<String>,
+    /// What its tokens may be used for, whoever has them. Default: what their `scope` claim says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scopes: Option<BTreeSet<Scope>>,
     /// How old its keys may be before they are read anew: 30s to 24h.
     #[serde(default = "ten_minutes", serialize_with = "with_unit")]
     pub refresh: Seconds,

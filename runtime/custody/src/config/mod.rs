@@ -33,7 +33,9 @@ use section::Section;
 
 pub use environment::Environment;
 pub use error::{ConfigError, Origin};
+pub use identity::{Identity, KeySet as KeySetPlace};
 pub use load::Sources;
+pub use log::{Level, Log, LogFormat};
 pub use schema::json_schema;
 pub use state::DIRECTORY;
 

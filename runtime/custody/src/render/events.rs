@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::{cut, tame};
 
 /// Longest line, in characters.
-const WIDTH: usize = 200;
+pub const WIDTH: usize = 200;
 
 /// One event as one line: its place, time, actor, type and what it tells.
 pub fn line(event: &Event) -> String {
@@ -38,7 +38,8 @@ pub fn type_and_data(event: &Event) -> (String, Value) {
     }
 }
 
-fn flat(data: &Value) -> String {
+/// The members of an object in one line.
+pub fn flat(data: &Value) -> String {
     let Value::Object(members) = data else { return data.to_string() };
     let members: Vec<String> = members
         .iter()

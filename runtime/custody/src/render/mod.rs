@@ -2,7 +2,11 @@
 
 pub mod answer;
 pub mod events;
+pub mod session;
 pub mod summary;
+mod table;
+
+pub use table::table;
 
 /// Entries of a list that are shown before it is cut.
 pub const SHOWN: usize = 12;

@@ -152,6 +152,9 @@ pub(crate) enum Message {
     Terminated(i32),
 }
 
+/// How long a command waits for somebody who said that they attach at once.
+const ATTACH_PATIENCE: std::time::Duration = std::time::Duration::from_secs(10);
+
 /// What all steps of one session share.
 pub(crate) struct Session<'a> {
     pub(crate) setup: Setup<'a>,
@@ -222,6 +225,9 @@ pub fn run(setup: Setup<'_>) -> Result<Ended, KeeperError> {
 fn course(session: &Session<'_>) -> Ended {
     let result = authorize::authorize(session).and_then(|authorization| {
         let workspace = prepare::prepare(session, &authorization)?;
+        if session.spec.attach {
+            session.clients.wait_for_one(ATTACH_PATIENCE);
+        }
         let running = provision::provision(session, &authorization, &workspace);
         let served = match running {
             Ok(running) => serve::serve(session, running),

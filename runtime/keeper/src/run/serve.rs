@@ -148,7 +148,11 @@ impl Course {
                 }
             }
             Frame::Stop(request) => self.stop(running, request.reason),
-            Frame::Progress(_) | Frame::Output(_) | Frame::ErrorOutput(_) | Frame::Ended(_) => {
+            Frame::Progress(_)
+            | Frame::Position(_)
+            | Frame::Output(_)
+            | Frame::ErrorOutput(_)
+            | Frame::Ended(_) => {
                 tracing::debug!("a client sent what only a keeper sends");
             }
         }

@@ -1,0 +1,142 @@
+//! The command line: what can be typed, with help and examples. No logic.
+
+mod machine;
+mod people;
+mod policy;
+mod project;
+mod record;
+mod run;
+mod server;
+mod session;
+
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand, ValueEnum};
+
+pub use machine::{ConfigCommand, DebugCommand, KeeperArgs};
+pub use people::{ContextCommand, LoginArgs, LogoutArgs, TokenCommand, UserCommand, grants};
+pub use policy::{InProject, PolicyCommand};
+pub use project::{ImageCommand, ProjectCommand, RepoCommand};
+pub use record::{InvestigateArgs, VerifyArgs};
+pub use run::{AttachArgs, RunArgs};
+pub use server::{ControlCommand, FaultAt, ReindexArgs, ServeArgs};
+pub use session::{ListArgs, SessionArg, SessionCommand, Signal};
+
+const AFTER: &str = "\
+Examples:
+  custody run -- aider --message 'fix the flaky test' src/lib.rs
+  custody session list
+  custody session show 0197f0a2
+  custody investigate src/lib.rs:42
+  custody verify 0197f0a2
+
+Which server: --url or CUSTODY_URL (with CUSTODY_TOKEN, or the token of a login there); else, if no state directory is
+named, the current context of `custody login`; else the server that listens in the state directory; else this command
+is the server itself for as long as it runs, on the same state.
+
+Exit codes:
+  0   done                                 70  the machine lacks something
+  2   the command line is wrong            71  the record can't be written
+  64  a policy refused it                  72  not possible in this state
+  65  an approval is needed                73  a limit was reached
+  66  not found                            74  reading or writing failed
+  67  not valid                            75  an error of Custody itself
+  68  a record fails verification          76  no valid token
+  69  a record is incomplete               77  the caller's roles do not allow it
+                                           78  the server can't be reached
+`custody run` and `custody attach` exit with the command's own code, or 128 and the signal's number.";
+
+/// A managed runtime for AI coding agents whose product is the record.
+#[derive(Debug, Parser)]
+#[command(name = "custody", version, about, long_about = None, after_help = AFTER, propagate_version = true)]
+pub struct Cli {
+    /// Where keys, mirrors, sessions and the installation log are kept; without it what the configuration says, which
+    /// is /var/lib/custody by default.
+    #[arg(long, global = true, value_name = "DIR", env = "CUSTODY_STATE")]
+    pub state: Option<PathBuf>,
+    /// The configuration; without it /etc/custody/custody.yaml, if there is one.
+    #[arg(long, global = true, value_name = "FILE", env = "CUSTODY_CONFIG")]
+    pub config: Option<PathBuf>,
+    /// The server: http://…, https://… or unix:/PATH.
+    #[arg(long, global = true, value_name = "URL", env = "CUSTODY_URL")]
+    pub url: Option<String>,
+    /// How the result is printed.
+    #[arg(short, long, global = true, value_enum, default_value_t = Format::Text)]
+    pub output: Format,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// How results are printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// For people.
+    Text,
+    /// One JSON document, or one JSON line for each event.
+    Json,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run a command in a sandbox on this repository, mediated and recorded.
+    Run(RunArgs),
+    /// See the output of a session that runs, and type into it.
+    Attach(AttachArgs),
+    /// Look at sessions, decide about them, and take their results over.
+    #[command(subcommand)]
+    Session(SessionCommand),
+    /// Check a record: its integrity and its completeness.
+    Verify(VerifyArgs),
+    /// Ask which session wrote a commit or a line, and all that led to it.
+    Investigate(InvestigateArgs),
+    /// Keep, check, compare and explain policies.
+    #[command(subcommand)]
+    Policy(PolicyCommand),
+    /// Make and list projects.
+    #[command(subcommand)]
+    Project(ProjectCommand),
+    /// Register repositories.
+    #[command(subcommand)]
+    Repo(RepoCommand),
+    /// List what sessions can run in.
+    #[command(subcommand)]
+    Image(ImageCommand),
+    /// Let the API be served.
+    Serve(ServeArgs),
+    /// Log in to a server, and make it the current one.
+    Login(LoginArgs),
+    /// Forget a server and its token.
+    Logout(LogoutArgs),
+    /// Choose among the servers that this user has logged in to.
+    #[command(subcommand)]
+    Context(ContextCommand),
+    /// Make, list and revoke tokens.
+    #[command(subcommand)]
+    Token(TokenCommand),
+    /// Make users, and say what they may do.
+    #[command(subcommand)]
+    User(UserCommand),
+    /// Read and verify the control log: who asked the server for what, and with what result.
+    #[command(subcommand)]
+    Control(ControlCommand),
+    /// Make the index anew from the logs, while no server runs.
+    Reindex(ReindexArgs),
+    /// Check, show and describe the configuration.
+    #[command(subcommand)]
+    Config(ConfigCommand),
+    /// Say what this machine offers, and what that means.
+    Doctor,
+    /// Print completions for a shell.
+    Completions {
+        /// The shell.
+        shell: clap_complete::Shell,
+    },
+    /// One session's keeper. Started by servers, never by hand.
+    #[command(hide = true)]
+    Keeper(KeeperArgs),
+    /// Tools for Custody's own tests.
+    #[command(hide = true, subcommand)]
+    Debug(DebugCommand),
+}

@@ -1,0 +1,106 @@
+//! The way to a server: which one, how it is reached, and what its errors mean for a command.
+
+mod cache;
+pub mod contexts;
+mod failure;
+mod target;
+
+use std::future::Future;
+
+use custody_api_client::{Client, ClientError, Credentials, Patience, ServerAddress};
+use custody_model::ErrorCode;
+use tokio::runtime::Runtime;
+
+use crate::failure::{Explain, Failure};
+use crate::server::embedded::Embedded;
+use crate::wire::Wire;
+
+pub use cache::is_service_token;
+pub use failure::of as failure_of;
+pub use target::Target;
+
+/// Threads of the runtime: the command's own work is waited for in the main thread.
+const THREADS: usize = 2;
+
+/// A server, and the runtime that calls are made on. A server inside of this process ends with it.
+pub struct Connection {
+    client: Client,
+    runtime: Runtime,
+    target: Target,
+    embedded: Option<Embedded>,
+}
+
+/// A runtime for calls.
+pub fn runtime() -> Result<Runtime, Failure> {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(THREADS)
+        .enable_all()
+        .build()
+        .explain(ErrorCode::Io, "no threads can be made")
+}
+
+/// A client of the server at `address`.
+pub fn client(address: ServerAddress, credentials: Credentials) -> Result<Client, Failure> {
+    Client::new(address, credentials, Patience::default()).map_err(|e| failure_of(None, e))
+}
+
+impl Connection {
+    /// To the server that the command line, the environment and the contexts name, or to one inside of this process.
+    pub fn open(wire: &Wire) -> Result<Self, Failure> {
+        let runtime = runtime()?;
+        let target = Target::choose(wire, &runtime)?;
+        let (address, credentials, embedded) = match &target {
+            Target::Remote { address, token, name } => {
+                let name = name.as_deref().map(str::to_owned);
+                let credentials = cache::credentials(wire, token.as_deref(), name)?;
+                (address.clone(), credentials, None)
+            }
+            Target::Local { socket } => {
+                (ServerAddress::Unix(socket.clone()), Credentials::None, None)
+            }
+            Target::Embedded => {
+                let embedded = runtime.block_on(Embedded::start(wire))?;
+                let address = ServerAddress::Unix(embedded.socket().to_owned());
+                (address, Credentials::None, Some(embedded))
+            }
+        };
+        let client = client(address, credentials)?;
+        Ok(Self { client, runtime, target, embedded })
+    }
+
+    /// To call by.
+    pub fn client(&self) -> &Client {
+        &self.client
+    }
+
+    /// Where it goes.
+    pub fn target(&self) -> &Target {
+        &self.target
+    }
+
+    /// Waits for a call.
+    pub fn wait<T>(
+        &self,
+        call: impl Future<Output = Result<T, ClientError>>,
+    ) -> Result<T, Failure> {
+        self.runtime.block_on(call).map_err(|error| failure_of(Some(&self.target), error))
+    }
+
+    /// Waits for something that is more than a call.
+    pub fn block_on<T>(&self, work: impl Future<Output = T>) -> T {
+        self.runtime.block_on(work)
+    }
+
+    /// What an error of a call means for a command.
+    pub fn explain(&self, error: ClientError) -> Failure {
+        failure_of(Some(&self.target), error)
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        if let Some(embedded) = self.embedded.take() {
+            self.runtime.block_on(embedded.end());
+        }
+    }
+}

@@ -1,0 +1,87 @@
+//! Sessions as the API tells them, for people.
+
+use custody_api_types::session::{Session, StateName};
+use custody_model::state::session::SessionState;
+
+use super::{command_line, count, cut, table, word};
+
+/// A list of sessions.
+pub fn list(sessions: &[Session]) -> String {
+    if sessions.is_empty() {
+        return "no sessions yet; `custody run -- COMMAND` makes one".to_owned();
+    }
+    let rows: Vec<_> = sessions
+        .iter()
+        .map(|session| {
+            let requested = session.requested_at.to_string();
+            [
+                session.id.to_string(),
+                short(session),
+                cut(session.requester.as_str(), 20),
+                session.project.to_string(),
+                requested.get(..19).unwrap_or(&requested).to_owned(),
+                cut(&command_line(&session.command), 60),
+            ]
+        })
+        .collect();
+    table(["SESSION", "STATE", "REQUESTER", "PROJECT", "REQUESTED", "COMMAND"], &rows)
+}
+
+/// Its state in a word or two: of a session that is over, how it ended.
+pub fn short(session: &Session) -> String {
+    match (&session.state, session.outcome, session.place) {
+        (SessionState::Sealed { .. }, Some(outcome), _) => word(&outcome),
+        (SessionState::Queued { .. }, _, Some(place)) => {
+            format!("queued {}/{}", place.place, place.of)
+        }
+        (state, _, _) => StateName::of(state).as_str().replace('_', "-"),
+    }
+}
+
+/// What a session waits for, in words; `None` if it does not wait.
+pub fn waits_for(session: &Session) -> Option<String> {
+    match &session.state {
+        SessionState::Requested { .. } => Some("it is put on record".to_owned()),
+        SessionState::AwaitingApproval { .. } => {
+            let wanted = usize::try_from(session.approvals_wanted).unwrap_or(usize::MAX);
+            let missing = wanted.saturating_sub(session.approvals.len());
+            let who = session.approvers.join(", ");
+            Some(format!("{} of {who}", count(missing, "approval", "approvals")))
+        }
+        SessionState::Queued { .. } => Some(match session.place {
+            Some(place) => format!("room: place {} of {} in line", place.place, place.of),
+            None => "room".to_owned(),
+        }),
+        SessionState::Provisioning { .. }
+        | SessionState::Running { .. }
+        | SessionState::Paused { .. }
+        | SessionState::Stopping { .. }
+        | SessionState::Sealed { .. }
+        | SessionState::Refused { .. }
+        | SessionState::Failed { .. }
+        | SessionState::Interrupted { .. } => None,
+    }
+}
+
+/// What was asked for, in a line or two, for somebody who is to decide.
+pub fn request(session: &Session) -> String {
+    format!(
+        "session {} of {}: {} on {} at {}\n",
+        session.id,
+        session.requester,
+        command_line(&session.command),
+        session.repository,
+        session.base_commit.short(),
+    )
+}
+
+/// Where it stands, in a line.
+pub fn standing(session: &Session) -> String {
+    if let Some(what) = waits_for(session) {
+        return format!("state       {}: it waits for {what}\n", short(session));
+    }
+    match &session.reason {
+        Some(reason) => format!("state       {}: {}\n", short(session), super::tame(reason)),
+        None => format!("state       {}\n", short(session)),
+    }
+}

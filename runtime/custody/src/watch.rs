@@ -1,0 +1,353 @@
+//! A session, watched through this process until it ends: over broken connections and restarts of the server.
+
+use std::io::{self, Write};
+use std::time::Duration;
+
+use custody_api_client::{Attached, Client};
+use custody_api_types::ApiCode;
+use custody_api_types::attach::{Ended, Frame, Progress, SignalRequest, StopRequest};
+use custody_api_types::session::Session;
+use custody_model::{ErrorCode, SessionId};
+use custody_record::event::Outcome;
+use signal_hook::consts::{SIGINT, SIGQUIT};
+use tokio::sync::mpsc;
+
+use crate::console::{Act, Listening};
+use crate::failure::{Explain, Failure};
+use crate::{connect, render};
+
+/// How often a session that waits is looked at.
+const LOOK: Duration = Duration::from_millis(500);
+
+/// The wait before a connection that broke is made anew, at first and at most.
+const AGAIN: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(2));
+
+/// Connections in a row on which nothing comes, before that is an error.
+const FRUITLESS: u32 = 60;
+
+/// What is shown besides the output.
+pub trait Show {
+    /// A step of preparation, or what the session waits for.
+    fn progress(&mut self, step: &Progress);
+    /// Output follows: what was shown has to go.
+    fn output(&mut self);
+    /// Something to know.
+    fn note(&mut self, text: &str);
+}
+
+/// How a session that was watched ended.
+pub enum Watched {
+    /// It ended like this.
+    Ended(Ended),
+    /// It was taken back while it waited.
+    Cancelled,
+}
+
+/// A session that is watched.
+pub struct Watch<'a> {
+    /// Calls.
+    pub client: &'a Client,
+    /// Which.
+    pub session: SessionId,
+    /// What happens at the terminal; nothing is sent without it.
+    pub listening: Option<Listening>,
+    /// Whether it was just asked for: then all output is to be seen.
+    pub own: bool,
+}
+
+/// What is known while it is watched.
+#[derive(Default)]
+struct Known {
+    /// Bytes of output that were shown, or passed over.
+    seen: u64,
+    /// Bytes that come for a second time.
+    repeated: u64,
+    /// The keeper is connected: it gets what is typed.
+    reached: bool,
+    /// All output from here on is to be seen.
+    own: bool,
+    interrupts: u32,
+    fruitless: u32,
+    /// The end of the input was sent.
+    closed: bool,
+}
+
+/// The calls about one session.
+#[derive(Clone, Copy)]
+struct Calls<'a> {
+    client: &'a Client,
+    session: SessionId,
+}
+
+impl Watch<'_> {
+    /// Watches to the end.
+    ///
+    /// # Errors
+    /// If the server can't be reached any more, or standard output is broken.
+    pub async fn follow(self, show: &mut dyn Show) -> Result<Watched, Failure> {
+        let Self { client, session, listening, own } = self;
+        let (mut acts, mut keys) = match listening {
+            Some(Listening { acts, typed }) => (Some(acts), Some(typed)),
+            None => (None, None),
+        };
+        let calls = Calls { client, session };
+        let mut known = Known { own, ..Known::default() };
+        let mut attached = calls.attach().await?;
+        let mut look = tokio::time::interval_at(tokio::time::Instant::now() + LOOK, LOOK);
+        loop {
+            let Some(socket) = &mut attached else {
+                // There is nobody to attach to any more.
+                return Ok(Watched::Ended(ended(&calls.look().await?)));
+            };
+            tokio::select! {
+                frame = socket.receive() => {
+                    match frame {
+                        Ok(Some(Frame::Ended(ended))) => return Ok(Watched::Ended(ended)),
+                        Ok(Some(frame)) => {
+                            known.take(frame, show)?;
+                            continue;
+                        }
+                        Ok(None) => {}
+                        Err(error) if error.is_lost_connection() => {}
+                        Err(error) => return Err(connect::failure_of(None, error)),
+                    }
+                    attached = tokio::select! {
+                        attached = calls.again(&mut known, show) => attached?,
+                        () = interrupted(&mut acts) => return Err(left(session)),
+                    };
+                }
+                act = act(&mut acts) => {
+                    if !known.reached && is_end(&act) && calls.take_back(&act).await? {
+                        return Ok(Watched::Cancelled);
+                    }
+                    if known.reached && let Some(frame) = frame_of(&act, &mut known) {
+                        // If it is lost, the next look at the connection finds out.
+                        let _lost = socket.send(&frame).await;
+                    }
+                }
+                bytes = typed(&mut keys), if known.reached && !known.closed => {
+                    known.closed = bytes.is_empty();
+                    let _lost = socket.send(&Frame::Input(bytes)).await;
+                }
+                _ = look.tick(), if !known.reached => {
+                    if let Some(what) = render::session::waits_for(&calls.look().await?) {
+                        show.progress(&step(format!("waiting for {what}")));
+                    }
+                }
+            }
+        }
+    }
+}
+
+impl Calls<'_> {
+    /// A connection; `None` if the session is over.
+    async fn attach(self) -> Result<Option<Attached>, Failure> {
+        match self.client.attach(self.session).await {
+            Ok(attached) => Ok(Some(attached)),
+            Err(error) if error.api_code() == Some(ApiCode::Conflict) => Ok(None),
+            Err(error) => Err(connect::failure_of(None, error)),
+        }
+    }
+
+    /// The connection, made anew.
+    async fn again(
+        self,
+        known: &mut Known,
+        show: &mut dyn Show,
+    ) -> Result<Option<Attached>, Failure> {
+        known.reached = false;
+        known.fruitless += 1;
+        if known.fruitless == 1 {
+            show.progress(&step("the connection broke; connecting again".to_owned()));
+        }
+        if known.fruitless > FRUITLESS {
+            return Err(left(self.session));
+        }
+        let wait = AGAIN.0 * 2_u32.saturating_pow(known.fruitless.min(10));
+        tokio::time::sleep(wait.min(AGAIN.1)).await;
+        self.attach().await
+    }
+
+    async fn look(self) -> Result<Session, Failure> {
+        let session = self.client.session(&self.session.to_string()).await;
+        session.map_err(|error| connect::failure_of(None, error))
+    }
+
+    /// Ends a session that waits; `false` if it runs by now.
+    async fn take_back(self, act: &Act) -> Result<bool, Failure> {
+        let reason = match act {
+            Act::Signalled(signal) => format!("the client got signal {signal} while it waited"),
+            Act::Resized(_) => return Ok(false),
+        };
+        match self.client.stop(self.session, &reason).await {
+            Ok(session) => Ok(session.state.is_final()),
+            Err(error) if error.api_code() == Some(ApiCode::Conflict) => Ok(false),
+            Err(error) => Err(connect::failure_of(None, error)),
+        }
+    }
+}
+
+/// The session was left, and goes on.
+fn left(session: SessionId) -> Failure {
+    let message = format!("the connection to session {session} is lost");
+    Failure::new(ErrorCode::Unavailable, message)
+        .hint(format!("the session goes on; `custody attach {session}` shows it again"))
+}
+
+impl Known {
+    fn take(&mut self, frame: Frame, show: &mut dyn Show) -> Result<(), Failure> {
+        self.fruitless = 0;
+        match frame {
+            // What it waits for before is told by looks, with more of it.
+            Frame::Progress(step) if self.reached => show.progress(&step),
+            Frame::Position(position) => {
+                self.reached = true;
+                if position.output > self.seen {
+                    let missing = position.output - self.seen;
+                    if self.own {
+                        show.note(&format!(
+                            "{missing} bytes of output were missed; `custody session play` has them"
+                        ));
+                    }
+                    self.seen = position.output;
+                }
+                self.own = true;
+                self.repeated = self.seen - position.output;
+            }
+            Frame::Output(bytes) => {
+                show.output();
+                print(&mut io::stdout().lock(), self.fresh(&bytes))?;
+            }
+            Frame::ErrorOutput(bytes) => {
+                show.output();
+                print(&mut io::stderr().lock(), self.fresh(&bytes))?;
+            }
+            // For sessions, or told before.
+            Frame::Progress(_)
+            | Frame::Ended(_)
+            | Frame::Input(_)
+            | Frame::Resize(_)
+            | Frame::Signal(_)
+            | Frame::Stop(_) => {}
+        }
+        Ok(())
+    }
+
+    /// What of these bytes was not shown before.
+    fn fresh<'a>(&mut self, bytes: &'a [u8]) -> &'a [u8] {
+        let repeated = usize::try_from(self.repeated).unwrap_or(usize::MAX).min(bytes.len());
+        self.repeated -= repeated as u64;
+        let fresh = &bytes[repeated..];
+        self.seen += fresh.len() as u64;
+        fresh
+    }
+}
+
+fn step(step: String) -> Progress {
+    Progress { step, done: None, total: None }
+}
+
+fn print(to: &mut impl Write, bytes: &[u8]) -> Result<(), Failure> {
+    let printed = to.write_all(bytes).and_then(|()| to.flush());
+    printed.explain(ErrorCode::Io, "the output can't be written; the session goes on")
+}
+
+async fn act(acts: &mut Option<mpsc::UnboundedReceiver<Act>>) -> Act {
+    let act = match acts {
+        Some(acts) => acts.recv().await,
+        None => None,
+    };
+    match act {
+        Some(act) => act,
+        None => std::future::pending().await,
+    }
+}
+
+async fn typed(keys: &mut Option<mpsc::Receiver<Vec<u8>>>) -> Vec<u8> {
+    let bytes = match keys {
+        Some(keys) => keys.recv().await,
+        None => None,
+    };
+    match bytes {
+        Some(bytes) => bytes,
+        None => std::future::pending().await,
+    }
+}
+
+/// Until somebody wants to leave.
+async fn interrupted(acts: &mut Option<mpsc::UnboundedReceiver<Act>>) {
+    while !is_end(&act(acts).await) {}
+}
+
+fn is_end(act: &Act) -> bool {
+    matches!(act, Act::Signalled(signal) if *signal != SIGQUIT)
+}
+
+/// The first Ctrl-C is the command's; who insists ends the session.
+fn frame_of(act: &Act, known: &mut Known) -> Option<Frame> {
+    Some(match *act {
+        Act::Resized(window) => Frame::Resize(window),
+        Act::Signalled(SIGINT) if known.interrupts == 0 => {
+            known.interrupts += 1;
+            Frame::Signal(SignalRequest { signal: SIGINT })
+        }
+        Act::Signalled(SIGQUIT) => Frame::Signal(SignalRequest { signal: SIGQUIT }),
+        Act::Signalled(signal) => {
+            Frame::Stop(StopRequest { reason: format!("the client got signal {signal}") })
+        }
+    })
+}
+
+/// How a session that is over ended, as the server shows it.
+pub fn ended(session: &Session) -> Ended {
+    use custody_model::state::session::SessionState;
+    let outcome = session.outcome.unwrap_or(match &session.state {
+        SessionState::Refused { .. } => Outcome::Refused,
+        SessionState::Interrupted { .. } => Outcome::Interrupted,
+        SessionState::Failed { .. }
+        | SessionState::Sealed { .. }
+        | SessionState::Requested { .. }
+        | SessionState::AwaitingApproval { .. }
+        | SessionState::Queued { .. }
+        | SessionState::Provisioning { .. }
+        | SessionState::Running { .. }
+        | SessionState::Paused { .. }
+        | SessionState::Stopping { .. } => Outcome::Failed,
+    });
+    let reason = session.reason.clone().or_else(|| match &session.state {
+        SessionState::Refused { reason, .. }
+        | SessionState::Failed { reason, .. }
+        | SessionState::Interrupted { reason, .. } => Some(reason.clone()),
+        SessionState::Sealed { .. }
+        | SessionState::Requested { .. }
+        | SessionState::AwaitingApproval { .. }
+        | SessionState::Queued { .. }
+        | SessionState::Provisioning { .. }
+        | SessionState::Running { .. }
+        | SessionState::Paused { .. }
+        | SessionState::Stopping { .. } => None,
+    });
+    Ended { outcome, reason: reason.unwrap_or_default(), exit: session.exit }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_comes_again_is_not_shown_again() {
+        let mut known = Known { seen: 5, repeated: 5, ..Known::default() };
+        assert_eq!(known.fresh(b"abc"), b"");
+        assert_eq!(known.fresh(b"defg"), b"fg");
+        assert_eq!(known.fresh(b"h"), b"h");
+        assert_eq!((known.seen, known.repeated), (8, 0));
+    }
+
+    #[test]
+    fn the_first_interrupt_is_the_commands_and_the_second_ends_the_session() {
+        let mut known = Known::default();
+        let mut press = |signal| frame_of(&Act::Signalled(signal), &mut known);
+        assert!(matches!(press(SIGINT), Some(Frame::Signal(SignalRequest { signal: SIGINT }))));
+        assert!(matches!(press(SIGINT), Some(Frame::Stop(_))));
+    }
+}
