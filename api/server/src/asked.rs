@@ -5,7 +5,9 @@ use axum::extract::{FromRequest, FromRequestParts, Request};
 use axum::http::header::CONTENT_TYPE;
 use axum::http::request::Parts;
 use custody_api_types::ApiCode;
+use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 
 use crate::error::ApiError;
 
@@ -18,7 +20,7 @@ pub(crate) struct MayAsk<T>(pub(crate) T);
 /// The parameters of a query.
 pub(crate) struct Query<T>(pub(crate) T);
 
-impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Asked<T> {
+impl<T: DeserializeOwned + Serialize, S: Send + Sync> FromRequest<S> for Asked<T> {
     type Rejection = ApiError;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
@@ -30,7 +32,7 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Asked<T> {
     }
 }
 
-impl<T: DeserializeOwned + Default, S: Send + Sync> FromRequest<S> for MayAsk<T> {
+impl<T: DeserializeOwned + Serialize + Default, S: Send + Sync> FromRequest<S> for MayAsk<T> {
     type Rejection = ApiError;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
@@ -52,23 +54,42 @@ async fn read<S: Send + Sync>(request: Request, state: &S) -> Result<(bool, Byte
     Ok((json, bytes.map_err(broken)?))
 }
 
-fn parse<T: DeserializeOwned>(json: bool, bytes: &[u8]) -> Result<T, ApiError> {
+fn parse<T: DeserializeOwned + Serialize>(json: bool, bytes: &[u8]) -> Result<T, ApiError> {
     if !json {
         let detail = "the body is not said to be application/json";
         return Err(ApiError::new(ApiCode::UnsupportedMediaType, detail));
     }
+    let given: Value = serde_json::from_slice(bytes)
+        .map_err(|error| wrong(ApiCode::Malformed, ".", &error.to_string()))?;
+    // Not from the value: of a member that is there twice that one has forgotten the first.
     let mut reader = serde_json::Deserializer::from_slice(bytes);
-    let value = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
-        let code = match error.inner().classify() {
-            serde_json::error::Category::Data => ApiCode::Invalid,
-            serde_json::error::Category::Io
-            | serde_json::error::Category::Syntax
-            | serde_json::error::Category::Eof => ApiCode::Malformed,
-        };
-        wrong(code, &error.path().to_string(), &error.inner().to_string())
+    let value: T = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
+        wrong(ApiCode::Invalid, &error.path().to_string(), &error.inner().to_string())
     })?;
-    reader.end().map_err(|error| wrong(ApiCode::Malformed, ".", &error.to_string()))?;
-    Ok(value)
+    let meant = serde_json::to_value(&value).map_err(ApiError::internal)?;
+    match misfit(&given, &meant, String::new()) {
+        Some(path) => Err(wrong(ApiCode::Invalid, &path, "an object is wanted, and it is a list")),
+        None => Ok(value),
+    }
+}
+
+/// Where a list stands for an object: serde takes the members of a struct in their order, too, and the API does not.
+fn misfit(given: &Value, meant: &Value, path: String) -> Option<String> {
+    match (given, meant) {
+        (Value::Array(_), Value::Object(_)) => {
+            Some(if path.is_empty() { ".".to_owned() } else { path })
+        }
+        (Value::Array(given), Value::Array(meant)) => {
+            let mut both = given.iter().zip(meant).enumerate();
+            both.find_map(|(at, (given, meant))| misfit(given, meant, format!("{path}[{at}]")))
+        }
+        (Value::Object(given), Value::Object(meant)) => given.iter().find_map(|(name, given)| {
+            let path = if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
+            // What is left out of the answer is a default: an empty list, or nothing.
+            misfit(given, meant.get(name).unwrap_or(&Value::Null), path)
+        }),
+        _ => None,
+    }
 }
 
 impl<T: DeserializeOwned, S: Sync> FromRequestParts<S> for Query<T> {
@@ -99,5 +120,5 @@ fn wrong(code: ApiCode, path: &str, message: &str) -> ApiError {
         (path, None) => Some(path.to_owned()),
     };
     let error = ApiError::new(code, message);
-    ApiError { field, ..error }
+    ApiError { field: field.map(String::into_boxed_str), ..error }
 }

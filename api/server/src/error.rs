@@ -18,9 +18,9 @@ pub struct ApiError {
     /// The stable code.
     pub code: ApiCode,
     /// What happened, for the client.
-    pub detail: String,
+    pub detail: Box<str>,
     /// The parameter or member that is wrong.
-    pub field: Option<String>,
+    pub field: Option<Box<str>>,
     /// What may help; the code's own advice without it.
     pub hint: Option<String>,
     /// When to come again.
@@ -37,7 +37,7 @@ impl ApiError {
     pub fn new(code: ApiCode, detail: impl Into<String>) -> Self {
         Self {
             code,
-            detail: detail.into(),
+            detail: detail.into().into_boxed_str(),
             field: None,
             hint: None,
             retry_after: None,
@@ -72,7 +72,7 @@ impl ApiError {
     /// Names the parameter or member.
     #[must_use]
     pub fn field(mut self, field: impl Into<String>) -> Self {
-        self.field = Some(field.into());
+        self.field = Some(field.into().into_boxed_str());
         self
     }
 
@@ -93,7 +93,7 @@ impl ApiError {
     /// What led to it in one line, for the log.
     #[must_use]
     pub fn cause(&self) -> String {
-        self.source.as_deref().map_or_else(|| self.detail.clone(), |source| chain(source))
+        self.source.as_deref().map_or_else(|| self.detail.to_string(), |source| chain(source))
     }
 
     /// An error of another crate: of a client's mistake everything is told, of the server's only its kind.

@@ -103,10 +103,10 @@ fn document(response: Response, id: RequestId) -> Response {
     if failed.code.kind().status >= 500 {
         tracing::error!(request = %id, code = %failed.code, error = failed.cause(), "a call failed");
     } else {
-        tracing::debug!(request = %id, code = %failed.code, detail = failed.detail, "a call was refused");
+        tracing::debug!(request = %id, code = %failed.code, detail = &*failed.detail, "a call was refused");
     }
-    let mut problem = Problem::new(failed.code, failed.detail.clone(), id);
-    problem.field.clone_from(&failed.field);
+    let mut problem = Problem::new(failed.code, failed.detail.to_string(), id);
+    problem.field = failed.field.as_deref().map(str::to_owned);
     problem.hint =
         Some(failed.hint.clone().unwrap_or_else(|| failed.code.kind().advice.to_owned()));
     // What the document says can be written as JSON: it is text and numbers.

@@ -1,4 +1,4 @@
-//! Projects.
+//! Projects, as the API has them.
 
 use custody_model::{Digest, ProjectName, Timestamp};
 use schemars::JsonSchema;

@@ -1,4 +1,4 @@
-//! Sessions.
+//! Sessions, as the API has them.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! Tokens.
+//! Tokens, as the API has them.
 
 use std::collections::BTreeSet;
 

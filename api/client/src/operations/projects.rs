@@ -1,4 +1,4 @@
-//! Projects.
+//! Projects, as the API has them.
 
 use custody_api_types::Operation;
 use custody_api_types::page::PageQuery;

@@ -83,7 +83,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Named {
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
         let path = RawPathParams::from_request_parts(parts, state).await;
-        let path = path.map_err(|error| ApiError::internal(error))?;
+        let path = path.map_err(ApiError::internal)?;
         let text = path.iter().find(|(name, _)| *name == "user").map(|(_, text)| text);
         let text = text.unwrap_or_default();
         text.parse().map(Self).map_err(|_| ApiError::not_found("user", &text))

@@ -22,10 +22,18 @@ pub(super) struct Noted {
     pub(super) call: Option<EventId>,
 }
 
+/// Whether a call has to be on record: it changes something, or an auditor looks something up by it.
+///
+/// The local operator is no auditor: the records are files of theirs.
+pub(super) fn is_recorded(endpoint: &Endpoint, who: &Who) -> bool {
+    let caller = &who.caller;
+    let operator = who.verified.is_none() && caller.origin.transport == Transport::Unix;
+    let audits = caller.grants.has_anywhere(Role::Auditor) && !operator;
+    endpoint.changes || (endpoint.looks_up && audits)
+}
+
 impl Gate {
-    /// Puts a call on record that changes something, or by which an auditor looks something up.
-    ///
-    /// The local operator is no auditor: the records are files of theirs.
+    /// Puts a call on record, if it has to be.
     pub(super) async fn note(
         &self,
         endpoint: &Endpoint,
@@ -35,21 +43,17 @@ impl Gate {
         body: Option<&Bytes>,
     ) -> Result<Noted, ApiError> {
         let author = Author::caller(&who.caller);
-        let operator = who.caller.token.is_none()
-            && who.caller.origin.transport == Transport::Unix
-            && who.verified.is_none();
-        let audits = who.caller.grants.has_anywhere(Role::Auditor) && !operator;
-        let call = || Call {
+        if !is_recorded(endpoint, who) {
+            return Ok(Noted { author, call: None });
+        }
+        let call = Call {
             operation: endpoint.operation.as_str().to_owned(),
             parameters: all(parameters, uri),
             body: body.filter(|bytes| !bytes.is_empty()).map(|bytes| Digest::of(bytes)),
         };
-        let event = if endpoint.changes {
-            ControlBody::CallRequested(call())
-        } else if endpoint.looks_up && audits {
-            ControlBody::RecordAccessed(call())
-        } else {
-            return Ok(Noted { author, call: None });
+        let event = match endpoint.changes {
+            true => ControlBody::CallRequested(call),
+            false => ControlBody::RecordAccessed(call),
         };
         let id = self.plane.note(&author, event).await?.id;
         Ok(Noted { author: author.because(id), call: Some(id) })

@@ -109,10 +109,15 @@ impl Guarded {
             return Err(draining());
         }
         let body = gate.read_body(endpoint, &parts.headers, body).await;
-        let noted = gate.note(endpoint, &who, &parameters, &parts.uri, body.as_ref().ok()).await?;
-        let recorded = noted.call.is_some();
+        let recorded = audit::is_recorded(endpoint, &who);
         let time = gate.limits.request_time;
         let work = async move {
+            let noted =
+                gate.note(endpoint, &who, &parameters, &parts.uri, body.as_ref().ok()).await;
+            let noted = match noted {
+                Ok(noted) => noted,
+                Err(error) => return error.into_response(),
+            };
             let author = noted.author.clone();
             let answered = async {
                 let body = body?;
@@ -130,7 +135,7 @@ impl Guarded {
             gate.completed(&noted, result).await;
             response
         };
-        // What is on record is carried through, whether or not its client stays.
+        // What gets on record is carried through, whether or not its client stays.
         match recorded {
             true => within(time, self.gate.lifecycle.run(work).map(|joined| Ok(joined?))).await,
             false => within(time, work.map(Ok)).await,

@@ -1,4 +1,4 @@
-//! Projects.
+//! Projects, as the API has them.
 
 mod create;
 mod get;

@@ -181,7 +181,7 @@ impl Bridge {
                 },
                 message = socket.recv() => match message {
                     Some(Ok(Message::Binary(bytes))) => {
-                        if let Err(end) = self.from_client(&bytes, &keeper).await {
+                        if let Err(end) = self.take_from_client(&bytes, &keeper).await {
                             return end;
                         }
                     }
@@ -208,7 +208,7 @@ impl Bridge {
     }
 
     /// Passes on what a client sends; what is asked of the session is on record first, like every other call.
-    async fn from_client(&self, bytes: &[u8], keeper: &Keeper) -> Result<(), End> {
+    async fn take_from_client(&self, bytes: &[u8], keeper: &Keeper) -> Result<(), End> {
         let frame = wire::Frame::from_message(bytes)
             .map_err(|_| End::Close(close_code::INVALID, "the message is no frame"))?;
         if !self.input {
@@ -246,10 +246,10 @@ impl Bridge {
         let Err(error) = done else { return Ok(()) };
         let error = ApiError::from(error);
         if error.code.kind().status < 500 {
-            tracing::debug!(session = %self.session, detail = error.detail, "not done");
+            tracing::debug!(session = %self.session, detail = &*error.detail, "not done");
             return Ok(());
         }
-        tracing::error!(session = %self.session, detail = error.detail, "what a client asked for can't be done");
+        tracing::error!(session = %self.session, detail = &*error.detail, "what a client asked for can't be done");
         Err(End::Close(close_code::ERROR, "it can't be done"))
     }
 

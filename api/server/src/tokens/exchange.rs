@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::State;
-use custody_api_types::token::{CreatedToken, ExchangeToken};
+use custody_api_types::token::{CreatedToken, ExchangeToken, MAX_ACCESS_SECONDS};
 use custody_control::tokens::{NewToken, lifetime_within};
 use custody_model::TokenKind;
 use custody_session::Orchestrator;
@@ -27,6 +27,10 @@ pub(crate) async fn exchange(
     let Some(service) = service else {
         return Err(ApiError::forbidden("only a service token can be exchanged, and this is none"));
     };
+    if asked.lifetime_seconds.is_some_and(|seconds| !(1..=MAX_ACCESS_SECONDS).contains(&seconds)) {
+        let detail = format!("an access token lives for 1 to {MAX_ACCESS_SECONDS} seconds");
+        return Err(ApiError::invalid("lifetime_seconds", detail));
+    }
     let plane = orchestrator.plane();
     let asked_for = asked.lifetime_seconds.map_or(limits.access_lifetime, Duration::from_secs);
     let wanted = NewToken {

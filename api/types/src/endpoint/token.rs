@@ -1,4 +1,4 @@
-//! Tokens.
+//! Tokens, as the API has them.
 
 use custody_model::{Role, Scope};
 

@@ -1,0 +1,76 @@
+//! The server's life: ready, draining, gone; and who reads how it does.
+
+use serde_json::json;
+
+use crate::http::Call;
+use crate::installation::Installation;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_draining_server_is_not_ready_and_changes_nothing_more() {
+    let installation = Installation::start().await;
+    let to = installation.address;
+    let ready = Call::get("/readyz").to(to).await.ok(200);
+    assert_eq!(ready["applied"], installation.log_size());
+    let keep = Call::get("/healthz").header("connection", "keep-alive").to(to).await;
+    assert_eq!(keep.status, 200);
+    // Connections that are open while it drains.
+    let mut open = Vec::new();
+    for _ in 0..3 {
+        open.push(tokio::net::TcpStream::connect(to).await.unwrap());
+    }
+    assert!(installation.stop().await, "idle connections do not hold it up");
+    assert!(tokio::net::TcpStream::connect(to).await.is_err(), "nobody listens any more");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_call_that_came_in_before_is_carried_through() {
+    let installation = Installation::start().await;
+    let to = installation.address;
+    let body = json!({ "repository": installation.repository, "command": ["true"] });
+    let call = Call::post("/v1/sessions", &body).token(installation.token("dev"));
+    // The client goes away at once, the session is asked for all the same.
+    let before = installation.log_size();
+    {
+        use tokio::io::AsyncWriteExt as _;
+        let mut stream = tokio::net::TcpStream::connect(to).await.unwrap();
+        stream.write_all(call.text().as_bytes()).await.unwrap();
+        let deadline = tokio::time::Instant::now() + crate::http::PATIENCE;
+        while installation.log_size() == before {
+            assert!(tokio::time::Instant::now() < deadline);
+            tokio::task::yield_now().await;
+        }
+    }
+    assert!(installation.stop().await);
+    let events = installation.log(before).into_iter();
+    let kinds: Vec<String> = events
+        .map(|event| serde_json::to_value(event).unwrap()["type"].as_str().unwrap().to_owned())
+        .collect();
+    assert_eq!(kinds, ["call.requested", "session.requested", "call.completed"], "{kinds:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn metrics_are_for_this_machine_or_for_who_has_their_token() {
+    let installation = Installation::start().await;
+    let text = Call::get("/metrics").to(installation.address).await;
+    assert!(text.header("content-type").unwrap().starts_with("text/plain; version=0.0.4"));
+    let text = String::from_utf8(text.body).unwrap();
+    for name in [
+        "custody_sessions_running 0",
+        "custody_sessions_waiting 0",
+        "# TYPE custody_api_seconds histogram",
+    ] {
+        assert!(text.contains(name), "{name} is not in {text}");
+    }
+    let limits = custody_api_server::Limits::default();
+    let guarded = Installation::listening(limits, "127.0.0.1:0", Some("a-token-of-metrics")).await;
+    let to = guarded.address;
+    Call::get("/metrics").to(to).await.problem(401, "unauthenticated");
+    Call::get("/metrics").token("another").to(to).await.problem(401, "unauthenticated");
+    // Nobody's token of the API is that of the metrics.
+    Call::get("/metrics")
+        .token(guarded.token("admin"))
+        .to(to)
+        .await
+        .problem(401, "unauthenticated");
+    assert_eq!(Call::get("/metrics").token("a-token-of-metrics").to(to).await.status, 200);
+}
