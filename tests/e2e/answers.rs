@@ -90,6 +90,11 @@ fn a_session_whose_record_can_not_be_opened_is_told_and_takes_no_answer_away() {
     let lost = installation.sessions()[1];
     let checkpoint = installation.directory(lost).join("record/checkpoint");
     std::fs::remove_file(checkpoint).expect("a sealed record has one");
+    // As long as the index knows what it wrote, nothing is missing.
+    let whole = ["investigate", "src/main.c:2", "-o", "json"];
+    let whole = installation.custody(repository.path(), &whole).succeeded().json();
+    assert_eq!(whole["unread"], serde_json::Value::Null, "{whole}");
+    let _ = installation.custody(repository.path(), &["reindex"]).succeeded();
     let ask = |more: &[&str]| {
         let words = [&["investigate", "src/main.c:2"], more].concat();
         installation.custody(repository.path(), &words).succeeded()

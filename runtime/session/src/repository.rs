@@ -34,7 +34,8 @@ impl Orchestrator {
         let (name, place) = tokio::task::spawn_blocking(move || {
             let source = Source::parse(&text)?;
             let place = match &source {
-                Source::Checkout(checkout) => checkout.git_dir().to_string_lossy().into_owned(),
+                // Its root, and not its git directory: that has no working tree.
+                Source::Checkout(checkout) => checkout.root().to_string_lossy().into_owned(),
                 Source::Url(_) => source.identity(),
             };
             let mirror = mirrors.add(&source, name)?;

@@ -79,7 +79,14 @@ impl Orchestrator {
             return Err(SessionError::Invalid { field: "signal", reason });
         }
         let row = self.row(session).await?;
-        if !matches!(row.state, SessionState::Running { .. } | SessionState::Paused { .. }) {
+        // The store follows a record that grows: the command may run by now.
+        let lives = matches!(
+            row.state,
+            SessionState::Provisioning { .. }
+                | SessionState::Running { .. }
+                | SessionState::Paused { .. }
+        );
+        if !lives {
             let reason = "only a running session gets signals".to_owned();
             return Err(SessionError::Conflict { session, state: row.state.name(), reason });
         }

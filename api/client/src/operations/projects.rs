@@ -1,4 +1,4 @@
-//! Projects, as the API has them.
+//! Projects, made and listed.
 
 use custody_api_types::Operation;
 use custody_api_types::page::PageQuery;

@@ -1,4 +1,4 @@
-//! Tokens, as the API has them.
+//! Tokens, made and revoked.
 
 use custody_api_types::Operation;
 use custody_api_types::token::{CreateToken, CreatedToken, RevokeQuery, Token, TokenQuery};

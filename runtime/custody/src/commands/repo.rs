@@ -51,7 +51,7 @@ fn spelt(server: &Connection, text: &str) -> Result<String, Failure> {
     match source {
         Source::Url(url) => Ok(url),
         Source::Checkout(checkout) if server.target().is_own() => {
-            Ok(checkout.git_dir().to_string_lossy().into_owned())
+            Ok(checkout.root().to_string_lossy().into_owned())
         }
         Source::Checkout(checkout) => checkout.origin().ok_or_else(|| {
             let message = format!("{text:?} is a checkout of this machine without an origin");
@@ -107,7 +107,7 @@ fn registered(
     let identity = source.identity();
     let derived = RepositoryName::derived(&identity);
     let place = match source {
-        Source::Checkout(checkout) => checkout.git_dir().to_string_lossy().into_owned(),
+        Source::Checkout(checkout) => checkout.root().to_string_lossy().into_owned(),
         Source::Url(url) => url.clone(),
     };
     let own = server.target().is_own();
