@@ -85,6 +85,11 @@ const STEPS: &[Step<Context>] = &[
     step!("refuse", refuse),
 ];
 
+/// See [`steps::every_step`].
+pub(crate) fn step_names() -> Vec<String> {
+    steps::names("create", STEPS)
+}
+
 impl Orchestrator {
     /// Asks for a session. It runs as soon as the policy, its approvers and the room on the machine allow it.
     ///
