@@ -208,7 +208,7 @@ async fn settings_are_shown_to_whom_they_belong() {
         assert_eq!(names(list.ok(200)), projects);
     }
     let list = Call::get("/v1/repositories").token(installation.token("stranger")).to(to).await;
-    assert_eq!(names(list.ok(200)), [installation.other_repository.clone()]);
+    assert_eq!(names(list.ok(200)), std::slice::from_ref(&installation.other_repository));
     let hidden =
         Call::get("/v1/repositories?project=default").token(installation.token("stranger"));
     hidden.to(to).await.problem(404, "not_found");
