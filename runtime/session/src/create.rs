@@ -200,6 +200,9 @@ fn check(asked: &NewSession) -> Result<(), SessionError> {
     if asked.command.iter().any(|word| word.contains('\0')) {
         return invalid("command", "it has a NUL byte");
     }
+    if !(1..=MAX_BASE_BYTES).contains(&asked.base.len()) || asked.base.contains('\0') {
+        return invalid("base", "1 to 1024 bytes without NUL are wanted");
+    }
     let bytes: usize = asked.command.iter().map(|word| word.len() + 1).sum();
     if bytes > MAX_COMMAND_BYTES {
         return invalid("command", "it has more than 32768 bytes");
@@ -221,6 +224,9 @@ fn check(asked: &NewSession) -> Result<(), SessionError> {
 
 /// Longest command with its arguments, in bytes: it stands in one event.
 pub const MAX_COMMAND_BYTES: usize = 32 << 10;
+
+/// Longest name of a revision, in bytes.
+pub const MAX_BASE_BYTES: usize = 1024;
 
 /// Longest idempotency key, in bytes.
 pub const MAX_KEY_BYTES: usize = 255;
