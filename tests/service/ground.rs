@@ -107,6 +107,17 @@ impl Ground {
         }
     }
 
+    /// The server's URL, as it says at its start.
+    pub(crate) fn address(&self) -> String {
+        let log = self.log();
+        let said = log.lines().rev().find_map(|line| line.split_once("serving ")).unwrap();
+        said.1.trim().to_owned()
+    }
+
+    pub(crate) fn boss(&self) -> &str {
+        &self.boss
+    }
+
     pub(crate) fn log(&self) -> String {
         std::fs::read_to_string(self.installation.state().join("server.log")).unwrap_or_default()
     }

@@ -363,6 +363,7 @@ impl Installation {
             strict: false,
             terminal: None,
             input: false,
+            attach: false,
             policy: policy.map(|text| PolicyVersion::parse(text).unwrap()),
             idempotency: None,
         }
