@@ -208,7 +208,20 @@ impl From<SessionError> for ApiError {
 
 impl From<ControlLogError> for ApiError {
     fn from(error: ControlLogError) -> Self {
-        Self::of(ApiCode::RecordUnwritable, error)
+        match &error {
+            // Only what a client sends makes an event too long.
+            ControlLogError::Draft(_) => {
+                let detail = format!("what is asked for does not fit on record: {}", chain(&error));
+                Self::new(ApiCode::Invalid, detail).caused_by(error)
+            }
+            ControlLogError::Io(_)
+            | ControlLogError::Frame(_)
+            | ControlLogError::Extend(_)
+            | ControlLogError::Bundle { .. }
+            | ControlLogError::Event { .. }
+            | ControlLogError::Torn { .. }
+            | ControlLogError::Group(_) => Self::of(ApiCode::RecordUnwritable, error),
+        }
     }
 }
 

@@ -13,7 +13,7 @@ pub struct ControlQuery {
     pub from: Option<u64>,
     /// At most so many; the server's default without it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 1))]
+    #[schemars(range(min = 1, max = crate::page::MAX_PAGE))]
     pub limit: Option<u32>,
 }
 

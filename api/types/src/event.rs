@@ -58,7 +58,7 @@ pub struct EventQuery {
     pub from: Option<u64>,
     /// At most so many; the server's default without it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 1))]
+    #[schemars(range(min = 1, max = crate::page::MAX_PAGE))]
     pub limit: Option<u32>,
     /// Of these types, or of all that begin with one of these and a dot: `file.read`, `file`; of every type without it.
     #[serde(default, rename = "type", skip_serializing_if = "Vec::is_empty")]

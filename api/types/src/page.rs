@@ -3,6 +3,9 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+/// Most items of a page, of whatever list. A server may give fewer.
+pub const MAX_PAGE: u32 = 500;
+
 /// A part of a list.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -21,9 +24,10 @@ pub struct Page<T> {
 pub struct PageQuery {
     /// At most so many items; the server's default without it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 1))]
+    #[schemars(range(min = 1, max = crate::page::MAX_PAGE))]
     pub limit: Option<u32>,
     /// After the page that said this in `next`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(regex(pattern = "^[!-~]{1,512}$"))]
     pub after: Option<String>,
 }

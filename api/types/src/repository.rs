@@ -46,9 +46,10 @@ pub struct RepositoryQuery {
     pub project: Option<ProjectName>,
     /// At most so many items; the server's default without it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 1))]
+    #[schemars(range(min = 1, max = crate::page::MAX_PAGE))]
     pub limit: Option<u32>,
     /// After the page that said this in `next`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(regex(pattern = "^[!-~]{1,512}$"))]
     pub after: Option<String>,
 }

@@ -303,10 +303,11 @@ pub struct SessionQuery {
     pub sort: Option<Sort>,
     /// At most so many items; the server's default without it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 1))]
+    #[schemars(range(min = 1, max = crate::page::MAX_PAGE))]
     pub limit: Option<u32>,
     /// After the page that said this in `next`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(regex(pattern = "^[!-~]{1,512}$"))]
     pub after: Option<String>,
 }
 
@@ -344,7 +345,7 @@ pub struct StopSession {
 #[serde(deny_unknown_fields)]
 pub struct SignalSession {
     /// Its Linux number.
-    #[schemars(range(min = 1, max = 64))]
+    #[schemars(range(min = 1, max = 31))]
     pub signal: i32,
 }
 

@@ -105,10 +105,11 @@ pub struct TokenQuery {
     pub user: Option<UserName>,
     /// At most so many items; the server's default without it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 1))]
+    #[schemars(range(min = 1, max = crate::page::MAX_PAGE))]
     pub limit: Option<u32>,
     /// After the page that said this in `next`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(regex(pattern = "^[!-~]{1,512}$"))]
     pub after: Option<String>,
 }
 

@@ -12,6 +12,7 @@ use custody_keeper::layout::{SessionDir, StateDir};
 use custody_keeper::run::requested;
 use custody_keeper::spec::{SPEC_VERSION, SessionSpec, Window};
 use custody_model::{Limits, ProjectName, SessionId, StartSession, UserName};
+use custody_policy::quantity::MAX_NUMBER;
 use custody_policy::{PolicyVersion, Verdict, evaluate};
 use custody_record::control::{ControlBody, Idempotency, SessionRequested};
 use custody_record::event::Decision;
@@ -206,6 +207,12 @@ fn check(asked: &NewSession) -> Result<(), SessionError> {
     let bytes: usize = asked.command.iter().map(|word| word.len() + 1).sum();
     if bytes > MAX_COMMAND_BYTES {
         return invalid("command", "it has more than 32768 bytes");
+    }
+    let limits = &asked.limits;
+    let numbers =
+        [limits.memory_bytes, limits.disk_bytes, limits.wall_seconds, limits.idle_seconds];
+    if numbers.into_iter().flatten().any(|number| number > MAX_NUMBER) {
+        return invalid("limits", "a number is above 9007199254740991, which no record can hold");
     }
     if asked
         .environment

@@ -30,7 +30,15 @@ pub(crate) async fn register(
     let (project, source) = (&asked.project, &asked.source);
     let registered =
         orchestrator.register_repository(&admitted.author, project, source, name, asked.fetch);
-    Ok(Made(super::shown(registered.await?)))
+    let row = registered.await.map_err(|error| match error {
+        // What git says of a place is for the log: it may tell of hosts that only the server reaches.
+        SessionError::Mirror(_) => {
+            let detail = "the repository can't be mirrored from there";
+            ApiError::invalid("source", detail).caused_by(error)
+        }
+        other => other.into(),
+    })?;
+    Ok(Made(super::shown(row)))
 }
 
 /// Whether git fetches it from another machine.

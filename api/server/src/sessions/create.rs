@@ -5,6 +5,7 @@ use std::sync::Arc;
 use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
+use custody_api_types::ApiCode;
 use custody_api_types::session::CreateSession;
 use custody_model::{Digest, Role};
 use custody_record::canonical;
@@ -14,7 +15,7 @@ use custody_session::{NewSession, Orchestrator};
 use super::place::with_place;
 use crate::answer::Made;
 use crate::asked::Asked;
-use crate::error::ApiError;
+use crate::error::{ApiError, chain};
 use crate::gate::Admitted;
 use crate::policies;
 
@@ -78,6 +79,7 @@ fn key(headers: &HeaderMap) -> Result<Option<&str>, ApiError> {
 
 /// The same request has the same digest, however its JSON is written.
 fn named(key: &str, asked: &CreateSession) -> Result<Idempotency, ApiError> {
-    let bytes = canonical::to_vec(asked).map_err(ApiError::internal)?;
+    let bytes = canonical::to_vec(asked)
+        .map_err(|error| ApiError::new(ApiCode::Invalid, chain(&error)).caused_by(error))?;
     Ok(Idempotency { key: key.to_owned(), request: Digest::of(&bytes) })
 }

@@ -34,6 +34,15 @@ async fn the_member_or_parameter_that_is_wrong_is_named() {
         let answer = create(body.clone()).to(to).await;
         assert_eq!(answer.problem(422, "invalid")["field"], field, "{body}");
     }
+    // As many bytes as a command may have, and six times as many in JSON.
+    let long = json!({ "repository": repository, "command": ["\u{1}".repeat(32_000)] });
+    let problem = create(long).to(to).await.problem(422, "invalid");
+    assert!(problem["detail"].as_str().unwrap().contains("does not fit on record"), "{problem}");
+    let huge = json!({
+        "repository": repository, "command": ["true"], "limits": { "memory_bytes": 1_u64 << 60 },
+    });
+    create(huge.clone()).to(to).await.problem(422, "invalid");
+    create(huge).header("idempotency-key", "k").to(to).await.problem(422, "invalid");
     create(json!({ "repository": "nothing", "command": ["true"] }))
         .to(to)
         .await

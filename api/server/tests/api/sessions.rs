@@ -218,6 +218,15 @@ async fn settings_are_shown_to_whom_they_belong() {
     let images = Call::get("/v1/images").token(installation.token("dev")).to(to).await;
     assert_eq!(names(images.ok(200)), ["host"]);
 
+    // A place from which nothing can be fetched is the client's mistake, and what git says stays here.
+    let closed = format!("http://{}/none", std::net::SocketAddr::from(([127, 0, 0, 1], 1)));
+    let nowhere = json!({ "source": closed, "fetch": true });
+    let nowhere =
+        Call::post("/v1/repositories", &nowhere).token(installation.token("projectadmin"));
+    let problem = nowhere.to(to).await.problem(422, "invalid");
+    assert_eq!(problem["field"], "source");
+    assert!(!problem["detail"].as_str().unwrap().contains("127.0.0.1"), "{problem}");
+
     // Policies: kept, compared, activated, explained.
     let policies = "/v1/projects/default/policies";
     let admin = installation.token("projectadmin");
