@@ -12,7 +12,7 @@ use custody_record::event::Outcome;
 use signal_hook::consts::{SIGINT, SIGQUIT};
 use tokio::sync::mpsc;
 
-use crate::console::{Act, Listening};
+use crate::console::{Act, Listening, Mode};
 use crate::failure::{Explain, Failure};
 use crate::{connect, render};
 
@@ -21,6 +21,9 @@ const LOOK: Duration = Duration::from_millis(500);
 
 /// The wait before a connection that broke is made anew, at first and at most.
 const AGAIN: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(2));
+
+/// Longest recording that is looked through for output that was missed, in bytes.
+const MAX_RECORDING_BYTES: usize = 1 << 30;
 
 /// Connections in a row on which nothing comes, before that is an error.
 const FRUITLESS: u32 = 60;
@@ -49,6 +52,8 @@ pub struct Watch<'a> {
     pub client: &'a Client,
     /// Which.
     pub session: SessionId,
+    /// The session has a terminal, and this process lends it its own.
+    pub terminal: bool,
     /// What happens at the terminal; nothing is sent without it.
     pub listening: Option<Listening>,
     /// Whether it was just asked for: then all output is to be seen.
@@ -85,35 +90,49 @@ impl Watch<'_> {
     /// # Errors
     /// If the server can't be reached any more, or standard output is broken.
     pub async fn follow(self, show: &mut dyn Show) -> Result<Watched, Failure> {
-        let Self { client, session, listening, own } = self;
+        let Self { client, session, terminal, listening, own } = self;
         let (mut acts, mut keys) = match listening {
             Some(Listening { acts, typed }) => (Some(acts), Some(typed)),
             None => (None, None),
         };
         let calls = Calls { client, session };
         let mut known = Known { own, ..Known::default() };
+        // While it waits, and while the connection is broken, keys such as Ctrl-C are this process's.
+        let mut raw = None;
         let mut attached = calls.attach().await?;
         let mut look = tokio::time::interval_at(tokio::time::Instant::now() + LOOK, LOOK);
         loop {
             let Some(socket) = &mut attached else {
                 // There is nobody to attach to any more.
-                return Ok(Watched::Ended(ended(&calls.look().await?)));
+                let ended = ended(&calls.look().await?);
+                calls.rest(&mut known, show).await?;
+                return Ok(Watched::Ended(ended));
             };
             tokio::select! {
                 frame = socket.receive() => {
                     match frame {
-                        Ok(Some(Frame::Ended(ended))) => return Ok(Watched::Ended(ended)),
+                        Ok(Some(Frame::Ended(ended))) => {
+                            if !known.reached {
+                                calls.rest(&mut known, show).await?;
+                            }
+                            return Ok(Watched::Ended(ended));
+                        }
                         Ok(Some(frame)) => {
                             known.take(frame, show)?;
+                            if terminal && known.reached && raw.is_none() {
+                                let broken = "the terminal can't be used";
+                                raw = Some(Mode::raw().explain(ErrorCode::Io, broken)?);
+                            }
                             continue;
                         }
                         Ok(None) => {}
                         Err(error) if error.is_lost_connection() => {}
                         Err(error) => return Err(connect::failure_of(None, error)),
                     }
+                    drop(raw.take());
                     attached = tokio::select! {
                         attached = calls.again(&mut known, show) => attached?,
-                        () = interrupted(&mut acts) => return Err(left(session)),
+                        () = left_at(&mut acts) => return Err(left(session)),
                     };
                 }
                 act = act(&mut acts) => {
@@ -166,6 +185,28 @@ impl Calls<'_> {
         let wait = AGAIN.0 * 2_u32.saturating_pow(known.fruitless.min(10));
         tokio::time::sleep(wait.min(AGAIN.1)).await;
         self.attach().await
+    }
+
+    /// Output that came while nobody was attached, of a session that is over: from its recording.
+    async fn rest(self, known: &mut Known, show: &mut dyn Show) -> Result<(), Failure> {
+        if !known.own {
+            return Ok(());
+        }
+        let recording =
+            async { self.client.terminal(self.session).await?.bytes(MAX_RECORDING_BYTES).await };
+        // Where nothing ran there is none.
+        let Ok(recording) = recording.await else { return Ok(()) };
+        match rest_of(&recording, known.seen) {
+            Some(rest) if rest.is_empty() => Ok(()),
+            Some(rest) => {
+                show.output();
+                print(&mut io::stdout().lock(), &rest)
+            }
+            None => {
+                show.note("some output may have been missed; `custody session play` has it");
+                Ok(())
+            }
+        }
     }
 
     async fn look(self) -> Result<Session, Failure> {
@@ -253,11 +294,14 @@ fn print(to: &mut impl Write, bytes: &[u8]) -> Result<(), Failure> {
 }
 
 async fn act(acts: &mut Option<mpsc::UnboundedReceiver<Act>>) -> Act {
-    let act = match acts {
-        Some(acts) => acts.recv().await,
-        None => None,
-    };
-    match act {
+    match acts {
+        Some(acts) => next(acts).await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn next(acts: &mut mpsc::UnboundedReceiver<Act>) -> Act {
+    match acts.recv().await {
         Some(act) => act,
         None => std::future::pending().await,
     }
@@ -274,9 +318,33 @@ async fn typed(keys: &mut Option<mpsc::Receiver<Vec<u8>>>) -> Vec<u8> {
     }
 }
 
+/// What follows the first `seen` bytes of the output in an asciicast v3; `None` if that can't be told: a recording is text,
+/// and what is not UTF-8 is replaced in it.
+fn rest_of(recording: &[u8], seen: u64) -> Option<Vec<u8>> {
+    let text = std::str::from_utf8(recording).ok()?;
+    let mut output = String::new();
+    for line in text.lines().skip(1) {
+        let (_, code, data): (f64, String, String) = serde_json::from_str(line).ok()?;
+        if code == "o" {
+            output.push_str(&data);
+        }
+    }
+    let seen = usize::try_from(seen).ok()?;
+    let exact = !output.contains(char::REPLACEMENT_CHARACTER);
+    let rest = exact.then(|| output.into_bytes())?;
+    (seen <= rest.len()).then(|| rest[seen..].to_vec())
+}
+
+async fn left_at(acts: &mut Option<mpsc::UnboundedReceiver<Act>>) {
+    match acts {
+        Some(acts) => interrupted(acts).await,
+        None => std::future::pending().await,
+    }
+}
+
 /// Until somebody wants to leave.
-async fn interrupted(acts: &mut Option<mpsc::UnboundedReceiver<Act>>) {
-    while !is_end(&act(acts).await) {}
+pub async fn interrupted(acts: &mut mpsc::UnboundedReceiver<Act>) {
+    while !is_end(&next(acts).await) {}
 }
 
 fn is_end(act: &Act) -> bool {
@@ -341,6 +409,17 @@ mod tests {
         assert_eq!(known.fresh(b"defg"), b"fg");
         assert_eq!(known.fresh(b"h"), b"h");
         assert_eq!((known.seen, known.repeated), (8, 0));
+    }
+
+    #[test]
+    fn what_was_missed_is_found_in_the_recording() {
+        let recording = "{\"version\": 3}\n[0.1, \"o\", \"ab\\n\"]\n[0.2, \"r\", \"80x24\"]\n[0.1, \"o\", \"\u{e9}c\"]\n";
+        let rest = |seen| rest_of(recording.as_bytes(), seen);
+        assert_eq!(rest(0).as_deref(), Some("ab\n\u{e9}c".as_bytes()));
+        assert_eq!(rest(5).as_deref(), Some(&b"c"[..]));
+        assert_eq!(rest(6).as_deref(), Some(&b""[..]));
+        assert_eq!(rest(7), None);
+        assert_eq!(rest_of("{}\n[0, \"o\", \"\u{fffd}\"]".as_bytes(), 0), None);
     }
 
     #[test]

@@ -67,4 +67,12 @@ impl Target {
             Self::Remote { address: ServerAddress::Http(_), .. } => false,
         }
     }
+
+    /// Whether the server sees the files of this machine: paths mean the same to it.
+    pub fn is_here(&self) -> bool {
+        match self {
+            Self::Local { .. } | Self::Embedded => true,
+            Self::Remote { address, .. } => address.is_loopback(),
+        }
+    }
 }
