@@ -9,3 +9,4 @@ mod service;
 mod tampering;
 mod tools;
 mod traces;
+mod tutorial;
