@@ -290,3 +290,16 @@ fn who_is_not_known_is_told_how_to_log_in() {
     let nowhere: custody_tests::Output = nowhere.expect("custody starts").into();
     assert_eq!(nowhere.code, Some(78), "{}", nowhere.text());
 }
+
+#[test]
+fn a_detached_session_goes_on_without_any_server() {
+    let (installation, repository) = (Installation::new(), Repository::example());
+    let run = ["run", "--detach", "--", "sh", "-c", "sleep 0.3; echo late >late.txt"];
+    let id = installation.custody(repository.path(), &run).succeeded().stdout.trim().to_owned();
+    let watch = ["session", "watch", &id];
+    let seen = installation.custody(repository.path(), &watch).succeeded();
+    assert!(seen.stdout.contains("session.closed"), "{}", seen.text());
+    let apply = ["session", "apply", &id];
+    let _ = installation.custody(repository.path(), &apply).succeeded();
+    assert_eq!(repository.git(&["show", "HEAD:late.txt"]), "late");
+}

@@ -1,6 +1,9 @@
 //! A session, watched through this process until it ends: over broken connections and restarts of the server.
 
-use std::io::{self, Write};
+mod known;
+mod recording;
+
+use std::io;
 use std::time::Duration;
 
 use custody_api_client::{Attached, Client};
@@ -11,6 +14,9 @@ use custody_model::{ErrorCode, SessionId};
 use custody_record::event::Outcome;
 use signal_hook::consts::{SIGINT, SIGQUIT};
 use tokio::sync::mpsc;
+
+use known::{Known, print};
+use recording::rest_of;
 
 use crate::console::{Act, Listening, Mode};
 use crate::failure::{Explain, Failure};
@@ -58,23 +64,6 @@ pub struct Watch<'a> {
     pub listening: Option<Listening>,
     /// Whether it was just asked for: then all output is to be seen.
     pub own: bool,
-}
-
-/// What is known while it is watched.
-#[derive(Default)]
-struct Known {
-    /// Bytes of output that were shown, or passed over.
-    seen: u64,
-    /// Bytes that come for a second time.
-    repeated: u64,
-    /// The keeper is connected: it gets what is typed.
-    reached: bool,
-    /// All output from here on is to be seen.
-    own: bool,
-    interrupts: u32,
-    fruitless: u32,
-    /// The end of the input was sent.
-    closed: bool,
 }
 
 /// The calls about one session.
@@ -235,62 +224,8 @@ fn left(session: SessionId) -> Failure {
         .hint(format!("the session goes on; `custody attach {session}` shows it again"))
 }
 
-impl Known {
-    fn take(&mut self, frame: Frame, show: &mut dyn Show) -> Result<(), Failure> {
-        self.fruitless = 0;
-        match frame {
-            // What it waits for before is told by looks, with more of it.
-            Frame::Progress(step) if self.reached => show.progress(&step),
-            Frame::Position(position) => {
-                self.reached = true;
-                if position.output > self.seen {
-                    let missing = position.output - self.seen;
-                    if self.own {
-                        show.note(&format!(
-                            "{missing} bytes of output were missed; `custody session play` has them"
-                        ));
-                    }
-                    self.seen = position.output;
-                }
-                self.own = true;
-                self.repeated = self.seen - position.output;
-            }
-            Frame::Output(bytes) => {
-                show.output();
-                print(&mut io::stdout().lock(), self.fresh(&bytes))?;
-            }
-            Frame::ErrorOutput(bytes) => {
-                show.output();
-                print(&mut io::stderr().lock(), self.fresh(&bytes))?;
-            }
-            // For sessions, or told before.
-            Frame::Progress(_)
-            | Frame::Ended(_)
-            | Frame::Input(_)
-            | Frame::Resize(_)
-            | Frame::Signal(_)
-            | Frame::Stop(_) => {}
-        }
-        Ok(())
-    }
-
-    /// What of these bytes was not shown before.
-    fn fresh<'a>(&mut self, bytes: &'a [u8]) -> &'a [u8] {
-        let repeated = usize::try_from(self.repeated).unwrap_or(usize::MAX).min(bytes.len());
-        self.repeated -= repeated as u64;
-        let fresh = &bytes[repeated..];
-        self.seen += fresh.len() as u64;
-        fresh
-    }
-}
-
 fn step(step: String) -> Progress {
     Progress { step, done: None, total: None }
-}
-
-fn print(to: &mut impl Write, bytes: &[u8]) -> Result<(), Failure> {
-    let printed = to.write_all(bytes).and_then(|()| to.flush());
-    printed.explain(ErrorCode::Io, "the output can't be written; the session goes on")
 }
 
 async fn act(acts: &mut Option<mpsc::UnboundedReceiver<Act>>) -> Act {
@@ -316,23 +251,6 @@ async fn typed(keys: &mut Option<mpsc::Receiver<Vec<u8>>>) -> Vec<u8> {
         Some(bytes) => bytes,
         None => std::future::pending().await,
     }
-}
-
-/// What follows the first `seen` bytes of the output in an asciicast v3; `None` if that can't be told: a recording is text,
-/// and what is not UTF-8 is replaced in it.
-fn rest_of(recording: &[u8], seen: u64) -> Option<Vec<u8>> {
-    let text = std::str::from_utf8(recording).ok()?;
-    let mut output = String::new();
-    for line in text.lines().skip(1) {
-        let (_, code, data): (f64, String, String) = serde_json::from_str(line).ok()?;
-        if code == "o" {
-            output.push_str(&data);
-        }
-    }
-    let seen = usize::try_from(seen).ok()?;
-    let exact = !output.contains(char::REPLACEMENT_CHARACTER);
-    let rest = exact.then(|| output.into_bytes())?;
-    (seen <= rest.len()).then(|| rest[seen..].to_vec())
 }
 
 async fn left_at(acts: &mut Option<mpsc::UnboundedReceiver<Act>>) {
@@ -401,26 +319,6 @@ pub fn ended(session: &Session) -> Ended {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn what_comes_again_is_not_shown_again() {
-        let mut known = Known { seen: 5, repeated: 5, ..Known::default() };
-        assert_eq!(known.fresh(b"abc"), b"");
-        assert_eq!(known.fresh(b"defg"), b"fg");
-        assert_eq!(known.fresh(b"h"), b"h");
-        assert_eq!((known.seen, known.repeated), (8, 0));
-    }
-
-    #[test]
-    fn what_was_missed_is_found_in_the_recording() {
-        let recording = "{\"version\": 3}\n[0.1, \"o\", \"ab\\n\"]\n[0.2, \"r\", \"80x24\"]\n[0.1, \"o\", \"\u{e9}c\"]\n";
-        let rest = |seen| rest_of(recording.as_bytes(), seen);
-        assert_eq!(rest(0).as_deref(), Some("ab\n\u{e9}c".as_bytes()));
-        assert_eq!(rest(5).as_deref(), Some(&b"c"[..]));
-        assert_eq!(rest(6).as_deref(), Some(&b""[..]));
-        assert_eq!(rest(7), None);
-        assert_eq!(rest_of("{}\n[0, \"o\", \"\u{fffd}\"]".as_bytes(), 0), None);
-    }
 
     #[test]
     fn the_first_interrupt_is_the_commands_and_the_second_ends_the_session() {

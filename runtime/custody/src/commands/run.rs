@@ -71,8 +71,9 @@ pub fn run(wire: &Wire, args: RunArgs) -> Result<ExitCode, Failure> {
         _ => failure,
     })?;
     if args.detach {
+        let session = server.begun(session)?;
         progress.clear();
-        return detached(wire, &session);
+        return detached(wire, &server, &session);
     }
     let watch = Watch {
         client: server.client(),
@@ -102,8 +103,14 @@ fn unanswered(key: &str) -> Failure {
         ))
 }
 
-fn detached(wire: &Wire, session: &Session) -> Result<ExitCode, Failure> {
+fn detached(wire: &Wire, server: &Connection, session: &Session) -> Result<ExitCode, Failure> {
     output::result(wire.format, session, || session.id.to_string())?;
+    let waits = render::session::waits_for(session);
+    if let Some(what) = waits.filter(|_| *server.target() == Target::Embedded) {
+        eprintln!(
+            "custody: it waits for {what}; the next command on this state, or a server, looks after it"
+        );
+    }
     Ok(match &session.state {
         SessionState::Refused { reason, .. } => {
             eprintln!("custody: session {} is refused: {reason}", session.id);
