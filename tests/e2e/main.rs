@@ -5,6 +5,8 @@ mod answers;
 mod command_line;
 mod configuration;
 mod outputs;
+mod service;
 mod tampering;
 mod tools;
 mod traces;
+mod tutorial;

@@ -8,9 +8,11 @@ pub mod deadline;
 pub mod installation;
 pub mod record;
 pub mod repository;
+pub mod server;
 pub mod toolchain;
 
 pub use census::Census;
 pub use installation::{Installation, Output, binary};
 pub use record::Record;
 pub use repository::Repository;
+pub use server::{Person, Server};

@@ -34,6 +34,12 @@ impl ServerAddress {
     /// Whether nobody on the way can read along: with TLS, and on this machine.
     #[must_use]
     pub fn keeps_secrets(&self) -> bool {
+        self.is_tls() || self.is_loopback()
+    }
+
+    /// Whether it is on this machine.
+    #[must_use]
+    pub fn is_loopback(&self) -> bool {
         match self {
             Self::Unix(_) => true,
             Self::Http(base) => {
@@ -41,9 +47,7 @@ impl ServerAddress {
                 let host = host.as_ref().and_then(reqwest::Url::host_str).unwrap_or_default();
                 let address = host.trim_start_matches('[').trim_end_matches(']');
                 let address = address.parse::<std::net::IpAddr>();
-                self.is_tls()
-                    || host == "localhost"
-                    || address.is_ok_and(|address| address.is_loopback())
+                host == "localhost" || address.is_ok_and(|address| address.is_loopback())
             }
         }
     }

@@ -1,6 +1,9 @@
 //! A session, watched through this process until it ends: over broken connections and restarts of the server.
 
-use std::io::{self, Write};
+mod known;
+mod recording;
+
+use std::io;
 use std::time::Duration;
 
 use custody_api_client::{Attached, Client};
@@ -12,7 +15,10 @@ use custody_record::event::Outcome;
 use signal_hook::consts::{SIGINT, SIGQUIT};
 use tokio::sync::mpsc;
 
-use crate::console::{Act, Listening};
+use known::{Known, print};
+use recording::rest_of;
+
+use crate::console::{Act, Listening, Mode};
 use crate::failure::{Explain, Failure};
 use crate::{connect, render};
 
@@ -21,6 +27,9 @@ const LOOK: Duration = Duration::from_millis(500);
 
 /// The wait before a connection that broke is made anew, at first and at most.
 const AGAIN: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(2));
+
+/// Longest recording that is looked through for output that was missed, in bytes.
+const MAX_RECORDING_BYTES: usize = 1 << 30;
 
 /// Connections in a row on which nothing comes, before that is an error.
 const FRUITLESS: u32 = 60;
@@ -49,27 +58,12 @@ pub struct Watch<'a> {
     pub client: &'a Client,
     /// Which.
     pub session: SessionId,
+    /// The session has a terminal, and this process lends it its own.
+    pub terminal: bool,
     /// What happens at the terminal; nothing is sent without it.
     pub listening: Option<Listening>,
     /// Whether it was just asked for: then all output is to be seen.
     pub own: bool,
-}
-
-/// What is known while it is watched.
-#[derive(Default)]
-struct Known {
-    /// Bytes of output that were shown, or passed over.
-    seen: u64,
-    /// Bytes that come for a second time.
-    repeated: u64,
-    /// The keeper is connected: it gets what is typed.
-    reached: bool,
-    /// All output from here on is to be seen.
-    own: bool,
-    interrupts: u32,
-    fruitless: u32,
-    /// The end of the input was sent.
-    closed: bool,
 }
 
 /// The calls about one session.
@@ -85,35 +79,49 @@ impl Watch<'_> {
     /// # Errors
     /// If the server can't be reached any more, or standard output is broken.
     pub async fn follow(self, show: &mut dyn Show) -> Result<Watched, Failure> {
-        let Self { client, session, listening, own } = self;
+        let Self { client, session, terminal, listening, own } = self;
         let (mut acts, mut keys) = match listening {
             Some(Listening { acts, typed }) => (Some(acts), Some(typed)),
             None => (None, None),
         };
         let calls = Calls { client, session };
         let mut known = Known { own, ..Known::default() };
+        // While it waits, and while the connection is broken, keys such as Ctrl-C are this process's.
+        let mut raw = None;
         let mut attached = calls.attach().await?;
         let mut look = tokio::time::interval_at(tokio::time::Instant::now() + LOOK, LOOK);
         loop {
             let Some(socket) = &mut attached else {
                 // There is nobody to attach to any more.
-                return Ok(Watched::Ended(ended(&calls.look().await?)));
+                let ended = ended(&calls.look().await?);
+                calls.rest(&mut known, show).await?;
+                return Ok(Watched::Ended(ended));
             };
             tokio::select! {
                 frame = socket.receive() => {
                     match frame {
-                        Ok(Some(Frame::Ended(ended))) => return Ok(Watched::Ended(ended)),
+                        Ok(Some(Frame::Ended(ended))) => {
+                            if !known.reached {
+                                calls.rest(&mut known, show).await?;
+                            }
+                            return Ok(Watched::Ended(ended));
+                        }
                         Ok(Some(frame)) => {
                             known.take(frame, show)?;
+                            if terminal && known.reached && raw.is_none() {
+                                let broken = "the terminal can't be used";
+                                raw = Some(Mode::raw().explain(ErrorCode::Io, broken)?);
+                            }
                             continue;
                         }
                         Ok(None) => {}
                         Err(error) if error.is_lost_connection() => {}
                         Err(error) => return Err(connect::failure_of(None, error)),
                     }
+                    drop(raw.take());
                     attached = tokio::select! {
                         attached = calls.again(&mut known, show) => attached?,
-                        () = interrupted(&mut acts) => return Err(left(session)),
+                        () = left_at(&mut acts) => return Err(left(session)),
                     };
                 }
                 act = act(&mut acts) => {
@@ -168,6 +176,28 @@ impl Calls<'_> {
         self.attach().await
     }
 
+    /// Output that came while nobody was attached, of a session that is over: from its recording.
+    async fn rest(self, known: &mut Known, show: &mut dyn Show) -> Result<(), Failure> {
+        if !known.own {
+            return Ok(());
+        }
+        let recording =
+            async { self.client.terminal(self.session).await?.bytes(MAX_RECORDING_BYTES).await };
+        // Where nothing ran there is none.
+        let Ok(recording) = recording.await else { return Ok(()) };
+        match rest_of(&recording, known.seen) {
+            Some(rest) if rest.is_empty() => Ok(()),
+            Some(rest) => {
+                show.output();
+                print(&mut io::stdout().lock(), &rest)
+            }
+            None => {
+                show.note("some output may have been missed; `custody session play` has it");
+                Ok(())
+            }
+        }
+    }
+
     async fn look(self) -> Result<Session, Failure> {
         let session = self.client.session(&self.session.to_string()).await;
         session.map_err(|error| connect::failure_of(None, error))
@@ -194,70 +224,19 @@ fn left(session: SessionId) -> Failure {
         .hint(format!("the session goes on; `custody attach {session}` shows it again"))
 }
 
-impl Known {
-    fn take(&mut self, frame: Frame, show: &mut dyn Show) -> Result<(), Failure> {
-        self.fruitless = 0;
-        match frame {
-            // What it waits for before is told by looks, with more of it.
-            Frame::Progress(step) if self.reached => show.progress(&step),
-            Frame::Position(position) => {
-                self.reached = true;
-                if position.output > self.seen {
-                    let missing = position.output - self.seen;
-                    if self.own {
-                        show.note(&format!(
-                            "{missing} bytes of output were missed; `custody session play` has them"
-                        ));
-                    }
-                    self.seen = position.output;
-                }
-                self.own = true;
-                self.repeated = self.seen - position.output;
-            }
-            Frame::Output(bytes) => {
-                show.output();
-                print(&mut io::stdout().lock(), self.fresh(&bytes))?;
-            }
-            Frame::ErrorOutput(bytes) => {
-                show.output();
-                print(&mut io::stderr().lock(), self.fresh(&bytes))?;
-            }
-            // For sessions, or told before.
-            Frame::Progress(_)
-            | Frame::Ended(_)
-            | Frame::Input(_)
-            | Frame::Resize(_)
-            | Frame::Signal(_)
-            | Frame::Stop(_) => {}
-        }
-        Ok(())
-    }
-
-    /// What of these bytes was not shown before.
-    fn fresh<'a>(&mut self, bytes: &'a [u8]) -> &'a [u8] {
-        let repeated = usize::try_from(self.repeated).unwrap_or(usize::MAX).min(bytes.len());
-        self.repeated -= repeated as u64;
-        let fresh = &bytes[repeated..];
-        self.seen += fresh.len() as u64;
-        fresh
-    }
-}
-
 fn step(step: String) -> Progress {
     Progress { step, done: None, total: None }
 }
 
-fn print(to: &mut impl Write, bytes: &[u8]) -> Result<(), Failure> {
-    let printed = to.write_all(bytes).and_then(|()| to.flush());
-    printed.explain(ErrorCode::Io, "the output can't be written; the session goes on")
+async fn act(acts: &mut Option<mpsc::UnboundedReceiver<Act>>) -> Act {
+    match acts {
+        Some(acts) => next(acts).await,
+        None => std::future::pending().await,
+    }
 }
 
-async fn act(acts: &mut Option<mpsc::UnboundedReceiver<Act>>) -> Act {
-    let act = match acts {
-        Some(acts) => acts.recv().await,
-        None => None,
-    };
-    match act {
+async fn next(acts: &mut mpsc::UnboundedReceiver<Act>) -> Act {
+    match acts.recv().await {
         Some(act) => act,
         None => std::future::pending().await,
     }
@@ -274,9 +253,16 @@ async fn typed(keys: &mut Option<mpsc::Receiver<Vec<u8>>>) -> Vec<u8> {
     }
 }
 
+async fn left_at(acts: &mut Option<mpsc::UnboundedReceiver<Act>>) {
+    match acts {
+        Some(acts) => interrupted(acts).await,
+        None => std::future::pending().await,
+    }
+}
+
 /// Until somebody wants to leave.
-async fn interrupted(acts: &mut Option<mpsc::UnboundedReceiver<Act>>) {
-    while !is_end(&act(acts).await) {}
+pub async fn interrupted(acts: &mut mpsc::UnboundedReceiver<Act>) {
+    while !is_end(&next(acts).await) {}
 }
 
 fn is_end(act: &Act) -> bool {
@@ -333,15 +319,6 @@ pub fn ended(session: &Session) -> Ended {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn what_comes_again_is_not_shown_again() {
-        let mut known = Known { seen: 5, repeated: 5, ..Known::default() };
-        assert_eq!(known.fresh(b"abc"), b"");
-        assert_eq!(known.fresh(b"defg"), b"fg");
-        assert_eq!(known.fresh(b"h"), b"h");
-        assert_eq!((known.seen, known.repeated), (8, 0));
-    }
 
     #[test]
     fn the_first_interrupt_is_the_commands_and_the_second_ends_the_session() {

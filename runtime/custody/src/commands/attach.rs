@@ -7,7 +7,7 @@ use custody_model::ErrorCode;
 use super::run::{Progress, exit};
 use crate::cli::{AttachArgs, Format};
 use crate::connect::Connection;
-use crate::console::{self, Mode};
+use crate::console;
 use crate::failure::{Explain, Failure};
 use crate::watch::{Watch, Watched};
 use crate::wire::Wire;
@@ -22,19 +22,17 @@ pub fn run(wire: &Wire, args: &AttachArgs) -> Result<ExitCode, Failure> {
             .hint(format!("`custody session play {}` shows what it printed", session.id)));
     }
     let broken = "the terminal can't be used";
-    let (mut raw, mut listening) = (None, None);
+    let (mut terminal, mut listening) = (false, None);
     if !args.read_only {
-        if console::window().is_some() {
-            raw = Some(Mode::raw().explain(ErrorCode::Io, broken)?);
-        }
+        terminal = console::window().is_some();
         let listen = console::listen(console::has_input()).explain(ErrorCode::Io, broken)?;
         listening = Some(listen);
     }
-    let watch = Watch { client: server.client(), session: session.id, listening, own: false };
+    let watch =
+        Watch { client: server.client(), session: session.id, terminal, listening, own: false };
     let mut progress = Progress::new(wire.format == Format::Text);
     let watched = server.block_on(watch.follow(&mut progress));
     progress.clear();
-    drop(raw);
     match watched? {
         Watched::Ended(ended) => exit(session.id, &ended),
         Watched::Cancelled => Ok(ExitCode::from(ErrorCode::PolicyRefused.exit_code())),

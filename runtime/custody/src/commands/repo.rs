@@ -50,7 +50,7 @@ fn spelt(server: &Connection, text: &str) -> Result<String, Failure> {
     })?;
     match source {
         Source::Url(url) => Ok(url),
-        Source::Checkout(checkout) if server.target().is_own() => {
+        Source::Checkout(checkout) if server.target().is_here() => {
             Ok(checkout.root().to_string_lossy().into_owned())
         }
         Source::Checkout(checkout) => checkout.origin().ok_or_else(|| {

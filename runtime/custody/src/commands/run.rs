@@ -15,11 +15,11 @@ use serde_json::json;
 
 use crate::cli::{Format, RunArgs};
 use crate::connect::{Connection, Target};
-use crate::console::{self, Mode};
+use crate::console;
 use crate::failure::{Explain, Failure};
 use crate::watch::{Watch, Watched};
 use crate::wire::Wire;
-use crate::{output, render};
+use crate::{output, render, watch};
 
 pub use progress::Progress;
 
@@ -53,7 +53,17 @@ pub fn run(wire: &Wire, args: RunArgs) -> Result<ExitCode, Failure> {
         Some(key) => key.clone(),
         None => wire.new_session()?.to_string(),
     };
-    let session = server.wait(server.client().create_session(&key, &asked));
+    let broken = "the terminal can't be used";
+    // Before the request: Ctrl-C takes back what was asked for.
+    let mut listening = console::listen(asked.input).explain(ErrorCode::Io, broken)?;
+    let session = server.block_on(async {
+        tokio::select! {
+            session = server.client().create_session(&key, &asked) => {
+                session.map_err(|error| server.explain(error))
+            }
+            () = watch::interrupted(&mut listening.acts) => Err(unanswered(&key)),
+        }
+    });
     let session = session.map_err(|failure| match failure.code {
         ErrorCode::NotFound if asked.base == "HEAD" && failure.field.is_none() => {
             failure.hint("a session starts from a commit: commit something first, or use --dirty")
@@ -61,24 +71,19 @@ pub fn run(wire: &Wire, args: RunArgs) -> Result<ExitCode, Failure> {
         _ => failure,
     })?;
     if args.detach {
+        let session = server.begun(session)?;
         progress.clear();
-        return detached(wire, &session);
+        return detached(wire, &server, &session);
     }
-    let broken = "the terminal can't be used";
-    let raw = match window {
-        Some(_) => Some(Mode::raw().explain(ErrorCode::Io, broken)?),
-        None => None,
-    };
-    let listening = console::listen(asked.input).explain(ErrorCode::Io, broken)?;
     let watch = Watch {
         client: server.client(),
         session: session.id,
+        terminal: window.is_some(),
         listening: Some(listening),
         own: true,
     };
     let watched = server.block_on(watch.follow(&mut progress));
     progress.clear();
-    drop(raw);
     match watched? {
         Watched::Ended(ended) => finish(wire, &server, &args, session.id, &ended),
         Watched::Cancelled => {
@@ -90,8 +95,22 @@ pub fn run(wire: &Wire, args: RunArgs) -> Result<ExitCode, Failure> {
     }
 }
 
-fn detached(wire: &Wire, session: &Session) -> Result<ExitCode, Failure> {
+/// Somebody left while the request was on its way.
+fn unanswered(key: &str) -> Failure {
+    Failure::new(ErrorCode::Unavailable, "the server had not answered yet: it may have the request")
+        .hint(format!(
+            "`custody session list` shows it; the same command with --idempotency-key {key} asks for no second session"
+        ))
+}
+
+fn detached(wire: &Wire, server: &Connection, session: &Session) -> Result<ExitCode, Failure> {
     output::result(wire.format, session, || session.id.to_string())?;
+    let waits = render::session::waits_for(session);
+    if let Some(what) = waits.filter(|_| *server.target() == Target::Embedded) {
+        eprintln!(
+            "custody: it waits for {what}; the next command on this state, or a server, looks after it"
+        );
+    }
     Ok(match &session.state {
         SessionState::Refused { reason, .. } => {
             eprintln!("custody: session {} is refused: {reason}", session.id);

@@ -37,10 +37,12 @@ pub fn run(wire: &Wire, args: ServeArgs) -> Result<ExitCode, Failure> {
     let public = settings.server.public_url.as_ref().map(ToString::to_string);
     let ready = |serving: Serving| {
         let url = format!("http://{}", serving.address);
-        if let Some(path) = &args.address_file {
-            private(path, &format!("{url}\n"))?;
+        say(wire, &args, &serving, &url, public.as_deref().unwrap_or(&url))?;
+        // The last: by it others know that all is there.
+        match &args.address_file {
+            Some(path) => private(path, &format!("{url}\n")),
+            None => Ok(()),
         }
-        say(wire, &args, &serving, &url, public.as_deref().unwrap_or(&url))
     };
     let finished =
         runtime.block_on(serving::run(wire, settings, listen, args.faults.clone(), ready));

@@ -6,10 +6,14 @@ mod failure;
 mod target;
 
 use std::future::Future;
+use std::time::Duration;
 
 use custody_api_client::{Client, ClientError, Credentials, Patience, ServerAddress};
+use custody_api_types::session::Session;
 use custody_model::ErrorCode;
+use custody_model::state::session::SessionState;
 use tokio::runtime::Runtime;
+use tokio::time::Instant;
 
 use crate::failure::{Explain, Failure};
 use crate::server::embedded::Embedded;
@@ -21,6 +25,12 @@ pub use target::Target;
 
 /// Threads of the runtime: the command's own work is waited for in the main thread.
 const THREADS: usize = 2;
+
+/// How long a session may take to leave the line of a server that is about to end.
+const BEGIN: Duration = Duration::from_secs(10);
+
+/// How often it is looked at meanwhile.
+const LOOK: Duration = Duration::from_millis(10);
 
 /// A server, and the runtime that calls are made on. A server inside of this process ends with it.
 pub struct Connection {
@@ -91,10 +101,31 @@ impl Connection {
         self.runtime.block_on(work)
     }
 
+    /// A session as it is once it has left the line, if it does soon: a server inside of this process has to start it before
+    /// it ends.
+    pub fn begun(&self, session: Session) -> Result<Session, Failure> {
+        if self.target != Target::Embedded {
+            return Ok(session);
+        }
+        self.wait(async {
+            let (id, mut session) = (session.id.to_string(), session);
+            let deadline = Instant::now() + BEGIN;
+            while waits_for_room(&session) && Instant::now() < deadline {
+                tokio::time::sleep(LOOK).await;
+                session = self.client.session(&id).await?;
+            }
+            Ok(session)
+        })
+    }
+
     /// What an error of a call means for a command.
     pub fn explain(&self, error: ClientError) -> Failure {
         failure_of(Some(&self.target), error)
     }
+}
+
+fn waits_for_room(session: &Session) -> bool {
+    matches!(session.state, SessionState::Requested { .. } | SessionState::Queued { .. })
 }
 
 impl Drop for Connection {

@@ -42,6 +42,9 @@ impl Target {
             let token = wire.environment.token.clone();
             let token = token.or_else(|| known.map(|(_, server)| server.token.clone()));
             let name = known.map(|(name, _)| name.to_owned());
+            if token.is_some() && !address.keeps_secrets() {
+                tracing::warn!(%address, "the token is sent in the clear: whoever is on the way can take it");
+            }
             return Ok(Self::Remote { address, token, name });
         }
         if !wire.state_was_named {
@@ -65,6 +68,14 @@ impl Target {
             Self::Local { .. } | Self::Embedded => true,
             Self::Remote { address: ServerAddress::Unix(_), token, .. } => token.is_none(),
             Self::Remote { address: ServerAddress::Http(_), .. } => false,
+        }
+    }
+
+    /// Whether the server sees the files of this machine: paths mean the same to it.
+    pub fn is_here(&self) -> bool {
+        match self {
+            Self::Local { .. } | Self::Embedded => true,
+            Self::Remote { address, .. } => address.is_loopback(),
         }
     }
 }

@@ -5,22 +5,20 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use custody_api_server::{InvestigateError, Investigator};
 use custody_api_types::investigation::Answer as Told;
-use custody_control::{ControlError, ControlPlane};
+use custody_control::ControlPlane;
 use custody_investigate::attribute::{AttributeError, Sources, attribute};
 use custody_investigate::blocking::Blocking;
 use custody_investigate::history::{HistoryError, Repository};
 use custody_investigate::neighbour::{Nearby, Reach};
 use custody_investigate::question::Question;
-use custody_investigate::report::{Looked, RecordVerdicts, Records, UnreadRecord, answer};
-use custody_investigate::{Summarizer, Summary};
+use custody_investigate::report::{UnreadRecord, answer};
 use custody_keeper::layout::StateDir;
 use custody_model::SessionId;
-use custody_record::verify::{KeyChoice, VerifyOptions};
-use custody_record::{ReadError, Reader, Verifier, verify};
-use custody_store::{StoreError, Visibility};
+use custody_record::{ReadError, Reader};
+use custody_store::Visibility;
 use custody_workspace::mirror::{Mirrors, RepositoryName, Source};
 
-use crate::render::word;
+use super::visible::Visible;
 
 /// The states of sessions of which there may be a record that the store does not know.
 const LIVING: &[&str] = &["provisioning", "running", "paused", "stopping"];
@@ -31,9 +29,9 @@ pub(super) struct Own {
     pub(super) plane: Arc<ControlPlane>,
 }
 
-type Cause = Box<dyn std::error::Error + Send + Sync>;
+pub(super) type Cause = Box<dyn std::error::Error + Send + Sync>;
 
-fn failed(cause: impl Into<Cause>) -> InvestigateError {
+pub(super) fn failed(cause: impl Into<Cause>) -> InvestigateError {
     InvestigateError::Failed(cause.into())
 }
 
@@ -61,7 +59,7 @@ impl Investigator for Own {
             error => failed(error),
         })?;
         let nearby = Nearby { store, visible: visibility, reach: Reach::default() };
-        let records = Visible { own: self, visibility };
+        let records = Visible { state: &self.state, store, visibility };
         let mut answer = answer(&question, attributed, &records, nearby).await.map_err(|e| e.0)?;
         for record in self.unread(visibility).await? {
             if answer.unread.iter().all(|known| known.session != record.session) {
@@ -135,7 +133,7 @@ fn unreadable(state: &StateDir, session: SessionId) -> Option<UnreadRecord> {
     }
 }
 
-fn chain(error: &(dyn std::error::Error + 'static)) -> String {
+pub(super) fn chain(error: &(dyn std::error::Error + 'static)) -> String {
     custody_api_server::error::chain(error)
 }
 
@@ -149,67 +147,4 @@ impl Blocking for OtherThreads {
     ) -> Result<T, HistoryError> {
         tokio::task::spawn_blocking(work).await.map_err(|_| HistoryError::Ended)?
     }
-}
-
-/// The records that somebody may see.
-struct Visible<'a> {
-    own: &'a Own,
-    visibility: &'a Visibility,
-}
-
-/// An error of looking up; of its own because of where its conversions come from.
-struct LookUpError(InvestigateError);
-
-impl From<StoreError> for LookUpError {
-    fn from(error: StoreError) -> Self {
-        Self(failed(ControlError::from(error)))
-    }
-}
-
-impl Records for Visible<'_> {
-    type Error = LookUpError;
-
-    async fn look_up(&self, session: SessionId) -> Result<Looked, LookUpError> {
-        let row = self.own.plane.store().session(session).await?;
-        let seen = match &row {
-            Some(row) => self.visibility.shows(row),
-            // Of a record without a request nobody knows whose it is.
-            None => self.visibility.everything,
-        };
-        let state = self.own.state.clone();
-        if !seen {
-            return Ok(if row.is_some() { Looked::Hidden } else { Looked::Absent });
-        }
-        let looked = tokio::task::spawn_blocking(move || look(&state, session));
-        looked.await.map_err(|e| LookUpError(failed(e)))?.map_err(LookUpError)
-    }
-}
-
-fn look(state: &StateDir, session: SessionId) -> Result<Looked, InvestigateError> {
-    let record = state.session(session).record();
-    if !record.exists() {
-        return Ok(Looked::Absent);
-    }
-    let key = state.keys().join("installation.vkey");
-    let key = Verifier::read(&key).map_err(failed)?;
-    let options = VerifyOptions::new(KeyChoice::Installation(key));
-    let report = verify(&record, &options.with_installation_log(&state.log()));
-    let verdicts = RecordVerdicts {
-        integrity: word(&report.integrity),
-        completeness: word(&report.completeness),
-    };
-    Ok(match summary(&record, session) {
-        Ok(Some(summary)) => Looked::Found(Box::new(summary), verdicts),
-        Ok(None) => Looked::Absent,
-        Err(error) => Looked::Unreadable { reason: chain(&error), record: verdicts },
-    })
-}
-
-fn summary(record: &std::path::Path, session: SessionId) -> Result<Option<Summary>, ReadError> {
-    let mut summarizer: Option<Summarizer> = None;
-    for event in Reader::open(record)?.events()? {
-        let event = event?;
-        summarizer.get_or_insert_with(|| Summarizer::new(session, event.policy)).add(&event);
-    }
-    Ok(summarizer.map(Summarizer::finish))
 }

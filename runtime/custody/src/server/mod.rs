@@ -13,6 +13,7 @@ mod notify;
 mod parts;
 pub mod serving;
 mod sockets;
+mod visible;
 mod whole;
 
 pub use locks::IndexLock;

@@ -7,6 +7,7 @@ use std::process::{Command, Stdio};
 use custody_api_types::output::Outputs;
 use custody_api_types::session::Session;
 use custody_model::ErrorCode;
+use custody_workspace::outputs::Identity;
 use serde_json::json;
 
 use super::MAX_DOWNLOAD_BYTES;
@@ -29,7 +30,7 @@ pub(super) fn apply(
         let message = format!("session {} left no changes", session.id);
         return Err(Failure::new(ErrorCode::NotFound, message));
     };
-    if server.target().is_own() && Path::new(&outputs.mirror).exists() {
+    if server.target().is_here() && Path::new(&outputs.mirror).exists() {
         let refspec = format!("+refs/heads/{branch}:refs/heads/{branch}");
         git(&["fetch", "--no-tags", &outputs.mirror, &refspec])?;
     } else {
@@ -113,6 +114,11 @@ fn ask(words: &[&str], index: Option<&Path>, input: &[u8]) -> Result<String, Fai
     command.args(words).stdin(Stdio::piped()).stdout(Stdio::piped());
     if let Some(index) = index {
         command.env("GIT_INDEX_FILE", index);
+    }
+    // What is committed here is a session's work, as its record has it, and not that of whoever applies it.
+    let Identity { name, email } = Identity::custody();
+    for who in ["AUTHOR", "COMMITTER"] {
+        command.env(format!("GIT_{who}_NAME"), &name).env(format!("GIT_{who}_EMAIL"), &email);
     }
     let mut child = command.spawn().explain(ErrorCode::EnvironmentLacks, failed.clone())?;
     if let Some(mut stdin) = child.stdin.take() {

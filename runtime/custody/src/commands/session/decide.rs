@@ -23,6 +23,7 @@ pub(super) fn approve(
     comment: &str,
 ) -> Result<(), Failure> {
     let session = server.wait(server.client().approve(session.id, comment))?;
+    let session = server.begun(session)?;
     say(wire, &session, "approved")
 }
 

@@ -1,0 +1,80 @@
+//! Looks up the records of sessions that somebody may see, for an answer.
+
+use std::path::Path;
+
+use custody_api_server::InvestigateError;
+use custody_control::ControlError;
+use custody_investigate::report::{Looked, RecordVerdicts, Records};
+use custody_investigate::{Summarizer, Summary};
+use custody_keeper::layout::StateDir;
+use custody_model::SessionId;
+use custody_record::verify::{KeyChoice, VerifyOptions};
+use custody_record::{ReadError, Reader, Verifier, verify};
+use custody_store::{Store, StoreError, Visibility};
+
+use super::investigator::{chain, failed};
+use crate::render::word;
+
+/// The records that somebody may see.
+pub(super) struct Visible<'a> {
+    pub(super) state: &'a StateDir,
+    pub(super) store: &'a dyn Store,
+    pub(super) visibility: &'a Visibility,
+}
+
+/// An error of looking up; of its own because of where its conversions come from.
+pub(super) struct LookUpError(pub(super) InvestigateError);
+
+impl From<StoreError> for LookUpError {
+    fn from(error: StoreError) -> Self {
+        Self(failed(ControlError::from(error)))
+    }
+}
+
+impl Records for Visible<'_> {
+    type Error = LookUpError;
+
+    async fn look_up(&self, session: SessionId) -> Result<Looked, LookUpError> {
+        let row = self.store.session(session).await?;
+        let seen = match &row {
+            Some(row) => self.visibility.shows(row),
+            // Of a record without a request nobody knows whose it is.
+            None => self.visibility.everything,
+        };
+        let state = self.state.clone();
+        if !seen {
+            return Ok(if row.is_some() { Looked::Hidden } else { Looked::Absent });
+        }
+        let looked = tokio::task::spawn_blocking(move || look(&state, session));
+        looked.await.map_err(|e| LookUpError(failed(e)))?.map_err(LookUpError)
+    }
+}
+
+fn look(state: &StateDir, session: SessionId) -> Result<Looked, InvestigateError> {
+    let record = state.session(session).record();
+    if !record.exists() {
+        return Ok(Looked::Absent);
+    }
+    let key = state.keys().join("installation.vkey");
+    let key = Verifier::read(&key).map_err(failed)?;
+    let options = VerifyOptions::new(KeyChoice::Installation(key));
+    let report = verify(&record, &options.with_installation_log(&state.log()));
+    let verdicts = RecordVerdicts {
+        integrity: word(&report.integrity),
+        completeness: word(&report.completeness),
+    };
+    Ok(match summary(&record, session) {
+        Ok(Some(summary)) => Looked::Found(Box::new(summary), verdicts),
+        Ok(None) => Looked::Absent,
+        Err(error) => Looked::Unreadable { reason: chain(&error), record: verdicts },
+    })
+}
+
+fn summary(record: &Path, session: SessionId) -> Result<Option<Summary>, ReadError> {
+    let mut summarizer: Option<Summarizer> = None;
+    for event in Reader::open(record)?.events()? {
+        let event = event?;
+        summarizer.get_or_insert_with(|| Summarizer::new(session, event.policy)).add(&event);
+    }
+    Ok(summarizer.map(Summarizer::finish))
+}
