@@ -9,7 +9,6 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use custody_api_client::{Client, Credentials, Followed, Patience, ServerAddress};
-use custody_api_types::project::CreateProject;
 use custody_api_types::repository::RegisterRepository;
 use custody_api_types::session::{CreateSession, SessionQuery};
 use custody_model::{ProjectName, SessionId};
@@ -85,9 +84,6 @@ async fn start(places: &Places, checkout: &Path) -> Result<Server, Box<dyn Error
     let client = &server.client;
     client.readiness().await?;
     let project = ProjectName::default_project();
-    client
-        .create_project(&CreateProject { name: project.clone(), description: String::new() })
-        .await?;
     let policy = client.create_policy(&project, POLICY).await?;
     client.activate_policy(&project, &policy.digest).await?;
     let source = checkout.to_str().ok_or("the checkout's path is not UTF-8")?.to_owned();

@@ -127,6 +127,8 @@ async fn steps() -> BTreeSet<String> {
 #[tokio::test(flavor = "multi_thread")]
 async fn whatever_step_fails_nothing_is_half_done() {
     let steps = steps().await;
+    let every: BTreeSet<String> = custody_session::steps::every_step().into_iter().collect();
+    assert_eq!(steps, every, "the story goes through every step");
     let verbs: BTreeSet<&str> = steps.iter().filter_map(|s| s.split('.').next()).collect();
     let wanted = ["approve", "cancel", "create", "launch", "reject", "signal", "stop"];
     assert_eq!(verbs.into_iter().collect::<Vec<_>>(), wanted);

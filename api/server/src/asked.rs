@@ -68,16 +68,20 @@ fn parse<T: DeserializeOwned + Serialize>(json: bool, bytes: &[u8]) -> Result<T,
     })?;
     let meant = serde_json::to_value(&value).map_err(ApiError::internal)?;
     match misfit(&given, &meant, String::new()) {
-        Some(path) => Err(wrong(ApiCode::Invalid, &path, "an object is wanted, and it is a list")),
+        Some((path, what)) => Err(wrong(ApiCode::Invalid, &path, what)),
         None => Ok(value),
     }
 }
 
-/// Where a list stands for an object: serde takes the members of a struct in their order, too, and the API does not.
-fn misfit(given: &Value, meant: &Value, path: String) -> Option<String> {
+/// What serde takes and the API does not: the members of an object as a list, and an item of a set twice.
+fn misfit(given: &Value, meant: &Value, path: String) -> Option<(String, &'static str)> {
     match (given, meant) {
+        (Value::Array(given), Value::Array(meant)) if given.len() != meant.len() => {
+            Some((path, "an item is there twice"))
+        }
         (Value::Array(_), Value::Object(_)) => {
-            Some(if path.is_empty() { ".".to_owned() } else { path })
+            let path = if path.is_empty() { ".".to_owned() } else { path };
+            Some((path, "an object is wanted, and it is a list"))
         }
         (Value::Array(given), Value::Array(meant)) => {
             let mut both = given.iter().zip(meant).enumerate();
@@ -97,6 +101,15 @@ impl<T: DeserializeOwned, S: Sync> FromRequestParts<S> for Query<T> {
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
         let text = parts.uri.query().unwrap_or_default();
+        // Whoever leaves a value out has forgotten it: they do not mean the default.
+        let empty = text.split('&').find_map(|pair| match pair.split_once('=') {
+            Some((name, "")) => Some(name),
+            None if !pair.is_empty() => Some(pair),
+            Some(_) | None => None,
+        });
+        if let Some(name) = empty {
+            return Err(wrong(ApiCode::Malformed, name, "the parameter has no value"));
+        }
         let reader = serde_html_form::Deserializer::from_bytes(text.as_bytes());
         serde_path_to_error::deserialize(reader).map(Self).map_err(|error| {
             wrong(ApiCode::Malformed, &error.path().to_string(), &error.inner().to_string())

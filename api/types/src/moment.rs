@@ -50,7 +50,8 @@ impl<'de> Deserialize<'de> for Moment {
 
 impl schemars::JsonSchema for Moment {
     fn schema_name() -> std::borrow::Cow<'static, str> {
-        "Moment".into()
+        // The summary has moments of its own.
+        "AnyMoment".into()
     }
 
     fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {

@@ -24,6 +24,11 @@ struct Context {
 const APPROVE: &[Step<Context>] = &[step!("record", grant)];
 const REJECT: &[Step<Context>] = &[step!("record", reject), step!("refuse", refuse)];
 
+/// See [`steps::every_step`].
+pub(crate) fn step_names() -> Vec<String> {
+    [steps::names("approve", APPROVE), steps::names("reject", REJECT)].concat()
+}
+
 impl Orchestrator {
     /// Approves a session. It gets in line with the last approval that it needs.
     ///

@@ -85,6 +85,11 @@ const STEPS: &[Step<Context>] = &[
     step!("refuse", refuse),
 ];
 
+/// See [`steps::every_step`].
+pub(crate) fn step_names() -> Vec<String> {
+    steps::names("create", STEPS)
+}
+
 impl Orchestrator {
     /// Asks for a session. It runs as soon as the policy, its approvers and the room on the machine allow it.
     ///
@@ -195,6 +200,9 @@ fn check(asked: &NewSession) -> Result<(), SessionError> {
     if asked.command.iter().any(|word| word.contains('\0')) {
         return invalid("command", "it has a NUL byte");
     }
+    if !(1..=MAX_BASE_BYTES).contains(&asked.base.len()) || asked.base.contains('\0') {
+        return invalid("base", "1 to 1024 bytes without NUL are wanted");
+    }
     let bytes: usize = asked.command.iter().map(|word| word.len() + 1).sum();
     if bytes > MAX_COMMAND_BYTES {
         return invalid("command", "it has more than 32768 bytes");
@@ -216,6 +224,9 @@ fn check(asked: &NewSession) -> Result<(), SessionError> {
 
 /// Longest command with its arguments, in bytes: it stands in one event.
 pub const MAX_COMMAND_BYTES: usize = 32 << 10;
+
+/// Longest name of a revision, in bytes.
+pub const MAX_BASE_BYTES: usize = 1024;
 
 /// Longest idempotency key, in bytes.
 pub const MAX_KEY_BYTES: usize = 255;

@@ -36,6 +36,11 @@ const STEPS: &[Step<Context>] = &[
     step!("follow", follow),
 ];
 
+/// See [`steps::every_step`].
+pub(crate) fn step_names() -> Vec<String> {
+    steps::names("launch", STEPS)
+}
+
 impl Orchestrator {
     /// Gives room to those who wait, until the process ends.
     pub(crate) async fn keep_dispatching(self: &Arc<Self>) {

@@ -79,6 +79,23 @@ impl Faults for NoFaults {
     }
 }
 
+/// The steps of a verb by name, as [`Faults`] see them.
+pub(crate) fn names<C>(verb: &str, steps: &[Step<C>]) -> Vec<String> {
+    steps.iter().map(|step| format!("{verb}.{}", step.name)).collect()
+}
+
+/// Every step of every verb, as `verb.step`.
+#[must_use]
+pub fn every_step() -> Vec<String> {
+    let verbs = [
+        crate::create::step_names(),
+        crate::approve::step_names(),
+        crate::launch::step_names(),
+        crate::stop::step_names(),
+    ];
+    verbs.concat()
+}
+
 /// Carries a verb out.
 ///
 /// # Errors

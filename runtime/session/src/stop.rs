@@ -33,6 +33,12 @@ const CANCEL: &[Step<Context>] = &[step!("record", cancel), step!("refuse", refu
 const STOP: &[Step<Context>] = &[step!("record", record_stop), step!("ask", ask_to_stop)];
 const SIGNAL: &[Step<Context>] = &[step!("record", record_signal), step!("send", send_signal)];
 
+/// See [`steps::every_step`].
+pub(crate) fn step_names() -> Vec<String> {
+    [steps::names("cancel", CANCEL), steps::names("stop", STOP), steps::names("signal", SIGNAL)]
+        .concat()
+}
+
 impl Orchestrator {
     /// Ends a session: one that waits is refused, one that runs is asked to stop. Its record is sealed some time later.
     ///

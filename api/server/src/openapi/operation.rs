@@ -116,7 +116,9 @@ fn query_parameters(query: SchemaOf, generator: &mut SchemaGenerator) -> Vec<Val
     let Some(name) = name.map(str::to_owned) else { return Vec::new() };
     let mut found = own.take_definitions(true);
     let Some(schema) = found.remove(&name) else { return Vec::new() };
-    generator.definitions_mut().extend(found);
+    for (name, schema) in found {
+        generator.definitions_mut().entry(name).or_insert(schema);
+    }
     let required: Vec<&str> =
         schema["required"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
     let Some(properties) = schema["properties"].as_object() else { return Vec::new() };

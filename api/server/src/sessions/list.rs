@@ -22,6 +22,10 @@ pub(crate) async fn list(
     Query(query): Query<SessionQuery>,
 ) -> Result<Json<Page<Session>>, ApiError> {
     let wanted = answer::wanted(&limits, query.limit, query.after.as_deref())?;
+    let plain = |b: u8| matches!(b, b'0'..=b'9' | b'a'..=b'f' | b'-');
+    if query.prefix.as_ref().is_some_and(|text| text.len() > 36 || !text.bytes().all(plain)) {
+        return Err(ApiError::invalid("prefix", "no session's id begins like this"));
+    }
     let filter = SessionFilter {
         visibility: visibility(&admitted.caller),
         project: query.project,

@@ -100,6 +100,11 @@ impl Investigator for Echo {
         if question == "?" {
             return Err(InvestigateError::Question("nothing is asked".into()));
         }
+        if question == "slow" {
+            // Longer than any call may take here, and not for ever: it is carried through.
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+        assert!(question != "panic", "a handler panics");
         let seen = serde_json::json!({
             "question": question,
             "repository": repository,
@@ -358,6 +363,7 @@ impl Installation {
             strict: false,
             terminal: None,
             input: false,
+            attach: false,
             policy: policy.map(|text| PolicyVersion::parse(text).unwrap()),
             idempotency: None,
         }

@@ -22,6 +22,9 @@ async fn the_member_or_parameter_that_is_wrong_is_named() {
         (json!({ "repository": repository, "command": ["true"], "project": "No" }), "project"),
         (json!({ "repository": repository, "command": [] }), "command"),
         (json!({ "repository": repository, "command": ["true"], "policy": "x: y" }), "policy"),
+        (json!({ "repository": repository, "command": ["true"], "base": "a\u{0}b" }), "base"),
+        (json!({ "repository": repository, "command": ["true"], "base": "--help" }), "base"),
+        (json!({ "repository": repository, "command": ["true"], "base": "" }), "base"),
         (
             json!({ "repository": repository, "command": ["true"], "base": "no-such-branch" }),
             "base",
@@ -45,6 +48,8 @@ async fn the_member_or_parameter_that_is_wrong_is_named() {
         ("/v1/sessions?limit=many", 400, "malformed", "limit"),
         ("/v1/sessions?limit=0", 422, "invalid", "limit"),
         ("/v1/sessions?limit=501", 422, "page_too_large", "limit"),
+        ("/v1/sessions?prefix=null", 422, "invalid", "prefix"),
+        ("/v1/sessions?limit=&state=queued", 400, "malformed", "limit"),
         ("/v1/sessions?after=%20", 422, "invalid", "after"),
         ("/v1/control/events?from=-1", 400, "malformed", "from"),
     ];
@@ -64,6 +69,9 @@ async fn what_is_no_json_and_what_is_not_said_to_be_is_told_apart() {
     json(b"{}").to(to).await.problem(422, "invalid");
     // An object is no list of its members, at no depth.
     json(b"[\"p\"]").to(to).await.problem(422, "invalid");
+    let twice = json!({ "lifetime_seconds": 60, "scopes": ["control:read", "control:read"] });
+    let twice = Call::post("/v1/tokens", &twice).token(token).to(to).await;
+    assert_eq!(twice.problem(422, "invalid")["field"], "scopes");
     let user =
         Call::post("/v1/users", &json!({ "name": "new", "grants": [["admin"]] })).token(token);
     assert_eq!(user.to(to).await.problem(422, "invalid")["field"], "grants");

@@ -1,5 +1,9 @@
 //! The server's life: ready, draining, gone; and who reads how it does.
 
+use std::time::Duration;
+
+use custody_api_server::Limits;
+use custody_record::control::ControlBody;
 use serde_json::json;
 
 use crate::http::Call;
@@ -46,6 +50,33 @@ async fn a_call_that_came_in_before_is_carried_through() {
         .map(|event| serde_json::to_value(event).unwrap()["type"].as_str().unwrap().to_owned())
         .collect();
     assert_eq!(kinds, ["call.requested", "session.requested", "call.completed"], "{kinds:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_slow_answer_and_a_panic_are_failures_of_one_call_and_on_record_as_such() {
+    let request_time = Duration::from_millis(300);
+    let limits = Limits { request_time, burst: 1000, ..Limits::default() };
+    let installation = Installation::with(limits).await;
+    let to = installation.address;
+    let ask = |question: &str| {
+        let body = json!({ "repository": installation.repository, "question": question });
+        Call::post("/v1/investigations", &body).token(installation.token("auditor"))
+    };
+    let before = installation.log_size();
+    ask("slow").to(to).await.problem(504, "slow");
+    let problem = ask("panic").to(to).await.problem(500, "internal");
+    assert!(!problem["detail"].as_str().unwrap().contains("panics"), "it is told to the log alone");
+    ask("README:1").to(to).await.ok(200);
+    assert!(installation.stop().await);
+    let mut results: Vec<u16> = Vec::new();
+    for event in installation.log(before) {
+        if let ControlBody::CallCompleted(completed) = event.body {
+            results.push(completed.status);
+        }
+    }
+    results.sort_unstable();
+    // What was too slow for its client was carried through all the same.
+    assert_eq!(results, [200, 200, 500]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

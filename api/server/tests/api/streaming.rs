@@ -84,7 +84,7 @@ impl Watcher {
         }
     }
 
-    async fn read_all(mut self) -> Seen {
+    async fn into_end(mut self) -> Seen {
         while self.read().await {}
         self.seen
     }
@@ -123,15 +123,15 @@ async fn a_stream_resumes_at_every_event_while_the_record_is_written_and_after()
     let mut living = Watcher::new(&installation, row.id, Some(100)).await;
     living.until(20).await;
     recording.end();
-    let whole = whole.read_all().await;
+    let whole = whole.into_end().await;
     let total = FILES + 4;
     assert_eq!(whole.ids, (0..total).collect::<Vec<_>>());
     assert_eq!(whole.end, Some(total));
-    let rest = interrupted.read_all().await;
+    let rest = interrupted.into_end().await;
     resumed.ids.extend(&rest.ids);
     resumed.data.extend(rest.data);
     assert_eq!((&resumed.ids, &resumed.data), (&whole.ids, &whole.data));
-    let living = living.read_all().await;
+    let living = living.into_end().await;
     assert_eq!(living.ids, (101..total).collect::<Vec<_>>());
     for (seq, text) in whole.data.iter().enumerate() {
         let event = custody_record::Event::from_canonical(text.as_bytes()).unwrap();
@@ -139,7 +139,7 @@ async fn a_stream_resumes_at_every_event_while_the_record_is_written_and_after()
     }
     // Sealed: from every event on.
     for last in 0..total {
-        let seen = Watcher::new(&installation, row.id, Some(last)).await.read_all().await;
+        let seen = Watcher::new(&installation, row.id, Some(last)).await.into_end().await;
         assert_eq!(seen.ids, (last + 1..total).collect::<Vec<_>>(), "after {last}");
         assert_eq!(seen.data, whole.data[last as usize + 1..]);
         assert_eq!(seen.end, Some(total));
@@ -154,10 +154,10 @@ async fn the_place_to_begin_may_be_asked_for_and_the_last_event_goes_before_it()
         let target = format!("/v1/sessions/{}/events/stream{query}", row.id);
         Call::get(&target).token(installation.token("dev"))
     };
-    let seen = Watcher::of(call("?from=4"), &installation).await.read_all().await;
+    let seen = Watcher::of(call("?from=4"), &installation).await.into_end().await;
     assert_eq!((seen.ids, seen.end), (vec![4, 5], Some(6)));
     let both = call("?from=1").header("last-event-id", "4");
-    let seen = Watcher::of(both, &installation).await.read_all().await;
+    let seen = Watcher::of(both, &installation).await.into_end().await;
     assert_eq!(seen.ids, [5]);
     let bad = call("").header("last-event-id", "x").to(installation.address).await;
     assert_eq!(bad.problem(422, "invalid")["field"], "Last-Event-ID");
@@ -179,13 +179,13 @@ async fn a_silent_stream_says_that_it_lives_and_ends_with_its_token() {
     let call = Call::get(&format!("/v1/sessions/{}/events/stream", row.id)).token(&other);
     let second = Watcher::of(call, &installation).await;
     installation.plane().revoke_token(&Author::server(), &id, "").await.unwrap();
-    let seen = second.read_all().await;
+    let seen = second.into_end().await;
     assert!(seen.comments.last().unwrap().contains("token"), "{seen:?}");
     // The first goes on until its user is disabled.
     assert!(watcher.read().await);
     let (plane, server) = (installation.plane(), Author::server());
     plane.switch_user(&server, &user("dev"), false, "").await.unwrap();
-    assert!(watcher.read_all().await.comments.last().unwrap().contains("token"));
+    assert!(watcher.into_end().await.comments.last().unwrap().contains("token"));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -195,7 +195,7 @@ async fn a_draining_server_ends_its_streams_with_word_to_come_back() {
     let recording = Recording::begin(&installation, &row);
     let mut watcher = Watcher::new(&installation, row.id, None).await;
     watcher.until(2).await;
-    let (seen, drained) = tokio::join!(watcher.read_all(), installation.stop());
+    let (seen, drained) = tokio::join!(watcher.into_end(), installation.stop());
     assert!(drained);
     assert_eq!((seen.retry.as_deref(), seen.end), (Some("1000"), None));
     drop(recording);

@@ -1,6 +1,19 @@
 //! Tokens: service tokens are exchanged, nothing becomes more than it was, and revocation takes what was made along.
 
-use custody_model::{Scope, TokenKind};
+use std::error::Error;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use base64::Engine as _;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD as BASE64;
+use custody_api_server::{FetchKeys, Identity};
+use custody_identity::{
+    ExternalIssuer, ExternalScopes, IssuerAlias, KeySet, LocalIssuer, LocalIssuerOptions,
+    TokenError, TokenRequest, Verifier,
+};
+use custody_model::{Scope, Timestamp, TokenId, TokenKind};
 use serde_json::json;
 
 use crate::http::Call;
@@ -99,4 +112,70 @@ async fn a_token_signed_with_a_key_that_another_process_made_is_known_at_the_fir
     assert_eq!(answer.ok(200)["user"], "dev");
     let keys = Call::get("/.well-known/jwks.json").to(to).await.ok(200);
     assert_eq!(keys["keys"].as_array().unwrap().len(), 2);
+}
+
+/// Hands out the keys of an issuer as they are, and counts how often it is asked.
+struct Elsewhere {
+    keys: Vec<u8>,
+    asked: Arc<AtomicU64>,
+}
+
+#[async_trait]
+impl FetchKeys for Elsewhere {
+    async fn fetch(&self, _: &IssuerAlias) -> Result<Vec<u8>, Box<dyn Error + Send + Sync>> {
+        self.asked.fetch_add(1, Ordering::SeqCst);
+        Ok(self.keys.clone())
+    }
+}
+
+#[tokio::test]
+async fn the_keys_of_another_issuer_are_fetched_when_one_is_not_known_and_not_for_every_guess() {
+    let dir = tempfile::tempdir().unwrap();
+    let at = |seconds: i64| Timestamp::from_micros(1_795_000_000_000_000 + seconds * 1_000_000);
+    let issuer = |name: &str| {
+        let options = LocalIssuerOptions {
+            dir: dir.path().join(name),
+            issuer: format!("https://{name}.example"),
+            audience: "custody".to_owned(),
+        };
+        LocalIssuer::open(options, at(0)).unwrap()
+    };
+    let (own, other) = (issuer("own"), issuer("other"));
+    let alias: IssuerAlias = "idp".parse().unwrap();
+    let external = ExternalIssuer {
+        alias: alias.clone(),
+        issuer: other.issuer().to_owned(),
+        audience: "custody".to_owned(),
+        user_claim: "sub".to_owned(),
+        prefix: None,
+        scopes: ExternalScopes::Claimed,
+    };
+    let mut verifier = Verifier::new();
+    verifier.trust_local(&own).unwrap();
+    verifier.trust_external(external, KeySet::default()).unwrap();
+    let asked = Arc::new(AtomicU64::new(0));
+    let keys = serde_json::to_vec(&other.jwks(at(0))).unwrap();
+    let elsewhere = Box::new(Elsewhere { keys, asked: asked.clone() });
+    let identity = Identity::new(own, verifier, elsewhere, Duration::from_secs(30));
+    let request = TokenRequest {
+        user: "ada".parse().unwrap(),
+        kind: TokenKind::Access,
+        scopes: Scope::ALL.into(),
+        lifetime: Duration::from_secs(3600),
+    };
+    let token = |issuer: &LocalIssuer| {
+        let issued = issuer.issue(&request, TokenId::new(at(0), [3; 10]), at(0)).unwrap();
+        issued.text.expose().to_owned()
+    };
+    let verified = identity.verify(&token(&other), at(1)).await.unwrap();
+    assert_eq!((verified.user.as_str(), &verified.issuer), ("idp:ada", &alias));
+    assert_eq!(asked.load(Ordering::SeqCst), 1);
+    // Guesses with made-up keys: one look in the interval, whoever asks.
+    let header = BASE64.encode(br#"{"typ":"at+jwt","alg":"EdDSA","kid":"made-up"}"#);
+    let guess = format!("{header}.{}", token(&other).split_once('.').unwrap().1);
+    for seconds in [2, 3, 29, 31, 32] {
+        let error = identity.verify(&guess, at(seconds)).await.unwrap_err();
+        assert_eq!(error, TokenError::UnknownKey { issuer: alias.clone() });
+    }
+    assert_eq!(asked.load(Ordering::SeqCst), 2);
 }

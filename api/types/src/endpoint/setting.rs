@@ -199,7 +199,7 @@ pub(super) const ENDPOINTS: &[Endpoint] = &[
         headers: &[],
         body: None,
         success: Success::json(200, schema::<Page<Repository>>),
-        failures: &[],
+        failures: &[ApiCode::NotFound],
     },
     Endpoint {
         operation: Operation::RepositoryGet,

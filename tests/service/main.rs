@@ -1,0 +1,7 @@
+//! The server as its clients see it: a process of its own, which is killed while sessions run, and what is left then.
+
+mod contract;
+mod death;
+mod ground;
+mod load;
+mod rebuilt;
