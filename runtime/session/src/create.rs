@@ -1,10 +1,10 @@
 //! Create: a request is evaluated, written down for its keeper, and put on record with what the policy said.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::{self, Write};
 use std::os::unix::fs::DirBuilderExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, Weak};
 
 use custody_control::Author;
@@ -355,20 +355,22 @@ fn write_files(state: &StateDir, spec: &SessionSpec, policy: &str) -> Result<(),
         .map_err(failed(dir.path()))?;
     let json = serde_json::to_vec_pretty(spec).map_err(io::Error::other);
     let json = json.map_err(failed(&dir.spec()))?;
-    for (path, bytes) in [(dir.policy(), policy.as_bytes()), (dir.spec(), json.as_slice())] {
-        durable(&path, bytes).map_err(failed(&path))?;
-    }
-    Ok(())
+    let files = [(dir.policy(), policy.as_bytes()), (dir.spec(), json.as_slice())];
+    durable(&files).map_err(failed(dir.path()))
 }
 
-/// Writes a file that is there whole or not at all after a crash.
-pub(crate) fn durable(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let dir = path.parent().unwrap_or(Path::new("."));
-    let mut file = tempfile::Builder::new().prefix(".new-").tempfile_in(dir)?;
-    file.write_all(bytes)?;
-    file.as_file().sync_all()?;
-    file.persist(path)?;
-    fs::File::open(dir)?.sync_all()
+/// Writes files of one directory, each of which is there whole or not at all after a crash.
+pub(crate) fn durable(files: &[(PathBuf, &[u8])]) -> io::Result<()> {
+    let mut dirs = BTreeSet::new();
+    for (path, bytes) in files {
+        let dir = path.parent().unwrap_or(Path::new("."));
+        let mut file = tempfile::Builder::new().prefix(".new-").tempfile_in(dir)?;
+        file.write_all(bytes)?;
+        file.as_file().sync_all()?;
+        file.persist(path)?;
+        dirs.insert(dir);
+    }
+    dirs.into_iter().try_for_each(|dir| fs::File::open(dir)?.sync_all())
 }
 
 async fn unwrite(orchestrator: &Arc<Orchestrator>, context: &mut Context) {

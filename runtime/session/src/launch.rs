@@ -197,11 +197,14 @@ async fn write_approvals(
     orchestrator: &Arc<Orchestrator>,
     context: &mut Context,
 ) -> Result<(), SessionError> {
+    if context.row.approvals.is_empty() {
+        return Ok(());
+    }
     let path = orchestrator.state().session(context.row.id).approvals();
     let json = serde_json::to_vec_pretty(&approvals(&context.row)).map_err(std::io::Error::other);
     let doing = || SessionError::file("the session's approvals can't be written");
     let json = json.map_err(doing())?;
-    tokio::task::spawn_blocking(move || crate::create::durable(&path, &json))
+    tokio::task::spawn_blocking(move || crate::create::durable(&[(path, &json)]))
         .await?
         .map_err(doing())
 }

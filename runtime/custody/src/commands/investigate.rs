@@ -20,9 +20,10 @@ use crate::{output, render};
 /// Answers the question; exit code 66 if no session is known.
 pub fn run(wire: &Wire, args: &InvestigateArgs) -> Result<ExitCode, Failure> {
     let question: Question = args.question.parse().explain(ErrorCode::Usage, "the question")?;
+    let repository = repo::read(args.repo.as_deref());
     let server = Connection::open(wire)?;
     let project = ProjectName::default_project();
-    let chosen = repo::choose(&server, args.repo.as_deref(), &project)?;
+    let chosen = repo::choose(&server, repository, &project)?;
     let answer = match placed(&chosen, question.clone())? {
         Placed::At(placed) => asked(&server, &chosen, &question, &placed)?,
         Placed::Answered(answer) => answer,

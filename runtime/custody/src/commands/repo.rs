@@ -1,9 +1,11 @@
 //! `custody repo`: registered repositories; and which repository a command is about.
 
 use std::process::ExitCode;
+use std::thread::JoinHandle;
 
 use custody_api_types::repository::{RegisterRepository, Repository, RepositoryQuery};
 use custody_model::{ErrorCode, ProjectName};
+use custody_workspace::checkout::CheckoutError;
 use custody_workspace::mirror::{RepositoryName, Source};
 
 use crate::cli::RepoCommand;
@@ -68,25 +70,45 @@ pub struct Chosen {
     pub checkout: Option<Source>,
 }
 
-/// The repository that `given` names: a registered name, or a checkout; this directory without it. On one's own machine a
-/// checkout is registered if it is not yet.
+/// A repository that is being read while the way to the server is made.
+pub struct Reading {
+    given: Option<String>,
+    source: JoinHandle<Result<(Source, String), CheckoutError>>,
+}
+
+/// Begins to read the repository that `given` names: a registered name, or a checkout; this directory without it.
+pub fn read(given: Option<&str>) -> Reading {
+    let text = given.unwrap_or(".").to_owned();
+    let source = std::thread::spawn(move || {
+        let source = Source::parse(&text)?;
+        let identity = source.identity();
+        Ok((source, identity))
+    });
+    Reading { given: given.map(str::to_owned), source }
+}
+
+/// The repository that is meant. On one's own machine a checkout is registered if it is not yet.
 pub fn choose(
     server: &Connection,
-    given: Option<&str>,
+    reading: Reading,
     project: &ProjectName,
 ) -> Result<Chosen, Failure> {
-    if let Some(text) = given
+    if let Some(text) = &reading.given
         && text.parse::<RepositoryName>().is_ok()
         && let Some(known) = look_up(server, text)?
     {
         return Ok(Chosen { name: known.name, checkout: None });
     }
-    let text = given.unwrap_or(".");
-    let source = Source::parse(text).map_err(|error| {
-        Failure::of(ErrorCode::NotFound, format!("{text:?} can't be used as a repository"), error)
+    let text = reading.given.as_deref().unwrap_or(".");
+    let unusable = format!("{text:?} can't be used as a repository");
+    let Ok(read) = reading.source.join() else {
+        return Err(Failure::new(ErrorCode::Internal, unusable));
+    };
+    let (source, identity) = read.map_err(|error| {
+        Failure::of(ErrorCode::NotFound, unusable, error)
             .hint("go into a git checkout, or name a registered repository with --repo")
     })?;
-    let name = registered(server, &source, project)?;
+    let name = registered(server, &source, &identity, project)?;
     Ok(Chosen { name, checkout: Some(source) })
 }
 
@@ -102,10 +124,10 @@ fn look_up(server: &Connection, name: &str) -> Result<Option<Repository>, Failur
 fn registered(
     server: &Connection,
     source: &Source,
+    identity: &str,
     project: &ProjectName,
 ) -> Result<String, Failure> {
-    let identity = source.identity();
-    let derived = RepositoryName::derived(&identity);
+    let derived = RepositoryName::derived(identity);
     let place = match source {
         Source::Checkout(checkout) => checkout.root().to_string_lossy().into_owned(),
         Source::Url(url) => url.clone(),

@@ -13,6 +13,7 @@ use custody_model::{ErrorCode, SessionId};
 use custody_record::event::{ExitStatus, Outcome};
 use serde_json::json;
 
+use super::repo;
 use crate::cli::{Format, RunArgs};
 use crate::connect::{Connection, Target};
 use crate::console;
@@ -41,6 +42,7 @@ pub fn only_as_root(what: &str) -> Result<(), Failure> {
 
 /// Runs the session and exits as its command did.
 pub fn run(wire: &Wire, args: RunArgs) -> Result<ExitCode, Failure> {
+    let repository = repo::read(args.repo.as_deref());
     let server = Connection::open(wire)?;
     if *server.target() == Target::Embedded {
         only_as_root("custody run")?;
@@ -48,7 +50,7 @@ pub fn run(wire: &Wire, args: RunArgs) -> Result<ExitCode, Failure> {
     let mut progress = Progress::new(!args.quiet && wire.format == Format::Text);
     progress.say("reading the repository");
     let window = if args.no_terminal { None } else { console::window() };
-    let asked = ask::request(&server, &args, window)?;
+    let asked = ask::request(&server, &args, repository, window)?;
     let key = match &args.idempotency_key {
         Some(key) => key.clone(),
         None => wire.new_session()?.to_string(),

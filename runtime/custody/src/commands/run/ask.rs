@@ -8,7 +8,7 @@ use custody_policy::quantity::{Seconds, Size};
 use custody_workspace::mirror::Source;
 
 use crate::cli::RunArgs;
-use crate::commands::repo::{self, Chosen};
+use crate::commands::repo::{self, Chosen, Reading};
 use crate::connect::{Connection, Target};
 use crate::failure::{Explain, Failure};
 use crate::{caller, commands, console};
@@ -17,12 +17,13 @@ use crate::{caller, commands, console};
 pub(super) fn request(
     server: &Connection,
     args: &RunArgs,
+    repository: Reading,
     window: Option<Window>,
 ) -> Result<CreateSession, Failure> {
     let limits = limits(args)?;
     let environment = caller::environment(&args.environment)?;
     let document = args.policy.as_deref().map(commands::policy::read).transpose()?;
-    let chosen = repo::choose(server, args.repo.as_deref(), &args.project)?;
+    let chosen = repo::choose(server, repository, &args.project)?;
     let policy = match document {
         Some(policy) => Some(policy.source().to_owned()),
         None => local_policy(server, args)?,
