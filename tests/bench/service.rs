@@ -314,8 +314,8 @@ async fn idle(server: &Server) -> Result<Vec<Figure>, Box<dyn Error>> {
 
 /// The session's keeper and the processes below it that run no command of the session: its launcher and init.
 fn of_session(id: SessionId) -> u64 {
-    let wanted = format!("--session\0{id}");
-    let processes: Vec<(u32, u32, String)> = std::fs::read_dir("/proc")
+    let Some(keeper) = custody_tests::keeper::find(id) else { return 0 };
+    let processes: Vec<(i32, i32, String)> = std::fs::read_dir("/proc")
         .into_iter()
         .flatten()
         .flatten()
@@ -327,9 +327,7 @@ fn of_session(id: SessionId) -> u64 {
             Some((pid, parent, String::from_utf8_lossy(&line).into_owned()))
         })
         .collect();
-    let keeper = processes.iter().find(|(_, _, line)| line.contains(&wanted));
-    let Some((keeper, _, _)) = keeper else { return 0 };
-    let mut family = vec![*keeper];
+    let mut family = vec![keeper];
     let mut at = 0;
     while let Some(parent) = family.get(at).copied() {
         at += 1;

@@ -123,9 +123,7 @@ fn kill_the_keeper_after(options: &[&str], script: &str) -> (Installation, Recor
         assert!(read > 0, "the session ended early: {seen}");
     }
     let session = installation.session();
-    let keeper = keeper_of(&session.to_string());
-    // SAFETY: kill has no preconditions; the process was found by its session's id just now.
-    assert_eq!(unsafe { libc::kill(keeper, libc::SIGKILL) }, 0);
+    assert!(custody_tests::keeper::kill(session), "the session has a keeper");
     let _ = running.wait().expect("the command line ends when its keeper does");
     // Whoever looks next closes the record.
     let listed = installation.custody(installation.state(), &["session", "list"]);
@@ -135,19 +133,6 @@ fn kill_the_keeper_after(options: &[&str], script: &str) -> (Installation, Recor
         matches!(record.events().last()?.body, Body::SessionClosed(_)).then_some(record)
     });
     (installation, record)
-}
-
-/// Process id of a session's keeper.
-fn keeper_of(session: &str) -> i32 {
-    until("the keeper's process", || {
-        std::fs::read_dir("/proc").expect("proc is mounted").flatten().find_map(|process| {
-            let command = std::fs::read(process.path().join("cmdline")).ok()?;
-            let command = String::from_utf8_lossy(&command).into_owned();
-            let words: Vec<&str> = command.split('\0').collect();
-            (words.contains(&"keeper") && words.contains(&session))
-                .then(|| process.file_name().to_string_lossy().parse().ok())?
-        })
-    })
 }
 
 fn assert_says_that_it_was_interrupted(record: &Record) {

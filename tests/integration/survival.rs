@@ -3,23 +3,11 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use custody_model::SessionId;
 use custody_model::state::session::SessionState;
 use custody_record::event::Body;
 use custody_session::NoFaults;
 
 use crate::ground::{Ground, author, open, options};
-
-/// The keeper of a session, by its command line.
-fn keeper(session: SessionId) -> i32 {
-    let wanted = format!("--session\0{session}");
-    let found = std::fs::read_dir("/proc").unwrap().flatten().find_map(|process| {
-        let pid = process.file_name().to_str()?.parse().ok()?;
-        let line = std::fs::read(process.path().join("cmdline")).ok()?;
-        String::from_utf8_lossy(&line).contains(&wanted).then_some(pid)
-    });
-    found.expect("the session has a keeper")
-}
 
 fn running(state: &SessionState) -> bool {
     matches!(state, SessionState::Running { .. })
@@ -70,8 +58,7 @@ async fn a_killed_keeper_leaves_an_interrupted_session_whose_record_tells_the_di
         assert!(tokio::time::Instant::now() < deadline, "the script never got there");
         tokio::time::sleep(std::time::Duration::from_millis(10)).await;
     }
-    // SAFETY: kill has no preconditions; the pid is that of this test's own keeper.
-    assert_eq!(unsafe { libc::kill(keeper(id), libc::SIGKILL) }, 0);
+    assert!(custody_tests::keeper::kill(id), "the session has a keeper");
     let row = ground.until_over(id).await;
     assert!(matches!(row.state, SessionState::Interrupted { .. }), "{row:#?}");
     let verified = ground.installation.verify(id);

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use custody_model::SessionId;
+use custody_record::event::Body;
 
 use crate::ground::{Ground, watch};
 
@@ -92,6 +93,36 @@ async fn the_server_may_die_at_a_hundred_random_moments_and_no_session_or_stream
         let _ = ground.installation.verify(id).succeeded();
     }
     ground.assert_whole("after a hundred deaths").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_keeper_may_die_at_any_moment_and_watchers_see_the_end_of_its_record() {
+    let mut ground = Ground::new().await;
+    let mut moments = Moments(0xD1B5_4A32_D192_ED03);
+    let script = "while :; do cat README.md >>log; sleep 0.01; done";
+    for round in 0..20 {
+        let id = ground.create(script).await.id;
+        let watching = tokio::spawn(watch(ground.client.clone(), id));
+        ground.until(id, "running", |session| session.state.name() == "running").await;
+        tokio::time::sleep(Duration::from_millis(moments.next() % 300)).await;
+        assert!(custody_tests::keeper::kill(id), "round {round}: the session has a keeper");
+        if round % 4 == 0 {
+            // The server doesn't see it die.
+            ground.kill();
+            ground.start(&[]).await;
+        }
+        let session = ground.until_over(id).await;
+        assert_eq!(session.state.name(), "interrupted", "round {round}: {session:#?}");
+        let seen = watching.await.expect("no event is lost or doubled");
+        let record = ground.installation.record(id);
+        assert_eq!(seen, record.events().len() as u64, "round {round}");
+        let said = |what: fn(&Body) -> bool| record.events().iter().any(|event| what(&event.body));
+        assert!(said(|body| matches!(body, Body::RecorderGap(_))), "round {round}");
+        assert!(said(|body| matches!(body, Body::WorkspaceCompared(_))), "round {round}");
+        let verified = ground.installation.verify(id);
+        assert_eq!(verified.code, Some(69), "intact, not complete: {}", verified.text());
+    }
+    ground.assert_whole("after twenty keepers' deaths").await;
 }
 
 /// A sequence of moments that is the same in each run (xorshift64*).

@@ -199,8 +199,9 @@ impl Ground {
         self.until(id, "the end", |session| session.state.is_final()).await
     }
 
-    /// Every session is over, sealed and intact, and nothing of any is left.
+    /// Every session is over, sealed and intact, and nothing of any is left but what interrupted ones had written.
     pub(crate) async fn assert_whole(&self, what: &str) {
+        let mut kept = Vec::new();
         for id in self.installation.sessions() {
             if self.client.session(&id.to_string()).await.is_err() {
                 // Begun and never on record: files that a start of the server a minute later removes.
@@ -211,6 +212,9 @@ impl Ground {
                 continue;
             }
             let session = self.until_over(id).await;
+            if session.state.name() == "interrupted" {
+                kept.push(self.installation.directory(id).join("workspace"));
+            }
             if self.installation.directory(id).join("record").exists() {
                 self.until(id, "the seal", |session| session.root.is_some()).await;
                 let verified = self.installation.verify(id);
@@ -228,6 +232,7 @@ impl Ground {
             // The server itself, with its log, store and sockets.
             census.processes.retain(|process| !process.contains("serve"));
             census.descriptors.clear();
+            census.working_directories.retain(|path| !kept.contains(path));
             census.special_files.retain(|path| !path.ends_with("run/custody.sock"));
             if census.is_empty() {
                 return;

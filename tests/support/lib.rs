@@ -6,6 +6,7 @@
 pub mod census;
 pub mod deadline;
 pub mod installation;
+pub mod keeper;
 pub mod record;
 pub mod repository;
 pub mod server;
