@@ -10,6 +10,7 @@ mod key;
 mod note;
 mod proof;
 mod proof_file;
+mod published;
 mod signed_log;
 mod tiles;
 mod tree;
@@ -23,6 +24,7 @@ pub use proof::{
     root_at, verify_consistency, verify_inclusion,
 };
 pub use proof_file::{MAX_EXTRA_BYTES, MAX_PROOF_BYTES, ProofFileError, TlogProof};
+pub use published::{NoTile, TileKind, TilePath};
 pub use signed_log::ExtendError;
 pub(crate) use signed_log::{LogLock, SignedLog};
 pub use tiles::{BundleError, ENTRIES_PER_BUNDLE};
