@@ -105,6 +105,27 @@ impl InstallationLog {
     }
 }
 
+/// Name of the file with the newest head that the witnesses' quorum cosigned, in the log's directory.
+const COSIGNED_FILE: &str = "cosigned";
+
+impl InstallationLog {
+    /// The head that others are shown: the newest that the witnesses' quorum cosigned, or the newest where there are no
+    /// witnesses. `None` if there is none yet.
+    ///
+    /// # Errors
+    /// Those of reading.
+    pub fn published(dir: &Path) -> io::Result<Option<Vec<u8>>> {
+        for name in [COSIGNED_FILE, "checkpoint"] {
+            match fs::read(dir.join(name)) {
+                Ok(bytes) => return Ok(Some(bytes)),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(None)
+    }
+}
+
 /// The installation log as a verifier sees it: every leaf, and the root after any of them.
 #[derive(Debug)]
 pub struct InstallationLeaves {
