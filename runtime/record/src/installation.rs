@@ -16,6 +16,7 @@ use crate::tlog::{
     Checkpoint, CheckpointError, ExtendError, Frontier, Keys, SignedLog, Verifier, entries_of,
     entry_path, widths,
 };
+use crate::witness::COSIGNED_FILE;
 
 /// Why the installation log can't be appended to or read.
 #[derive(Debug, thiserror::Error)]
@@ -104,9 +105,6 @@ impl InstallationLog {
         Ok(LogPosition { origin, index: size - 1, size, root })
     }
 }
-
-/// Name of the file with the newest head that the witnesses' quorum cosigned, in the log's directory.
-const COSIGNED_FILE: &str = "cosigned";
 
 impl InstallationLog {
     /// The head that others are shown: the newest that the witnesses' quorum cosigned, or the newest where there are no

@@ -75,14 +75,19 @@ impl Note {
         let (text, lines) = all.rsplit_once("\n\n").ok_or(NoteError::Malformed("no empty line"))?;
         let lines =
             lines.strip_suffix('\n').ok_or(NoteError::Malformed("no newline at the end"))?;
-        let mut signatures = Vec::new();
-        for line in lines.split('\n') {
-            if signatures.len() == MAX_SIGNATURES {
-                return Err(NoteError::TooLong);
-            }
-            signatures.push(parse_line(line).ok_or(NoteError::Malformed("a signature line"))?);
+        Ok(Self { text: format!("{text}\n"), signatures: parse_lines(lines)? })
+    }
+
+    /// The same text without a signature.
+    pub(crate) fn unsigned(note: &Self) -> Self {
+        Self { text: note.text.clone(), signatures: Vec::new() }
+    }
+
+    /// Adds a signature line, unless it is there already.
+    pub fn add(&mut self, signature: NoteSignature) {
+        if !self.signatures.contains(&signature) {
+            self.signatures.push(signature);
         }
-        Ok(Self { text: format!("{text}\n"), signatures })
     }
 
     /// The text, with its last newline.
@@ -97,22 +102,26 @@ impl Note {
         &self.signatures
     }
 
-    /// Whether the key signed the text.
+    /// The lines of one key.
+    pub(super) fn lines_of(&self, name: &str, hash: [u8; 4]) -> impl Iterator<Item = &[u8]> {
+        let own = move |line: &&NoteSignature| line.name == name && line.hash == hash;
+        self.signatures.iter().filter(own).map(|line| line.signature.as_slice())
+    }
+
+    /// Whether the key signed the text. A line of the key that does not fit makes the whole note worthless, whatever other
+    /// lines there are.
     ///
     /// # Errors
     /// [`NoteError::UnknownKey`], [`NoteError::BadSignature`].
     pub fn verify(&self, verifier: &Verifier) -> Result<&str, NoteError> {
-        let mut known = false;
-        for line in &self.signatures {
-            if line.name == verifier.name() && line.hash == verifier.hash() {
-                known = true;
-                if verifier.verify(self.text.as_bytes(), &line.signature) {
-                    return Ok(&self.text);
-                }
-            }
+        let mut lines = self.lines_of(verifier.name(), verifier.hash()).peekable();
+        if lines.peek().is_none() {
+            return Err(NoteError::UnknownKey(verifier.id()));
         }
-        let key = verifier.id();
-        Err(if known { NoteError::BadSignature(key) } else { NoteError::UnknownKey(key) })
+        match lines.all(|signature| verifier.verify(self.text.as_bytes(), signature)) {
+            true => Ok(&self.text),
+            false => Err(NoteError::BadSignature(verifier.id())),
+        }
     }
 
     /// The bytes.
@@ -120,12 +129,43 @@ impl Note {
     pub fn to_bytes(&self) -> Vec<u8> {
         let mut out = format!("{}\n", self.text);
         for line in &self.signatures {
-            let mut raw = line.hash.to_vec();
-            raw.extend_from_slice(&line.signature);
-            out.push_str(&format!("\u{2014} {} {}\n", line.name, STANDARD.encode(raw)));
+            out.push_str(&line.line());
         }
         out.into_bytes()
     }
+}
+
+impl NoteSignature {
+    /// The line, with its newline.
+    #[must_use]
+    pub fn line(&self) -> String {
+        let mut raw = self.hash.to_vec();
+        raw.extend_from_slice(&self.signature);
+        format!("\u{2014} {} {}\n", self.name, STANDARD.encode(raw))
+    }
+
+    /// Parses lines without a text, as witnesses answer with.
+    ///
+    /// # Errors
+    /// [`NoteError::TooLong`], [`NoteError::Malformed`].
+    pub fn parse_lines(bytes: &[u8]) -> Result<Vec<Self>, NoteError> {
+        if bytes.len() > MAX_NOTE_BYTES {
+            return Err(NoteError::TooLong);
+        }
+        let text = str::from_utf8(bytes).map_err(|_| NoteError::Malformed("not UTF-8"))?;
+        parse_lines(text.strip_suffix('\n').ok_or(NoteError::Malformed("no newline at the end"))?)
+    }
+}
+
+fn parse_lines(lines: &str) -> Result<Vec<NoteSignature>, NoteError> {
+    let mut signatures = Vec::new();
+    for line in lines.split('\n') {
+        if signatures.len() == MAX_SIGNATURES {
+            return Err(NoteError::TooLong);
+        }
+        signatures.push(parse_line(line).ok_or(NoteError::Malformed("a signature line"))?);
+    }
+    Ok(signatures)
 }
 
 fn parse_line(line: &str) -> Option<NoteSignature> {
