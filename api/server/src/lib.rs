@@ -37,7 +37,7 @@ pub use identity::{FetchKeys, Identity, NoExternalIssuers};
 pub use investigator::{InvestigateError, Investigator};
 pub use lifecycle::Lifecycle;
 pub use limits::{Limits, MAX_TARGET_BYTES};
-pub use logs::Publish;
+pub use logs::Transparency;
 pub use metrics::Metrics;
 pub use origin::{Peer, Trust};
 pub use outer::REQUEST_ID;

@@ -18,7 +18,7 @@ use crate::identity::Identity;
 use crate::investigator::Investigator;
 use crate::lifecycle::Lifecycle;
 use crate::limits::Limits;
-use crate::logs::Publish;
+use crate::logs::Transparency;
 use crate::metrics::Metrics;
 use crate::origin::Trust;
 use crate::outer::{Outer, outer};
@@ -68,7 +68,7 @@ where
     Trust: FromRef<S>,
     Build: FromRef<S>,
     MetricsGuard: FromRef<S>,
-    Publish: FromRef<S>,
+    Transparency: FromRef<S>,
 {
     use Operation as Op;
 
@@ -84,7 +84,7 @@ where
         trust: FromRef::from_ref(&whole),
         metrics: metrics.clone(),
         lifecycle: FromRef::from_ref(&whole),
-        publish: FromRef::from_ref(&whole),
+        transparency: FromRef::from_ref(&whole),
     };
     let routes = Routes { router: Router::new(), gate: Arc::new(gate), handled: BTreeSet::new() }
         .on(Op::Health, server::health)

@@ -9,9 +9,11 @@ use custody_session::Orchestrator;
 
 use crate::answer::Json;
 use crate::error::ApiError;
+use crate::logs::Transparency;
 
 pub(crate) async fn verify(
     State(orchestrator): State<Arc<Orchestrator>>,
+    State(transparency): State<Transparency>,
 ) -> Result<Json<ControlReport>, ApiError> {
     let plane = orchestrator.plane();
     // What was appended just now is signed first, so that the verdict is about everything.
@@ -19,7 +21,7 @@ pub(crate) async fn verify(
     let (log, key) = (plane.log().clone(), orchestrator.state().keys().join("installation.vkey"));
     let verified = tokio::task::spawn_blocking(move || {
         let verifier = Verifier::read(&key).map_err(ApiError::internal)?;
-        verify_control(log.dir(), &verifier).map_err(ApiError::from)
+        verify_control(log.dir(), &verifier, &transparency.witnesses).map_err(ApiError::from)
     });
     Ok(Json(verified.await??))
 }

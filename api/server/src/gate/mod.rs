@@ -31,7 +31,7 @@ use crate::error::ApiError;
 use crate::identity::Identity;
 use crate::lifecycle::Lifecycle;
 use crate::limits::Limits;
-use crate::logs::Publish;
+use crate::logs::Transparency;
 use crate::metrics::Metrics;
 use crate::origin::{Peer, Trust};
 use crate::outer::CallId;
@@ -46,7 +46,7 @@ pub(crate) struct Gate {
     pub(crate) trust: Trust,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) lifecycle: Lifecycle,
-    pub(crate) publish: Publish,
+    pub(crate) transparency: Transparency,
 }
 
 /// The gate before one endpoint.
@@ -76,7 +76,7 @@ pub(crate) async fn pass(
     let unknown = match endpoint.access {
         Access::Public => Some(Ok(())),
         // Whoever needs no token is not asked for one.
-        Access::Published(part, _) if gate.publish.covers(part) => {
+        Access::Published(part, _) if gate.transparency.covers(part) => {
             Some(gate.count_stranger(&parts))
         }
         _ => None,

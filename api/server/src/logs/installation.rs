@@ -8,7 +8,7 @@ use custody_api_types::endpoint::Part;
 use custody_record::InstallationLog;
 use custody_session::Orchestrator;
 
-use super::{Kept, Publish, checkpoint_answer, no_checkpoint, tile_answer};
+use super::{Kept, Transparency, checkpoint_answer, no_checkpoint, tile_answer};
 use crate::error::ApiError;
 
 pub(crate) async fn checkpoint(
@@ -22,19 +22,27 @@ pub(crate) async fn checkpoint(
 
 pub(crate) async fn tile(
     State(orchestrator): State<Arc<Orchestrator>>,
-    State(publish): State<Publish>,
+    State(transparency): State<Transparency>,
     Path(tile): Path<String>,
 ) -> Result<Response, ApiError> {
-    tile_answer(orchestrator.state().log(), tile, Kept::published(publish.covers(Part::Hashes)))
-        .await
+    tile_answer(
+        orchestrator.state().log(),
+        tile,
+        Kept::published(transparency.covers(Part::Hashes)),
+    )
+    .await
 }
 
 pub(crate) async fn entries(
     State(orchestrator): State<Arc<Orchestrator>>,
-    State(publish): State<Publish>,
+    State(transparency): State<Transparency>,
     Path(bundle): Path<String>,
 ) -> Result<Response, ApiError> {
     let tile = format!("entries/{bundle}");
-    tile_answer(orchestrator.state().log(), tile, Kept::published(publish.covers(Part::Entries)))
-        .await
+    tile_answer(
+        orchestrator.state().log(),
+        tile,
+        Kept::published(transparency.covers(Part::Entries)),
+    )
+    .await
 }

@@ -8,12 +8,13 @@ mod installation;
 mod session;
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use axum::body::Bytes;
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use axum::response::{IntoResponse, Response};
 use custody_api_types::endpoint::{CHECKPOINT, OCTETS, Part};
-use custody_record::tlog::TilePath;
+use custody_record::tlog::{TilePath, TlogPolicy};
 
 pub(crate) use control::{checkpoint as control_checkpoint, tile as control_tile};
 pub(crate) use installation::{
@@ -24,15 +25,20 @@ pub(crate) use session::{checkpoint as session_checkpoint, tile as session_tile}
 
 use crate::error::ApiError;
 
-/// How much of the installation log everybody may read without a token.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Publish(pub Option<Part>);
+/// Who may follow the installation's logs, and who witnesses them.
+#[derive(Clone, Debug, Default)]
+pub struct Transparency {
+    /// How much of the installation log everybody may read without a token.
+    pub published: Option<Part>,
+    /// Whose cosignatures are wanted.
+    pub witnesses: Arc<TlogPolicy>,
+}
 
-impl Publish {
+impl Transparency {
     /// Whether it covers this part: who publishes entries publishes the hashes.
     #[must_use]
-    pub fn covers(self, part: Part) -> bool {
-        self.0.is_some_and(|published| part <= published)
+    pub fn covers(&self, part: Part) -> bool {
+        self.published.is_some_and(|published| part <= published)
     }
 }
 

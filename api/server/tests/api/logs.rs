@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use custody_api_server::{Limits, Publish};
+use custody_api_server::{Limits, Transparency};
 use custody_api_types::endpoint::Part;
 use custody_model::Digest;
 use custody_record::Verifier;
@@ -79,7 +79,13 @@ fn key(installation: &Installation) -> Verifier {
 
 async fn publishing(part: Option<Part>) -> Installation {
     let limits = Limits { requests_per_minute: 1_000_000, burst: 100_000, ..Limits::default() };
-    Installation::listening(limits, "127.0.0.1:0", None, Publish(part)).await
+    Installation::listening(
+        limits,
+        "127.0.0.1:0",
+        None,
+        Transparency { published: part, ..Transparency::default() },
+    )
+    .await
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -8,6 +8,7 @@ mod record;
 mod run;
 mod server;
 mod session;
+mod witness;
 
 use std::path::PathBuf;
 
@@ -17,10 +18,11 @@ pub use machine::{ConfigCommand, DebugCommand, KeeperArgs};
 pub use people::{ContextCommand, LoginArgs, LogoutArgs, TokenCommand, UserCommand, grants};
 pub use policy::{InProject, PolicyCommand};
 pub use project::{ImageCommand, ProjectCommand, RepoCommand};
-pub use record::{InvestigateArgs, VerifyArgs};
+pub use record::{InvestigateArgs, ProofArgs, VerifyArgs};
 pub use run::{AttachArgs, RunArgs};
 pub use server::{ControlCommand, FaultAt, ReindexArgs, ServeArgs};
 pub use session::{ListArgs, SessionArg, SessionCommand, Signal};
+pub use witness::{KeygenArgs, WitnessArgs, WitnessCommand};
 
 const AFTER: &str = "\
 Examples:
@@ -89,6 +91,11 @@ pub enum Command {
     Session(SessionCommand),
     /// Check a record: its integrity and its completeness.
     Verify(VerifyArgs),
+    /// Prove that an event is on record, and that a log only grew, to somebody who trusts no one here.
+    Proof(ProofArgs),
+    /// Watch the logs of an installation for somebody else: cosign heads that go on from those before.
+    #[command(subcommand)]
+    Witness(WitnessCommand),
     /// Ask which session wrote a commit or a line, and all that led to it.
     Investigate(InvestigateArgs),
     /// Keep, check, compare and explain policies.

@@ -12,6 +12,7 @@ pub mod keeper;
 pub mod login;
 pub mod policy;
 pub mod project;
+pub mod proof;
 pub mod reindex;
 pub mod repo;
 pub mod run;
@@ -20,6 +21,7 @@ pub mod session;
 pub mod token;
 pub mod user;
 pub mod verify;
+pub mod witness;
 
 use std::process::ExitCode;
 

@@ -1,4 +1,7 @@
-//! `custody verify`: a record against itself, its key and the installation log.
+//! `custody verify`: a record against itself, its key and the installation log; a proof; heads against each other.
+
+mod observed;
+mod proof_file;
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -6,24 +9,37 @@ use std::process::ExitCode;
 
 use custody_model::ErrorCode;
 use custody_record::Verifier;
+use custody_record::tlog::TlogPolicy;
 use custody_record::verify::{Completeness, Integrity, KeyChoice, Report, VerifyOptions, verify};
 
-use super::session;
+use super::{proof, session};
 use crate::cli::VerifyArgs;
 use crate::connect::Connection;
 use crate::failure::{Explain, Failure};
 use crate::output;
 use crate::wire::Wire;
 
+/// How the names of proof files end (C2SP tlog-proof).
+const PROOF_EXTENSION: &str = "tlog-proof";
+
 /// Verifies and says so by the exit code, too.
 pub fn run(wire: &Wire, args: &VerifyArgs) -> Result<ExitCode, Failure> {
-    let path = Path::new(&args.target);
+    if !args.checkpoint.is_empty() {
+        let key = proof::key(wire, args.key.as_deref())?;
+        return observed::run(wire, &args.checkpoint, args.target.as_deref(), key.as_ref());
+    }
+    let target = args.target.as_deref().unwrap_or_default();
+    let path = Path::new(target);
+    if path.extension().is_some_and(|end| end == PROOF_EXTENSION) {
+        let key = proof::key(wire, args.key.as_deref())?;
+        return proof_file::run(wire, path, key.as_ref(), witnesses(args)?.as_ref());
+    }
     let report = if path.is_dir() {
-        verify(path, &options(wire, args.key.as_deref())?)
+        verify(path, &options(wire, args)?)
     } else {
         let server = Connection::open(wire)?;
-        let found = session::named(&server, &args.target)?;
-        if args.download || args.key.is_some() {
+        let found = session::named(&server, target)?;
+        if args.download || args.key.is_some() || args.witnesses.is_some() {
             downloaded(wire, args, &server, &found)?
         } else {
             server.wait(server.client().verify(found.id))?
@@ -54,7 +70,7 @@ fn downloaded(
     tar::Archive::new(archive)
         .unpack(&record)
         .explain(ErrorCode::VerificationFailed, "the record can't be unpacked")?;
-    Ok(verify(&root_of(&record), &options(wire, args.key.as_deref())?))
+    Ok(verify(&root_of(&record), &options(wire, args)?))
 }
 
 /// The directory of the record in what was unpacked: itself, or the only one in it.
@@ -66,7 +82,16 @@ fn root_of(unpacked: &Path) -> PathBuf {
     }
 }
 
-fn options(wire: &Wire, key: Option<&str>) -> Result<VerifyOptions, Failure> {
+/// The witnesses that are wanted.
+fn witnesses(args: &VerifyArgs) -> Result<Option<TlogPolicy>, Failure> {
+    let Some(path) = &args.witnesses else { return Ok(None) };
+    let text = std::fs::read_to_string(path)
+        .explain(ErrorCode::Io, format!("{} can't be read", path.display()))?;
+    TlogPolicy::parse(&text).map(Some).explain(ErrorCode::Invalid, "--witnesses")
+}
+
+fn options(wire: &Wire, args: &VerifyArgs) -> Result<VerifyOptions, Failure> {
+    let key = args.key.as_deref();
     let installation: PathBuf = wire.state.keys().join("installation.vkey");
     let key = match key {
         Some(text) => {
@@ -79,5 +104,6 @@ fn options(wire: &Wire, key: Option<&str>) -> Result<VerifyOptions, Failure> {
         }
         None => KeyChoice::Record,
     };
-    Ok(VerifyOptions::new(key))
+    let policy = witnesses(args)?.unwrap_or_default();
+    Ok(VerifyOptions::new(key).with_witnesses(&policy))
 }

@@ -15,6 +15,7 @@ pub mod serving;
 mod sockets;
 mod visible;
 mod whole;
+mod witnessing;
 
 pub use locks::IndexLock;
 pub use parts::open_plane;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::extract::FromRef;
 use custody_api_server::{
-    Build, Identity, Investigator, Lifecycle, Limits, Metrics, MetricsGuard, Publish, Trust,
+    Build, Identity, Investigator, Lifecycle, Limits, Metrics, MetricsGuard, Transparency, Trust,
 };
 use custody_session::Orchestrator;
 
@@ -20,7 +20,7 @@ pub struct Whole {
     pub trust: Trust,
     pub build: Build,
     pub guard: MetricsGuard,
-    pub publish: Publish,
+    pub transparency: Transparency,
 }
 
 macro_rules! part {
@@ -43,5 +43,5 @@ part! {
     trust: Trust,
     build: Build,
     guard: MetricsGuard,
-    publish: Publish,
+    transparency: Transparency,
 }

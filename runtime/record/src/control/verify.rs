@@ -9,7 +9,10 @@ use serde::{Deserialize, Serialize};
 use super::event::ControlEvent;
 use super::log::{ControlLog, ControlLogError};
 use super::pending;
-use crate::tlog::{ExtendError, Frontier, Verifier, entries_of, entry_path, leaf_hash, widths};
+use crate::tlog::{
+    ExtendError, Frontier, TlogPolicy, Verifier, entries_of, entry_path, leaf_hash, widths,
+};
+use crate::witness::WitnessAssurance;
 
 /// What was found in a control log.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -20,13 +23,20 @@ pub struct ControlReport {
     pub signed: u64,
     /// What is wrong, in words; empty if nothing is.
     pub findings: Vec<String>,
+    /// Who but the installation vouches for the events under the signed head.
+    #[serde(default)]
+    pub witnesses: WitnessAssurance,
 }
 
-/// Checks the log in `dir`. What is wrong with its content is a finding.
+/// Checks the log in `dir`, and whom of these witnesses it has. What is wrong with its content is a finding.
 ///
 /// # Errors
 /// [`ControlLogError`] if a file can't be read at all.
-pub fn verify_control(dir: &Path, verifier: &Verifier) -> Result<ControlReport, ControlLogError> {
+pub fn verify_control(
+    dir: &Path,
+    verifier: &Verifier,
+    witnesses: &TlogPolicy,
+) -> Result<ControlReport, ControlLogError> {
     let mut report = ControlReport::default();
     let head = match ControlLog::verifier_head(dir, verifier) {
         Ok(head) => head,
@@ -59,6 +69,8 @@ pub fn verify_control(dir: &Path, verifier: &Verifier) -> Result<ControlReport, 
         ));
     }
     report.signed = tiles;
+    let origin = verifier.control_origin();
+    report.witnesses = WitnessAssurance::of(dir, &origin, verifier, witnesses, tiles);
     match pending::read(dir) {
         Ok(pending) => {
             let overlap = usize::try_from(tiles.saturating_sub(pending.base.size));

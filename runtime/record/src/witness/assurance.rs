@@ -45,6 +45,12 @@ pub struct WitnessAssurance {
     pub witnesses: Vec<String>,
 }
 
+impl Default for WitnessAssurance {
+    fn default() -> Self {
+        Self::none()
+    }
+}
+
 impl fmt::Display for WitnessAssurance {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.statement)
@@ -57,6 +63,17 @@ impl fmt::Display for WitnessAssurance {
 /// Those of writing.
 pub fn store_cosigned(dir: &Path, note: &Note) -> io::Result<()> {
     durable::replace(&dir.join(COSIGNED_FILE), &note.to_bytes())
+}
+
+/// Removes it, where no witnesses are wanted any more.
+///
+/// # Errors
+/// Those of removing.
+pub fn forget_cosigned(dir: &Path) -> io::Result<()> {
+    match fs::remove_file(dir.join(COSIGNED_FILE)) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        Ok(()) | Err(_) => Ok(()),
+    }
 }
 
 impl WitnessAssurance {

@@ -6,6 +6,8 @@ mod assurance;
 mod ledger;
 mod request;
 
-pub use assurance::{COSIGNED_FILE, WitnessAssurance, WitnessLevel, store_cosigned};
+pub use assurance::{
+    COSIGNED_FILE, WitnessAssurance, WitnessLevel, forget_cosigned, store_cosigned,
+};
 pub use ledger::{Ledger, LedgerError, Refusal};
 pub use request::{AddCheckpoint, MAX_REQUEST_BYTES, RequestError};
