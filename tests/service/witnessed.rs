@@ -157,10 +157,10 @@ impl Watched {
             let note = custody_record::tlog::Note::parse(&bytes).expect("a note");
             let origin = verifier.log_origin();
             let head = custody_record::tlog::Checkpoint::open(&bytes, &origin, &verifier);
-            let (cosigned, enough) = policy.judge(&note).expect("its lines fit");
-            assert!(enough, "what readers are shown has its quorum");
+            let judged = policy.judge(&note).expect("its lines fit");
+            assert!(judged.enough, "what readers are shown has its quorum");
             (head.expect("signed").size >= size)
-                .then(|| cosigned.iter().map(|(witness, _)| witness.name.clone()).collect())
+                .then(|| judged.cosigned.iter().map(|(witness, _)| witness.name.clone()).collect())
         })
     }
 }

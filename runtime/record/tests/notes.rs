@@ -6,7 +6,7 @@ use std::fs;
 use std::path::Path;
 
 use custody_record::tlog::{
-    Checkpoint, Cosigner, Note, NoteError, TlogPolicy, Verifier, WitnessKey,
+    Checkpoint, Cosigner, Judged, Note, NoteError, TlogPolicy, Verifier, WitnessKey,
 };
 use ed25519_dalek::{Signer as _, SigningKey};
 use proptest::prelude::*;
@@ -137,14 +137,14 @@ fn a_policy_wants_the_quorum_that_it_says() {
         for n in (0..6).filter(|n| set & (1 << n) != 0) {
             note.add(witness(n + 1).cosign(&note, 100 + u64::from(n)));
         }
-        let (cosigned, holds) = policy.judge(&note).unwrap();
+        let Judged { cosigned, enough: holds } = policy.judge(&note).unwrap();
         assert_eq!(cosigned.len(), set.count_ones() as usize);
         assert_eq!(holds, (set & 7).count_ones() >= 2 && (set & 56) != 0, "{set:06b}");
         enough += u8::from(holds);
     }
     println!("{enough} of 64 sets of witnesses are a quorum");
     let none = TlogPolicy::parse("quorum none\n").unwrap();
-    assert_eq!(none.judge(&bare), Ok((Vec::new(), true)));
+    assert_eq!(none.judge(&bare), Ok(Judged { cosigned: Vec::new(), enough: true }));
     assert!(!none.wants_witnesses());
 }
 

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use custody_record::tlog::{
-    Checkpoint, CheckpointError, Note, NoteError, NoteSignature, PolicyWitness, TileError,
+    Checkpoint, CheckpointError, Judged, Note, NoteError, NoteSignature, PolicyWitness, TileError,
     TileHashes, TlogPolicy, Verifier, prove_consistency,
 };
 use custody_record::witness::{AddCheckpoint, COSIGNED_FILE, store_cosigned};
@@ -178,7 +178,8 @@ impl Collector {
                 }
             }
         }
-        let (cosigned, enough) = self.policy.judge(&note).map_err(CheckpointError::from)?;
+        let Judged { cosigned, enough } =
+            self.policy.judge(&note).map_err(CheckpointError::from)?;
         round.quorum = enough;
         round.cosigned = cosigned.iter().map(|(witness, _)| witness.name.clone()).collect();
         for witness in self.policy.witnesses() {
@@ -197,7 +198,7 @@ impl Collector {
     }
 
     async fn store_if_enough(&self, note: &Note) -> Result<bool, RoundError> {
-        let enough = self.policy.judge(note).map_err(CheckpointError::from)?.1;
+        let enough = self.policy.judge(note).map_err(CheckpointError::from)?.enough;
         if enough {
             let (dir, note) = (self.place.dir.clone(), note.clone());
             let stored = tokio::task::spawn_blocking(move || store_cosigned(&dir, &note)).await;

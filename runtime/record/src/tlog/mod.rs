@@ -23,7 +23,7 @@ pub use cosignature::{Cosigner, InvalidCosigner, WitnessKey};
 pub use hashes::{TileError, TileHashes};
 pub use key::{InvalidVerifier, KeyError, Keys, Verifier};
 pub use note::{MAX_NOTE_BYTES, MAX_SIGNATURES, Note, NoteError, NoteSignature};
-pub use policy::{MAX_POLICY_BYTES, PolicyError, PolicyWitness, TlogPolicy};
+pub use policy::{Judged, MAX_POLICY_BYTES, PolicyError, PolicyWitness, TlogPolicy};
 pub use proof::{
     MAX_PROOF_HASHES, ProofError, TreeHashes, inclusion_root, prove_consistency, prove_inclusion,
     root_at, verify_consistency, verify_inclusion,

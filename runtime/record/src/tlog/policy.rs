@@ -34,6 +34,15 @@ pub struct PolicyWitness {
     pub url: Option<String>,
 }
 
+/// What the witnesses of a policy say about a checkpoint.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Judged<'a> {
+    /// Those that cosigned it, each with its time in seconds since 1970.
+    pub cosigned: Vec<(&'a PolicyWitness, u64)>,
+    /// They are a quorum.
+    pub enough: bool,
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Member {
     Witness(usize),
@@ -199,11 +208,11 @@ impl TlogPolicy {
         self.quorum.is_some()
     }
 
-    /// The witnesses that cosigned a checkpoint, each with its time in seconds since 1970, and whether they are enough.
+    /// Which of the witnesses cosigned a checkpoint, and whether they are enough.
     ///
     /// # Errors
     /// [`NoteError::BadSignature`]: a line of one of them does not fit, and the note is worthless.
-    pub fn judge(&self, note: &Note) -> Result<(Vec<(&PolicyWitness, u64)>, bool), NoteError> {
+    pub fn judge(&self, note: &Note) -> Result<Judged<'_>, NoteError> {
         let mut cosigned = Vec::new();
         for witness in &self.witnesses {
             if let Some(time) = witness.cosigner.cosigned(note)? {
@@ -211,7 +220,7 @@ impl TlogPolicy {
             }
         }
         let enough = self.quorum.is_none_or(|quorum| self.holds(quorum, &cosigned));
-        Ok((cosigned, enough))
+        Ok(Judged { cosigned, enough })
     }
 
     fn holds(&self, member: Member, cosigned: &[(&PolicyWitness, u64)]) -> bool {

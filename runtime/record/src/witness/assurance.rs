@@ -10,7 +10,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::durable;
-use crate::tlog::{Checkpoint, Note, TlogPolicy, Verifier};
+use crate::tlog::{Checkpoint, Judged, Note, TlogPolicy, Verifier};
 
 /// Name of the file with the newest head that the witnesses' quorum cosigned, in the log's directory.
 pub const COSIGNED_FILE: &str = "cosigned";
@@ -144,7 +144,7 @@ impl WitnessAssurance {
     ) -> Option<(u64, Timestamp, Vec<String>)> {
         let head = Checkpoint::open(bytes, origin, verifier).ok()?;
         let note = Note::parse(bytes).ok()?;
-        let (cosigned, enough) = policy.judge(&note).ok()?;
+        let Judged { cosigned, enough } = policy.judge(&note).ok()?;
         let last = cosigned.iter().map(|(_, time)| *time).max().filter(|_| enough)?;
         let micros = i64::try_from(last).ok()?.checked_mul(1_000_000)?;
         let names = cosigned.iter().map(|(witness, _)| witness.name.clone()).collect();

@@ -55,12 +55,12 @@ pub(super) fn run(
     let note = Note::parse(&proof.checkpoint).explain(ErrorCode::VerificationFailed, wrong)?;
     let judged = policy.map(|policy| policy.judge(&note)).transpose();
     let judged = judged.explain(ErrorCode::VerificationFailed, wrong)?;
-    let quorum = judged.as_ref().map(|(_, enough)| *enough);
+    let quorum = judged.as_ref().map(|judged| judged.enough);
     let time = |seconds: u64| {
         let micros = i64::try_from(seconds).ok()?.checked_mul(1_000_000)?;
         Some(Timestamp::from_micros(micros))
     };
-    let witnesses = judged.map(|(cosigned, _)| cosigned).unwrap_or_default();
+    let witnesses = judged.map(|judged| judged.cosigned).unwrap_or_default();
     let witnesses = witnesses.into_iter().map(|(w, at)| (w.name.clone(), time(at))).collect();
     let shown = Shown {
         origin: head.origin,
