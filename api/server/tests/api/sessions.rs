@@ -173,6 +173,27 @@ async fn nobody_approves_their_own_request_and_a_rejection_says_why() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn many_are_refused_at_once_and_every_caller_has_an_answer() {
+    // Each refusal seals a record and changes the session's row, while the others' events change the store.
+    const SESSIONS: usize = 40;
+    let installation = Installation::start().await;
+    let mut waiting = Vec::new();
+    for _session in 0..SESSIONS {
+        waiting.push(installation.session(Some(APPROVED)).await.id);
+    }
+    let refusals = waiting.iter().map(|id| {
+        Call::post(&format!("/v1/sessions/{id}/reject"), &json!({ "reason": "not today" }))
+            .token(installation.token("projectadmin"))
+            .to(installation.address)
+    });
+    for refused in futures_util::future::join_all(refusals).await {
+        let refused = refused.ok(200);
+        assert_eq!(refused["state"]["state"], "refused");
+        assert!(refused["root"].is_string(), "a refusal has a sealed record: {refused}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn only_admins_choose_the_policy_of_a_session_and_start_from_working_trees() {
     let installation = Installation::start().await;
     let to = installation.address;
