@@ -19,10 +19,12 @@ use crate::journal::frame::FrameReader;
 use crate::journal::{FrameError, Head, JOURNAL_FILE, JournalHeader};
 use crate::sink::SinkError;
 use crate::tlog::{Checkpoint, Keys, TileWriter};
-pub use dsse::{DsseError, DsseSignature, Envelope, MAX_ENVELOPE_BYTES, PAYLOAD_TYPE};
+pub use dsse::{
+    DsseError, DsseSignature, Envelope, MAX_ENVELOPE_BYTES, PAYLOAD_TYPE, pre_authentication,
+};
 pub use statement::{
-    AgentSession, DigestSet, LogReference, PREDICATE_TYPE, STATEMENT_TYPE, Statement, Subject,
-    Summary,
+    AgentSession, DigestSet, LogReference, PREDICATE_SCHEMA_ID, PREDICATE_TYPE,
+    STATEMENT_SCHEMA_ID, STATEMENT_TYPE, Statement, Subject, Summary,
 };
 
 /// Name of the attestation's file in a record's directory.
