@@ -27,7 +27,7 @@ pub use reader::{ReadError, Reader};
 pub use seal::{SealError, Sealed};
 pub use sink::{Recorded, Sink, SinkError};
 pub use tail::{Fresh, Tail};
-pub use tlog::{ExtendError, KeyError, Keys, Verifier};
+pub use tlog::{ExtendError, KeyError, KeyHistory, Keys, Verifier, rotate};
 pub use verify::{
     Code, Completeness, Finding, Integrity, KeyChoice, KeySource, Report, VerifyOptions, verify,
 };

@@ -5,17 +5,24 @@
 //! verifier; the tests check what is written here with those crates.
 
 mod checkpoint;
+mod history;
 mod key;
+mod key_files;
 mod note;
+mod rotate;
 mod signed_log;
+mod term;
 mod tiles;
 mod tree;
 
 pub use checkpoint::{Checkpoint, CheckpointError};
+pub use history::{HISTORY_FILE, HistoryError, KeyHistory, MAX_HISTORY_BYTES, Rotation};
 pub use key::{InvalidVerifier, KeyError, Keys, Verifier};
 pub use note::{MAX_NOTE_BYTES, MAX_SIGNATURES, Note, NoteError, NoteSignature};
+pub use rotate::{RotateError, rotate};
 pub use signed_log::ExtendError;
 pub(crate) use signed_log::{LogLock, SignedLog};
+pub use term::{Term, Turn};
 pub use tiles::{BundleError, ENTRIES_PER_BUNDLE};
 pub(crate) use tiles::{TileWriter, entries_of, entry_path, hash_path, widths};
 pub use tree::{Frontier, leaf_hash, node_hash, root_of};

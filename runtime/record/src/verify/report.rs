@@ -120,6 +120,8 @@ codes! {
     KeyFileDamaged => Integrity,
     /// The record names another key than the one that it was checked with.
     KeyDiffers => Integrity,
+    /// The seal's key was not in force when the record was sealed.
+    KeyOutOfTerm => Integrity,
     /// No key was there to check signatures with.
     KeyMissing => Integrity,
     /// The key was taken from the record itself.
