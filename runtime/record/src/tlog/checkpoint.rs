@@ -87,6 +87,14 @@ impl Checkpoint {
         Ok(Self { origin, size, root })
     }
 
+    /// What a signed note says, with no signature checked: for showing, and for finding the key to check with.
+    ///
+    /// # Errors
+    /// [`CheckpointError::Note`], [`CheckpointError::Malformed`].
+    pub fn peek(bytes: &[u8]) -> Result<Self, CheckpointError> {
+        Self::parse(Note::parse(bytes)?.text())
+    }
+
     /// Parses a signed note and checks origin and signature, and, for the installation's own logs, that the key was in
     /// force at that size.
     ///
