@@ -345,7 +345,7 @@ impl Check<'_> {
                         BlobError::Missing(_) => Code::BlobMissing,
                         BlobError::Swapped(..) => Code::BlobSwapped,
                         BlobError::Damaged { .. } | BlobError::TooLarge { .. } => Code::BlobDamaged,
-                        BlobError::Io { .. } => Code::Unreadable,
+                        BlobError::Io { .. } | BlobError::Write(_) => Code::Unreadable,
                     };
                     (code, error.to_string())
                 })
