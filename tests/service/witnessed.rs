@@ -237,11 +237,11 @@ fn a_forked_installation_log_is_refused_by_witnesses_and_named_when_two_observer
 
     let policy = Arc::new(TlogPolicy::parse(&watched.policy).expect("a policy"));
     let verifier: Verifier = watched.vkey.parse().expect("a key");
-    let verifier = verifier.named(&verifier.log_origin());
     let ask = |dir: &Path| {
         // What was cosigned of the log before is not what this one goes on from.
         let _ = std::fs::remove_file(dir.join("cosigned"));
-        let place = LogPlace { dir: dir.to_owned(), verifier: verifier.clone() };
+        let origin = verifier.log_origin();
+        let place = LogPlace { dir: dir.to_owned(), origin, verifier: verifier.clone() };
         let policy = policy.clone();
         let runtime = tokio::runtime::Runtime::new().expect("threads");
         runtime.block_on(async move {

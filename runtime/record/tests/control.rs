@@ -8,7 +8,6 @@ use custody_model::{Actor, EventId, Timestamp};
 use custody_record::control::{
     Call, CallCompleted, ControlBody, ControlDraft, ControlEvent, ControlLog, verify_control,
 };
-use custody_record::tlog::TlogPolicy;
 use custody_record::{Keys, Verifier};
 use proptest::prelude::*;
 
@@ -55,9 +54,7 @@ impl Installation {
 }
 
 fn findings(installation: &Installation) -> Vec<String> {
-    verify_control(&installation.path(), &installation.verifier(), &TlogPolicy::default())
-        .unwrap()
-        .findings
+    verify_control(&installation.path(), &installation.verifier()).unwrap().findings
 }
 
 #[test]
@@ -79,9 +76,7 @@ fn what_is_appended_is_read_in_order_before_and_after_it_is_in_tiles() {
     assert_eq!(other.read(0, usize::MAX).unwrap(), wanted);
     assert_eq!(other.read(255, 3).unwrap(), wanted[255..258]);
     assert_eq!(other.read(400, 3).unwrap(), []);
-    let report =
-        verify_control(&installation.path(), &installation.verifier(), &TlogPolicy::default())
-            .unwrap();
+    let report = verify_control(&installation.path(), &installation.verifier()).unwrap();
     assert_eq!((report.events, report.signed, report.findings.len()), (400, 400, 0));
     for (seq, event) in (0_u64..).zip(&wanted) {
         assert_eq!(event.seq, seq);
@@ -191,8 +186,7 @@ fn each_kind_of_tampering_is_found() {
     assert!(findings(&installation)[0].contains("the end of the log"));
     // Another key's head.
     let (installation, other) = (filled(), Installation::new());
-    let report =
-        verify_control(&installation.path(), &other.verifier(), &TlogPolicy::default()).unwrap();
+    let report = verify_control(&installation.path(), &other.verifier()).unwrap();
     assert!(report.findings[0].contains("checkpoint"), "{report:?}");
 }
 

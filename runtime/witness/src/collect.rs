@@ -23,7 +23,9 @@ const LATE: Duration = Duration::from_millis(500);
 pub struct LogPlace {
     /// Its directory.
     pub dir: PathBuf,
-    /// Its key, under its origin as its name.
+    /// Its origin.
+    pub origin: String,
+    /// The installation's key.
     pub verifier: Verifier,
 }
 
@@ -214,7 +216,7 @@ fn read(place: &LogPlace, name: &str) -> Result<Option<(Checkpoint, Note)>, Roun
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(error.into()),
     };
-    let head = Checkpoint::open(&bytes, place.verifier.name(), &place.verifier)?;
+    let head = Checkpoint::open(&bytes, &place.origin, &place.verifier)?;
     let note = Note::parse(&bytes).map_err(CheckpointError::from)?;
     Ok(Some((head, note)))
 }

@@ -8,9 +8,9 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use custody_model::ErrorCode;
-use custody_record::Verifier;
 use custody_record::tlog::TlogPolicy;
 use custody_record::verify::{Completeness, Integrity, KeyChoice, Report, VerifyOptions, verify};
+use custody_record::{KeyHistory, Verifier};
 
 use super::{proof, session};
 use crate::cli::VerifyArgs;
@@ -25,13 +25,13 @@ const PROOF_EXTENSION: &str = "tlog-proof";
 /// Verifies and says so by the exit code, too.
 pub fn run(wire: &Wire, args: &VerifyArgs) -> Result<ExitCode, Failure> {
     if !args.checkpoint.is_empty() {
-        let key = proof::key(wire, args.key.as_deref())?;
+        let key = trusted(wire, args)?;
         return observed::run(wire, &args.checkpoint, args.target.as_deref(), key.as_ref());
     }
     let target = args.target.as_deref().unwrap_or_default();
     let path = Path::new(target);
     if path.extension().is_some_and(|end| end == PROOF_EXTENSION) {
-        let key = proof::key(wire, args.key.as_deref())?;
+        let key = trusted(wire, args)?;
         return proof_file::run(wire, path, key.as_ref(), witnesses(args)?.as_ref());
     }
     let report = if path.is_dir() {
@@ -82,6 +82,15 @@ fn root_of(unpacked: &Path) -> PathBuf {
     }
 }
 
+/// The key to check single statements with.
+fn trusted(wire: &Wire, args: &VerifyArgs) -> Result<Option<Verifier>, Failure> {
+    let key = proof::key(wire, args.key.as_deref())?;
+    match (key, &args.key_history) {
+        (Some(key), Some(path)) => with_history(&key, path).map(Some),
+        (key, _) => Ok(key),
+    }
+}
+
 /// The witnesses that are wanted.
 fn witnesses(args: &VerifyArgs) -> Result<Option<TlogPolicy>, Failure> {
     let Some(path) = &args.witnesses else { return Ok(None) };
@@ -91,14 +100,17 @@ fn witnesses(args: &VerifyArgs) -> Result<Option<TlogPolicy>, Failure> {
 }
 
 fn options(wire: &Wire, args: &VerifyArgs) -> Result<VerifyOptions, Failure> {
-    let key = args.key.as_deref();
     let installation: PathBuf = wire.state.keys().join("installation.vkey");
-    let key = match key {
+    let key = match args.key.as_deref() {
         Some(text) => {
-            KeyChoice::Given(text.parse::<Verifier>().explain(ErrorCode::Usage, "--key")?)
+            let key = text.parse::<Verifier>().explain(ErrorCode::Usage, "--key")?;
+            KeyChoice::Given(match &args.key_history {
+                Some(path) => with_history(&key, path)?,
+                None => key,
+            })
         }
         None if installation.exists() && wire.url.is_none() => {
-            let verifier = Verifier::read(&installation)
+            let verifier = Verifier::of_installation(&wire.state.keys())
                 .explain(ErrorCode::Io, "the installation's key can't be read")?;
             KeyChoice::Installation(verifier)
         }
@@ -106,4 +118,12 @@ fn options(wire: &Wire, args: &VerifyArgs) -> Result<VerifyOptions, Failure> {
     };
     let policy = witnesses(args)?.unwrap_or_default();
     Ok(VerifyOptions::new(key).with_witnesses(&policy))
+}
+
+/// The key with those that the history in this file ties to it.
+fn with_history(key: &Verifier, path: &Path) -> Result<Verifier, Failure> {
+    let unusable = format!("{} is no history of the key", path.display());
+    let bytes = std::fs::read(path).explain(ErrorCode::Io, unusable.clone())?;
+    let history = KeyHistory::parse(&bytes).explain(ErrorCode::Invalid, unusable.clone())?;
+    history.trusting(key).explain(ErrorCode::Invalid, unusable)
 }

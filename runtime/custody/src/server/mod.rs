@@ -17,5 +17,6 @@ mod visible;
 mod whole;
 mod witnessing;
 
+pub use embedded::make_state;
 pub use locks::IndexLock;
 pub use parts::open_plane;

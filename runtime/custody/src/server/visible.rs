@@ -63,8 +63,8 @@ fn look(
     if !record.exists() {
         return Ok(Looked::Absent);
     }
-    let key = state.keys().join("installation.vkey");
-    let key = Verifier::read(&key).map_err(failed)?;
+    let keys = state.keys();
+    let key = Verifier::of_installation(&keys).map_err(failed)?;
     let options = VerifyOptions::new(KeyChoice::Installation(key));
     let options = options.with_installation_log(&state.log()).with_witnesses(witnesses);
     let report = verify(&record, &options);

@@ -23,7 +23,7 @@ pub(super) fn begin(
     transparency: &Transparency,
 ) -> Result<(), Failure> {
     let policy = &transparency.witnesses;
-    let verifier = Verifier::read(&state.keys().join("installation.vkey"))
+    let verifier = Verifier::of_installation(&state.keys())
         .explain(ErrorCode::Io, "the installation's key can't be read")?;
     let logs = [(state.log(), verifier.log_origin()), (state.control(), verifier.control_origin())];
     if !policy.wants_witnesses() {
@@ -35,7 +35,7 @@ pub(super) fn begin(
     }
     let asking = Asking::new().explain(ErrorCode::Io, "witnesses can't be asked")?;
     for (dir, origin) in logs {
-        let place = LogPlace { dir, verifier: verifier.named(&origin) };
+        let place = LogPlace { dir, origin: origin.clone(), verifier: verifier.clone() };
         let collector = Collector::new(place, Arc::clone(policy), asking.clone());
         lifecycle.run(keep_asking(lifecycle.clone(), origin, collector));
     }

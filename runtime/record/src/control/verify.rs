@@ -28,15 +28,20 @@ pub struct ControlReport {
     pub witnesses: WitnessAssurance,
 }
 
-/// Checks the log in `dir`, and whom of these witnesses it has. What is wrong with its content is a finding.
+impl ControlReport {
+    /// And whom of these witnesses the log in `dir` has.
+    #[must_use]
+    pub fn with_witnesses(self, dir: &Path, verifier: &Verifier, policy: &TlogPolicy) -> Self {
+        let (origin, needed) = (verifier.control_origin(), self.signed);
+        Self { witnesses: WitnessAssurance::of(dir, &origin, verifier, policy, needed), ..self }
+    }
+}
+
+/// Checks the log in `dir`. What is wrong with its content is a finding.
 ///
 /// # Errors
 /// [`ControlLogError`] if a file can't be read at all.
-pub fn verify_control(
-    dir: &Path,
-    verifier: &Verifier,
-    witnesses: &TlogPolicy,
-) -> Result<ControlReport, ControlLogError> {
+pub fn verify_control(dir: &Path, verifier: &Verifier) -> Result<ControlReport, ControlLogError> {
     let mut report = ControlReport::default();
     let head = match ControlLog::verifier_head(dir, verifier) {
         Ok(head) => head,
@@ -69,8 +74,6 @@ pub fn verify_control(
         ));
     }
     report.signed = tiles;
-    let origin = verifier.control_origin();
-    report.witnesses = WitnessAssurance::of(dir, &origin, verifier, witnesses, tiles);
     match pending::read(dir) {
         Ok(pending) => {
             let overlap = usize::try_from(tiles.saturating_sub(pending.base.size));

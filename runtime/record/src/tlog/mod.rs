@@ -8,19 +8,24 @@
 mod checkpoint;
 mod cosignature;
 mod hashes;
+mod history;
 mod key;
+mod key_files;
 mod note;
 mod policy;
 mod proof;
 mod proof_file;
 mod published;
+mod rotate;
 mod signed_log;
+mod term;
 mod tiles;
 mod tree;
 
 pub use checkpoint::{Checkpoint, CheckpointError};
 pub use cosignature::{Cosigner, InvalidCosigner, WitnessKey};
 pub use hashes::{TileError, TileHashes};
+pub use history::{HISTORY_FILE, HistoryError, KeyHistory, MAX_HISTORY_BYTES, Rotation};
 pub use key::{InvalidVerifier, KeyError, Keys, Verifier};
 pub use note::{MAX_NOTE_BYTES, MAX_SIGNATURES, Note, NoteError, NoteSignature};
 pub use policy::{Judged, MAX_POLICY_BYTES, PolicyError, PolicyWitness, TlogPolicy};
@@ -31,8 +36,10 @@ pub use proof::{
 pub(crate) use proof_file::hash_line;
 pub use proof_file::{MAX_EXTRA_BYTES, MAX_PROOF_BYTES, ProofFileError, TlogProof};
 pub use published::{NoTile, TileKind, TilePath};
+pub use rotate::{RotateError, rotate};
 pub use signed_log::ExtendError;
 pub(crate) use signed_log::{LogLock, SignedLog};
+pub use term::{Term, Turn};
 pub use tiles::{BundleError, ENTRIES_PER_BUNDLE};
 pub(crate) use tiles::{TileWriter, entries_of, entry_path, hash_path, widths};
 pub use tree::{Frontier, leaf_hash, node_hash, root_of};

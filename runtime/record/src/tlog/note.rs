@@ -6,6 +6,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
 use super::key::{Keys, Verifier};
+use super::term::Term;
 
 /// Longest note that is read, in bytes.
 pub const MAX_NOTE_BYTES: usize = 64 * 1024;
@@ -60,6 +61,12 @@ impl Note {
         Self { text: text.to_owned(), signatures: vec![signature] }
     }
 
+    /// With a signature of another key.
+    pub(crate) fn also_by(mut self, keys: &Keys, name: &str) -> Self {
+        self.signatures.append(&mut Self::sign(&self.text, keys, name).signatures);
+        self
+    }
+
     /// Parses a note.
     ///
     /// # Errors
@@ -108,20 +115,30 @@ impl Note {
         self.signatures.iter().filter(own).map(|line| line.signature.as_slice())
     }
 
-    /// Whether the key signed the text. A line of the key that does not fit makes the whole note worthless, whatever other
-    /// lines there are.
+    /// Whether the key, or one of the installation's earlier keys that it knows, signed the text. A line of such a key that
+    /// does not fit makes the whole note worthless, whatever other lines there are.
     ///
     /// # Errors
     /// [`NoteError::UnknownKey`], [`NoteError::BadSignature`].
     pub fn verify(&self, verifier: &Verifier) -> Result<&str, NoteError> {
-        let mut lines = self.lines_of(verifier.name(), verifier.hash()).peekable();
-        if lines.peek().is_none() {
-            return Err(NoteError::UnknownKey(verifier.id()));
+        self.signer(verifier).map(|_| self.text.as_str())
+    }
+
+    /// The same, with the key that did and its term.
+    ///
+    /// # Errors
+    /// [`NoteError::UnknownKey`], [`NoteError::BadSignature`].
+    pub fn signer(&self, verifier: &Verifier) -> Result<(Verifier, Term), NoteError> {
+        let mut signer = None;
+        for line in self.signatures.iter().filter(|line| line.name == verifier.name()) {
+            for (key, term) in verifier.keys().filter(|(key, _)| key.hash() == line.hash) {
+                if !key.verify(self.text.as_bytes(), &line.signature) {
+                    return Err(NoteError::BadSignature(key.id()));
+                }
+                signer.get_or_insert((key, term));
+            }
         }
-        match lines.all(|signature| verifier.verify(self.text.as_bytes(), signature)) {
-            true => Ok(&self.text),
-            false => Err(NoteError::BadSignature(verifier.id())),
-        }
+        signer.ok_or_else(|| NoteError::UnknownKey(verifier.id()))
     }
 
     /// The bytes.

@@ -48,11 +48,11 @@ pub fn key(wire: &Wire, given: Option<&str>) -> Result<Option<Verifier>, Failure
     if let Some(text) = given {
         return text.parse().map(Some).explain(ErrorCode::Usage, "--key");
     }
-    let installation = wire.state.keys().join("installation.vkey");
-    if wire.url.is_some() || !installation.exists() {
+    let keys = wire.state.keys();
+    if wire.url.is_some() || !keys.join("installation.vkey").exists() {
         return Ok(None);
     }
-    Verifier::read(&installation)
+    Verifier::of_installation(&keys)
         .map(Some)
         .explain(ErrorCode::Io, "the installation's key can't be read")
 }
