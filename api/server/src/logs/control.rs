@@ -24,5 +24,5 @@ pub(crate) async fn tile(
     State(orchestrator): State<Arc<Orchestrator>>,
     Path(tile): Path<String>,
 ) -> Result<Response, ApiError> {
-    tile_answer(orchestrator.plane().log().dir().to_owned(), tile, Kept::ByCaller).await
+    tile_answer(orchestrator.plane().log().dir().to_owned(), tile, Kept::Private).await
 }

@@ -61,16 +61,16 @@ fn checkpoint_answer(bytes: Vec<u8>) -> Response {
 #[derive(Clone, Copy)]
 enum Kept {
     /// Caches that serve several people, too.
-    ByAll,
+    Shared,
     /// Whoever asked.
-    ByCaller,
+    Private,
     /// Nobody: the same address may be another log tomorrow.
-    ByNobody,
+    Never,
 }
 
 impl Kept {
     fn published(yes: bool) -> Self {
-        if yes { Self::ByAll } else { Self::ByCaller }
+        if yes { Self::Shared } else { Self::Private }
     }
 }
 
@@ -82,9 +82,9 @@ async fn tile_answer(dir: PathBuf, path: String, kept: Kept) -> Result<Response,
     let bytes = read.map_err(ApiError::internal)?.ok_or_else(unknown)?;
     let how_long = if tile.is_full() { FOR_EVER } else { FOR_A_WHILE };
     let cache = match kept {
-        Kept::ByAll => format!("public, {how_long}"),
-        Kept::ByCaller => format!("private, {how_long}"),
-        Kept::ByNobody => FRESH.to_owned(),
+        Kept::Shared => format!("public, {how_long}"),
+        Kept::Private => format!("private, {how_long}"),
+        Kept::Never => FRESH.to_owned(),
     };
     let headers = [(CONTENT_TYPE, OCTETS.to_owned()), (CACHE_CONTROL, cache)];
     Ok((headers, Bytes::from(bytes)).into_response())

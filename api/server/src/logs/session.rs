@@ -39,8 +39,8 @@ pub(crate) async fn tile(
     let record = record.ok_or_else(|| ApiError::not_found("tile", &tile))?;
     // `last`, or the beginning of an id, may mean another session tomorrow.
     let kept = match session == row.id.to_string() {
-        true => Kept::ByCaller,
-        false => Kept::ByNobody,
+        true => Kept::Private,
+        false => Kept::Never,
     };
     tile_answer(record, tile, kept).await
 }
