@@ -74,7 +74,7 @@ pub(crate) enum Verdict {
     /// A record's directory.
     Record(Report),
     /// An evidence pack.
-    Evidence(EvidenceReport),
+    Evidence(Box<EvidenceReport>),
 }
 
 impl Verdict {
@@ -120,7 +120,8 @@ pub(crate) fn reach(arguments: &Arguments) -> Result<Verdict, Failure> {
         return Err(Failure::Kind(path.clone()));
     }
     let file = BufReader::with_capacity(1 << 20, File::open(path).map_err(io)?);
-    Ok(Verdict::Evidence(verify_evidence(file, &EvidenceOptions { key })))
+    let report = verify_evidence(file, &EvidenceOptions { key });
+    Ok(Verdict::Evidence(Box::new(report)))
 }
 
 fn key(arguments: &Arguments) -> Result<KeyChoice, Failure> {
