@@ -4,6 +4,7 @@ mod acts;
 mod answers;
 mod command_line;
 mod configuration;
+mod evidence;
 mod outputs;
 mod service;
 mod tampering;

@@ -7,7 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
-use custody_record::evidence::{Selection, Source, export};
+use custody_record::evidence::{Pack, Selection, Source};
 use custody_record::{KeyHistory, Keys};
 use samples::{Place, keys, observe};
 use serde_json::Value;
@@ -56,7 +56,8 @@ fn pack(place: &Place, selection: &Selection) -> PathBuf {
     let history = KeyHistory::of(&keys().verifier());
     let source = Source { record: &place.record, log: &place.log, keys: &history, policy: None };
     let path = place.record.with_extension("tar");
-    export(source, selection, fs::File::create(&path).unwrap()).unwrap();
+    let pack = Pack::of(source, selection.clone()).unwrap();
+    let _written = pack.write(fs::File::create(&path).unwrap()).unwrap();
     path
 }
 

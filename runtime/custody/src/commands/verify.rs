@@ -1,10 +1,12 @@
 //! `custody verify`: a record against itself, its key and the installation log.
 
 use std::fs::File;
+use std::io::BufReader;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use custody_model::ErrorCode;
+use custody_record::evidence::{EvidenceOptions, verify_evidence};
 use custody_record::verify::{Completeness, Integrity, KeyChoice, Report, VerifyOptions, verify};
 use custody_record::{KeyHistory, Verifier};
 
@@ -18,6 +20,9 @@ use crate::wire::Wire;
 /// Verifies and says so by the exit code, too.
 pub fn run(wire: &Wire, args: &VerifyArgs) -> Result<ExitCode, Failure> {
     let path = Path::new(&args.target);
+    if path.is_file() {
+        return evidence(wire, args, path);
+    }
     let report = if path.is_dir() {
         verify(path, &options(wire, args)?)
     } else {
@@ -30,11 +35,26 @@ pub fn run(wire: &Wire, args: &VerifyArgs) -> Result<ExitCode, Failure> {
         }
     };
     output::result(wire.format, &report, || report.to_string())?;
-    Ok(match (report.integrity, report.completeness) {
+    Ok(code(report.integrity, report.completeness))
+}
+
+fn code(integrity: Integrity, completeness: Completeness) -> ExitCode {
+    match (integrity, completeness) {
         (Integrity::Intact, Completeness::Complete) => ExitCode::SUCCESS,
-        (Integrity::Intact, _) => ExitCode::from(ErrorCode::RecordIncomplete.exit_code()),
+        (Integrity::Intact, Completeness::Incomplete | Completeness::Open) => {
+            ExitCode::from(ErrorCode::RecordIncomplete.exit_code())
+        }
         (Integrity::Broken, _) => ExitCode::from(ErrorCode::VerificationFailed.exit_code()),
-    })
+    }
+}
+
+/// An evidence pack, as `custody-verify` checks it.
+fn evidence(wire: &Wire, args: &VerifyArgs, path: &Path) -> Result<ExitCode, Failure> {
+    let file = File::open(path).explain(ErrorCode::Io, "the evidence can't be read")?;
+    let options = EvidenceOptions { key: options(wire, args)?.key };
+    let report = verify_evidence(BufReader::new(file), &options);
+    output::result(wire.format, &report, || report.to_string())?;
+    Ok(code(report.integrity, report.completeness))
 }
 
 fn downloaded(

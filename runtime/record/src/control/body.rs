@@ -317,4 +317,23 @@ pub struct SessionAttached {
 pub struct EvidenceExported {
     /// Whose record.
     pub session: SessionId,
+    /// The pack that it was put into; absent for the whole record as it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pack: Option<ExportedPack>,
+}
+
+/// An evidence pack that is about to be handed out.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ExportedPack {
+    /// SHA-256 of the file.
+    pub digest: Digest,
+    /// Its bytes.
+    pub size: u64,
+    /// Number of the record's events.
+    pub events: u64,
+    /// How many of them are withheld.
+    pub withheld_events: u64,
+    /// How many contents of those that are shown are withheld.
+    pub withheld_blobs: u64,
 }
