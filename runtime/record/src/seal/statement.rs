@@ -184,7 +184,9 @@ impl Summary {
             | Body::EgressDenied(_)
             | Body::TerminalRecorded(_)
             | Body::WorkspaceCompared(_)
-            | Body::RecorderGap(_) => {}
+            | Body::RecorderGap(_)
+            | Body::RecorderDegraded(_)
+            | Body::RecorderRestored(_) => {}
         }
     }
 

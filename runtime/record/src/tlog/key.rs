@@ -17,6 +17,7 @@ use custody_model::SessionId;
 use ed25519_dalek::{Signature, Signer as _, SigningKey, VerifyingKey};
 use sha2::{Digest as _, Sha256};
 
+use crate::disk;
 use crate::durable;
 
 /// Algorithm byte of Ed25519.
@@ -204,7 +205,8 @@ impl Keys {
         };
         let public = dir.join("installation.vkey");
         if !public.exists() {
-            durable::replace(&public, format!("{}\n", keys.verifier()).as_bytes()).map_err(io)?;
+            durable::replace(&*disk::real(), &public, format!("{}\n", keys.verifier()).as_bytes())
+                .map_err(io)?;
         }
         Ok(keys)
     }
@@ -230,7 +232,7 @@ impl Keys {
         // A link never replaces: of two processes that start at once, one key wins.
         let linked = fs::hard_link(&temporary, path);
         fs::remove_file(&temporary).map_err(io)?;
-        durable::sync_dir(dir).map_err(io)?;
+        disk::real().sync_dir(dir).map_err(io)?;
         match linked {
             Ok(()) => Ok(keys),
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
