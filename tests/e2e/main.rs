@@ -5,6 +5,7 @@ mod answers;
 mod command_line;
 mod configuration;
 mod evidence;
+mod fsck;
 mod outputs;
 mod service;
 mod tampering;

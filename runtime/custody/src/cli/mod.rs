@@ -21,7 +21,7 @@ pub use policy::{InProject, PolicyCommand};
 pub use project::{ImageCommand, ProjectCommand, RepoCommand};
 pub use record::{InvestigateArgs, KeysCommand, VerifyArgs};
 pub use run::{AttachArgs, RunArgs};
-pub use server::{ControlCommand, FaultAt, ReindexArgs, ServeArgs};
+pub use server::{ControlCommand, FaultAt, FsckArgs, ReindexArgs, ServeArgs};
 pub use session::{ListArgs, SessionArg, SessionCommand, Signal};
 
 const AFTER: &str = "\
@@ -129,6 +129,8 @@ pub enum Command {
     /// Replace the key that the installation signs its records with, and list those before it.
     #[command(subcommand)]
     Keys(KeysCommand),
+    /// Check every log, record and content and the index, and move aside what is damaged, while no server runs.
+    Fsck(FsckArgs),
     /// Make the index anew from the logs, while no server runs.
     Reindex(ReindexArgs),
     /// Check, show and describe the configuration.

@@ -10,7 +10,7 @@ mod verify;
 
 pub use body::{
     ApprovalGranted, Call, CallCompleted, ControlBody, EvidenceExported, ExportedPack, Idempotency,
-    KeyRotated, PolicyActivated, PolicyCreated, ProjectCreated, RepositoryRegistered,
+    KeyRotated, PolicyActivated, PolicyCreated, ProjectCreated, Quarantined, RepositoryRegistered,
     ServerStarted, SessionAttached, SessionLaunched, SessionReason, SessionRequested,
     SessionSignalled, TokenIssued, TokenRevoked, UserGranted, UserSwitched,
 };
