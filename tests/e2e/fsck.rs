@@ -98,7 +98,7 @@ fn what_is_damaged_is_named_and_moved_aside_on_record_and_nothing_else_is_touche
         assert!(named.iter().any(like), "{code} is wanted in {named:?}");
     }
     assert!(named.iter().all(|(_, moved)| moved.is_empty()), "nothing is moved");
-    assert_eq!(files(&state.join("sessions")), before, "nothing is changed");
+    assert!(files(&state.join("sessions")) == before, "nothing is changed");
 
     let done = fsck(&installation, &[]);
     assert_eq!(done.code, Some(DAMAGED), "{}", done.text());
@@ -107,7 +107,7 @@ fn what_is_damaged_is_named_and_moved_aside_on_record_and_nothing_else_is_touche
         let kept = moved.iter().find(|(to, _)| to.ends_with(path));
         let (_, kept) =
             kept.unwrap_or_else(|| panic!("{} was moved\n{}", path.display(), done.text()));
-        assert_eq!(kept, bytes, "its bytes are as they were");
+        assert!(kept == bytes, "the bytes of {} are as they were", path.display());
         assert!(!state.join(path).exists());
     }
     let after = files(&state.join("sessions"));
@@ -136,10 +136,10 @@ fn what_is_damaged_is_named_and_moved_aside_on_record_and_nothing_else_is_touche
     let again = fsck(&installation, &[]);
     assert_eq!(again.code, Some(DAMAGED), "{}", again.text());
     let named = codes(&again.json());
-    for code in ["blob_missing", "tile_missing", "seal_missing", "session_missing"] {
+    for code in ["tile_missing", "seal_missing", "session_missing"] {
         assert!(named.iter().any(|(found, _)| found == code), "{code} is wanted in {named:?}");
     }
-    assert!(named.iter().all(|(_, moved)| moved.is_empty()), "{named:?}");
+    assert!(named.iter().all(|(_, moved)| moved.is_empty()), "{}", again.text());
 }
 
 #[test]

@@ -196,6 +196,17 @@ impl InstallationLeaves {
         Ok(Self { checkpoint, leaves, roots })
     }
 
+    /// Paths of the log's hash tiles, below its directory, that are missing or do not fit the leaves.
+    ///
+    /// # Errors
+    /// [`CanonicalError`].
+    pub fn damaged_tiles(&self, dir: &Path) -> Result<Vec<String>, CanonicalError> {
+        let leaves = self.leaves.iter();
+        let leaves: Result<Vec<Digest>, CanonicalError> =
+            leaves.map(|head| Ok(crate::tlog::leaf_hash(&canonical::to_vec(head)?))).collect();
+        Ok(crate::tlog::damaged_tiles(dir, leaves?))
+    }
+
     /// The root when the log had `size` leaves, if that size was wanted and reached.
     #[must_use]
     pub fn root_at(&self, size: u64) -> Option<Digest> {

@@ -203,6 +203,12 @@ fn check_installation(
     match InstallationLeaves::read(&dir, verifier, &[]) {
         Ok(log) => {
             checked.heads = log.leaves.len() as u64;
+            let tiles = log.damaged_tiles(&dir).unwrap_or_else(|error| vec![error.to_string()]);
+            for tile in tiles {
+                let what = format!("{tile} does not hold the hashes of the heads");
+                let (place, code) = ("installation log", "installation_log_broken");
+                checked.damage.push(Damage::kept(place, code, what, None));
+            }
             Some(log.leaves.iter().map(|leaf| leaf.session).collect())
         }
         Err(error) => {

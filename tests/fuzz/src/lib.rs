@@ -10,7 +10,7 @@ mod sandbox;
 
 use custody_policy::PolicyVersion;
 
-pub use record::{checkpoint, control_event, envelope, event, note};
+pub use record::{checkpoint, control_event, envelope, event, key_history, note, pack};
 pub use sandbox::{frame, init_message, name_query};
 
 /// A target: its name, which is also that of its program and of its directory of seeds, and its function.
@@ -24,8 +24,10 @@ pub const TARGETS: &[Target] = &[
     ("event", event),
     ("frame", frame),
     ("init_message", init_message),
+    ("key_history", key_history),
     ("name_query", name_query),
     ("note", note),
+    ("pack", pack),
     ("policy", policy),
 ];
 

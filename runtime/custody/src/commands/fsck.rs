@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use custody_control::ControlPlane;
+use custody_control::{ControlError, ControlPlane};
 use custody_model::{Actor, ErrorCode};
 use custody_record::{ControlLog, Keys};
 use custody_session::fsck::{Checked, Damage, Mover, check, quarantine};
@@ -20,6 +20,9 @@ use crate::{caller, connect, output, render};
 
 /// Sessions between two looks at the progress.
 const STEP: u64 = 16;
+
+/// Characters of a row that are shown.
+const SHOWN: usize = 240;
 
 /// Checks, and moves.
 pub fn run(wire: &Wire, args: &FsckArgs) -> Result<ExitCode, Failure> {
@@ -83,9 +86,17 @@ fn compare_index(
     }
     let failed = "the index could not be compared";
     let room = tempfile::tempdir().explain(ErrorCode::Io, failed)?;
+    // Of a copy: a database writes to its file when it is opened, and what is damaged keeps its bytes.
+    let copy = room.path().join("copy.sqlite");
+    for end in ["", "-wal"] {
+        let from = with_end(index, end);
+        if from.exists() {
+            std::fs::copy(&from, with_end(&copy, end)).explain(ErrorCode::Io, failed)?;
+        }
+    }
     let (fresh, found) = connect::runtime()?.block_on(async {
         let fresh = dump(wire, keys, &room.path().join("index.sqlite"), true).await?;
-        Ok::<_, Failure>((fresh, dump(wire, keys, index, false).await))
+        Ok::<_, Failure>((fresh, dump(wire, keys, &copy, false).await))
     })?;
     let compared = |lines: Vec<String>| -> BTreeSet<String> {
         let about = |line: &String| !damage.iter().any(|damage| line.contains(&damage.place));
@@ -97,20 +108,18 @@ fn compare_index(
             if fresh == found {
                 return Ok(Vec::new());
             }
+            let first = found.symmetric_difference(&fresh).next().map(String::as_str);
             format!(
-                "{} rows are not what the logs say, and {} that they say are not there; \
+                "{} rows are not what the logs say, and {} that they say are not there, as {}; \
                  `custody reindex` makes it anew",
                 found.difference(&fresh).count(),
-                fresh.difference(&found).count()
+                fresh.difference(&found).count(),
+                render::cut(first.unwrap_or_default(), SHOWN)
             )
         }
         Err(failure) => format!("{failure}; `custody reindex` makes it anew"),
     };
-    let parts = ["", "-wal", "-shm"].map(|end| {
-        let mut name = index.as_os_str().to_owned();
-        name.push(end);
-        PathBuf::from(name)
-    });
+    let parts = ["", "-wal", "-shm"].map(|end| with_end(index, end));
     let parts = parts.into_iter().filter(|part| part.exists());
     Ok(parts
         .map(|part| match part.strip_prefix(wire.state.path()) {
@@ -119,6 +128,13 @@ fn compare_index(
             Err(_) => Damage::kept("index", "index_differs", &what, Some(part.clone())),
         })
         .collect())
+}
+
+/// One of the files of a database.
+fn with_end(file: &Path, end: &str) -> PathBuf {
+    let mut name = file.as_os_str().to_owned();
+    name.push(end);
+    PathBuf::from(name)
 }
 
 /// Everything that an index says, once it has followed the logs.
@@ -136,7 +152,11 @@ async fn dump(wire: &Wire, keys: &Keys, file: &Path, anew: bool) -> Result<Vec<S
         for session in sessions {
             let row = plane.store().session(session).await.explain(ErrorCode::Io, failed)?;
             if row.is_some_and(|row| !row.state.is_final()) {
-                plane.index(session, records(session)).await.explain(ErrorCode::Io, failed)?;
+                match plane.index(session, records(session)).await {
+                    // A record that can't be read is named by itself.
+                    Ok(_) | Err(ControlError::Record(_) | ControlError::Blob(_)) => {}
+                    Err(error) => return Err(Failure::of(ErrorCode::Io, failed, error)),
+                }
             }
         }
     }
