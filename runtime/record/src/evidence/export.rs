@@ -294,11 +294,11 @@ impl Pack {
         for entry in &self.manifest.files {
             let mut failed = None;
             let written = archive.file(&entry.path.to_string(), entry.size, |out| {
-                self.write_file(entry, out).or_else(|error| match error {
-                    ExportError::Write(error) => Err(error),
+                self.write_file(entry, out).map_err(|error| match error {
+                    ExportError::Write(error) => error,
                     other => {
                         failed = Some(other);
-                        Err(io::Error::other("the source can't be read"))
+                        io::Error::other("the source can't be read")
                     }
                 })
             });
