@@ -6,6 +6,8 @@ pub mod context;
 pub mod control;
 pub mod debug;
 pub mod doctor;
+pub mod evidence;
+pub mod fsck;
 pub mod image;
 pub mod investigate;
 pub mod keeper;
