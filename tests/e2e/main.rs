@@ -4,6 +4,7 @@ mod acts;
 mod answers;
 mod command_line;
 mod configuration;
+mod full_disk;
 mod outputs;
 mod service;
 mod tampering;

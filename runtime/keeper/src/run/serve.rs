@@ -126,7 +126,7 @@ impl Course {
                 self.hold(session, running, format!("the record can't be written: {trouble}"));
             }
             Message::Restored => {
-                session.progress("running: the record can be written again", None, None);
+                session.progress("running", None, None);
                 self.degraded = false;
                 self.hold(session, running, String::new());
             }
