@@ -73,8 +73,9 @@ async fn start(places: &Places, checkout: &Path) -> Result<Server, Box<dyn Error
         .arg("--state")
         .arg(&state)
         .args(["serve", "--listen", "127.0.0.1:0"])
-        .env("CUSTODY_LIMITS__REQUESTS_PER_MINUTE", "6000000")
+        .env("CUSTODY_LIMITS__REQUESTS_PER_MINUTE", "1000000")
         .env("CUSTODY_LIMITS__BURST", "100000")
+        .env("CUSTODY_LIMITS__STREAMS_PER_CALLER", WATCHERS.to_string())
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .spawn()?;

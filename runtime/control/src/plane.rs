@@ -19,7 +19,7 @@ pub struct ControlPlane {
     log: Arc<ControlLog>,
     store: Arc<dyn Store>,
     clock: Arc<dyn Clock>,
-    /// One task at a time lets the store follow; the others find it done.
+    /// One task at a time lets the store follow the logs; the others find it done.
     following: tokio::sync::Mutex<()>,
 }
 
@@ -153,7 +153,7 @@ impl ControlPlane {
     /// # Errors
     /// [`ControlError`].
     pub async fn follow(&self) -> Result<(), ControlError> {
-        let _turn = self.following.lock().await;
+        let _turn = self.turn().await;
         loop {
             let from = self.store.applied().await?;
             let log = self.log.clone();
@@ -167,6 +167,11 @@ impl ControlPlane {
                 Err(error) => return Err(error),
             }
         }
+    }
+
+    /// Waits until no other task of this process changes the store from the logs.
+    pub(crate) async fn turn(&self) -> tokio::sync::MutexGuard<'_, ()> {
+        self.following.lock().await
     }
 
     /// Applies consecutive events. Those that change nothing are passed over together with the next that does.

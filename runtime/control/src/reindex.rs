@@ -104,6 +104,9 @@ impl ControlPlane {
         session: SessionId,
         indexer: &mut RecordIndexer,
     ) -> Result<Option<SessionRow>, ControlError> {
+        // The unit carries the session's whole row: control events that this process applies wait, or would make it stale
+        // as long as they keep coming.
+        let _turn = self.turn().await;
         for _try in 0..TRIES {
             // Read before the row: whoever applies a control event in between makes the unit stale, and not the event lost.
             let applied = self.store().applied().await?;

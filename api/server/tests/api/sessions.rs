@@ -1,5 +1,10 @@
 //! Sessions over the API: asked for once, found, decided about by others, stopped.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+
+use custody_control::Author;
+use custody_record::control::{ControlBody, ProjectCreated};
 use serde_json::{Value, json};
 
 use crate::http::{Answer, Call};
@@ -170,6 +175,46 @@ async fn nobody_approves_their_own_request_and_a_rejection_says_why() {
     let stream = Call::get(&format!("/v1/sessions/{second}/events/stream"));
     let stream = stream.token(installation.token("dev")).to(to).await;
     assert!(String::from_utf8_lossy(&stream.body).contains("event: end"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_refusal_is_sealed_and_indexed_however_many_control_events_come_meanwhile() {
+    const REFUSALS: usize = 10;
+    // Of one append: the store follows them one after the other, without a pause.
+    const BURST: usize = 200;
+    let installation = Installation::start().await;
+    let plane = installation.orchestrator.plane().clone();
+    let enough = Arc::new(AtomicBool::new(false));
+    let writer = tokio::spawn({
+        let (plane, enough) = (plane.clone(), enough.clone());
+        async move {
+            let mut made = 0;
+            while !enough.load(Relaxed) {
+                let bodies = (0..BURST).map(|number| {
+                    let project = format!("p{}", made + number).parse().unwrap();
+                    ControlBody::ProjectCreated(ProjectCreated {
+                        project,
+                        description: String::new(),
+                    })
+                });
+                plane.record(&Author::server(), bodies.collect()).await.unwrap();
+                made += BURST;
+            }
+            made
+        }
+    });
+    for _refusal in 0..REFUSALS {
+        let waiting = installation.session(Some(APPROVED)).await.id;
+        let at = format!("/v1/sessions/{waiting}/reject");
+        let reject = Call::post(&at, &json!({ "reason": "not today" }));
+        let reject = reject.token(installation.token("projectadmin"));
+        let refused = reject.to(installation.address).await.ok(200);
+        assert!(refused["root"].is_string(), "a refusal has a sealed record: {refused}");
+    }
+    enough.store(true, Relaxed);
+    let made = writer.await.unwrap();
+    println!("{REFUSALS} refusals beside {made} other control events");
+    assert!(made > REFUSALS, "nothing else was written meanwhile");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

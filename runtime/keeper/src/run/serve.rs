@@ -16,8 +16,8 @@ use crate::inside::protocol::Window;
 /// How often limits, exits and the installation log are looked after.
 const TICK: Duration = Duration::from_millis(200);
 
-/// Least time between two heads in the installation log.
-const HEAD_PERIOD: Duration = Duration::from_secs(1);
+/// Least time between two heads in the installation log: with a tick on top a head is there at least once a second.
+const HEAD_PERIOD: Duration = Duration::from_millis(800);
 
 /// Time between SIGTERM and SIGKILL when a session is stopped.
 const GRACE: Duration = Duration::from_secs(5);
@@ -220,6 +220,8 @@ impl Course {
         if head.size == self.head_size {
             return Ok(());
         }
+        // What is in the installation log has to be in the record after a loss of power, too.
+        session.journal.barrier().map_err(|e| e.to_string())?;
         let leaf = SessionHead {
             session: session.spec.id,
             size: head.size,
