@@ -18,6 +18,7 @@ use crate::tlog::{
     Checkpoint, CheckpointError, ExtendError, Frontier, Keys, SignedLog, Verifier, entries_of,
     entry_path, widths,
 };
+use crate::witness::COSIGNED_FILE;
 
 /// Why the installation log can't be appended to or read.
 #[derive(Debug, thiserror::Error)]
@@ -133,6 +134,24 @@ impl InstallationLog {
     }
 }
 
+impl InstallationLog {
+    /// The head that others are shown: the newest that the witnesses' quorum cosigned, or the newest where there are no
+    /// witnesses. `None` if there is none yet.
+    ///
+    /// # Errors
+    /// Those of reading.
+    pub fn published(dir: &Path) -> io::Result<Option<Vec<u8>>> {
+        for name in [COSIGNED_FILE, "checkpoint"] {
+            match fs::read(dir.join(name)) {
+                Ok(bytes) => return Ok(Some(bytes)),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(None)
+    }
+}
+
 /// The installation log as a verifier sees it: every leaf, and the root after any of them.
 #[derive(Debug)]
 pub struct InstallationLeaves {
@@ -194,6 +213,17 @@ impl InstallationLeaves {
             return Err(LogError::Root);
         }
         Ok(Self { checkpoint, leaves, roots })
+    }
+
+    /// Paths of the log's hash tiles, below its directory, that are missing or do not fit the leaves.
+    ///
+    /// # Errors
+    /// [`CanonicalError`].
+    pub fn damaged_tiles(&self, dir: &Path) -> Result<Vec<String>, CanonicalError> {
+        let leaves = self.leaves.iter();
+        let leaves: Result<Vec<Digest>, CanonicalError> =
+            leaves.map(|head| Ok(crate::tlog::leaf_hash(&canonical::to_vec(head)?))).collect();
+        Ok(crate::tlog::damaged_tiles(dir, leaves?))
     }
 
     /// The root when the log had `size` leaves, if that size was wanted and reached.

@@ -336,7 +336,7 @@ impl ControlLog {
         &self,
         with: impl FnOnce(&SignedLog, &LogLock) -> Result<T, E>,
     ) -> Result<T, E> {
-        let lock = self.log.lock()?;
+        let lock = self.lock_file()?;
         self.integrate_locked(&lock)?;
         with(&self.log, &lock)
     }

@@ -235,6 +235,30 @@ impl<'a> TileWriter<'a> {
     }
 }
 
+/// Paths of the hash tiles that are missing or hold other hashes than these leaves give, below the log's directory.
+pub(crate) fn damaged_tiles(dir: &Path, leaves: Vec<Digest>) -> Vec<String> {
+    let size = leaves.len() as u64;
+    let (mut nodes, mut level, mut damaged) = (leaves, 0, Vec::new());
+    while !nodes.is_empty() {
+        for (tile, (index, width)) in nodes.chunks(256).zip(widths(level, size)) {
+            let path = hash_path(level, index, width);
+            let wanted: Vec<u8> = tile.iter().flat_map(|hash| *hash.as_bytes()).collect();
+            // Where the log went on meanwhile, the full tile begins with the partial one.
+            let found = fs::read(dir.join(&path))
+                .or_else(|_| fs::read(dir.join(hash_path(level, index, ENTRIES_PER_BUNDLE))));
+            let whole = |found: &Vec<u8>| {
+                *found == wanted || (found.len() == 256 * 32 && found.starts_with(&wanted))
+            };
+            if !found.is_ok_and(|found| whole(&found)) {
+                damaged.push(path);
+            }
+        }
+        nodes = nodes.chunks_exact(256).map(root_of).collect();
+        level += 1;
+    }
+    damaged
+}
+
 /// Removes the partial tiles that became full while the log grew from `old` to `new`, its durable size. Those of every other
 /// head that was signed stay: whoever saw that head may ask for them. What can't be removed does no harm.
 pub(crate) fn remove_outdated(disk: &dyn Disk, dir: &Path, old: u64, new: u64) {
