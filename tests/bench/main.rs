@@ -4,7 +4,7 @@
 //! `{name, unit, value, baseline, ratio}`. Names are stable; later figures are added, none is renamed.
 //!
 //! usage: bench [--only start|mount|record|service|investigate]… [--sides native,overlay,bindfs,observed,strict] [--rounds N]
-//! [--sessions N]
+//! [--sessions N] [--events N]
 
 mod docker;
 mod figures;
@@ -46,7 +46,7 @@ fn run() -> Result<(), Box<dyn Error>> {
         figures.extend(mount::measure(&places, &options)?);
     }
     if options.wants("record") {
-        figures.extend(record::measure(&places)?);
+        figures.extend(record::measure(&places, &options)?);
     }
     if options.wants("service") {
         figures.extend(service::measure(&places, &options)?);

@@ -11,6 +11,8 @@ pub(crate) struct Options {
     pub(crate) rounds: usize,
     /// Sessions of the installation that is investigated: at least 1,000.
     pub(crate) sessions: usize,
+    /// Events of the longest record whose growth is measured: at least 100,000.
+    pub(crate) events: u64,
 }
 
 /// Where a workload runs.
@@ -60,8 +62,13 @@ impl Options {
     pub(crate) fn parse(
         mut arguments: impl Iterator<Item = String>,
     ) -> Result<Self, Box<dyn Error>> {
-        let mut options =
-            Self { only: Vec::new(), sides: Side::ALL.to_vec(), rounds: 15, sessions: 100_000 };
+        let mut options = Self {
+            only: Vec::new(),
+            sides: Side::ALL.to_vec(),
+            rounds: 15,
+            sessions: 100_000,
+            events: 1_000_000,
+        };
         while let Some(argument) = arguments.next() {
             let mut value = || arguments.next().ok_or(format!("{argument} needs a value"));
             match argument.as_str() {
@@ -70,6 +77,7 @@ impl Options {
                 "--only" => options.only.push(value()?),
                 "--rounds" => options.rounds = value()?.parse()?,
                 "--sessions" => options.sessions = value()?.parse::<usize>()?.max(1_000),
+                "--events" => options.events = value()?.parse::<u64>()?.max(100_000),
                 "--sides" => {
                     let names = value()?;
                     let chosen = Side::ALL.into_iter().filter(|side| {

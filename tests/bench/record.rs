@@ -1,18 +1,20 @@
-//! How many events a second become durable, and how many a second are verified: the record's own example measures both,
-//! on the disk that the target directory is on.
+//! How many events a second become durable and how soon, beside writing and fsyncing the same bytes; how many a second
+//! are verified; what they take on disk; whether a long record costs more for each. The record's own example
+//! measures all of it, on the disk that the target directory is on.
 
 use std::error::Error;
 use std::process::Command;
 
 use crate::Places;
 use crate::figures::Figure;
+use crate::options::Options;
 
 /// Runs the example and takes its figures over.
-pub(crate) fn measure(places: &Places) -> Result<Vec<Figure>, Box<dyn Error>> {
+pub(crate) fn measure(places: &Places, options: &Options) -> Result<Vec<Figure>, Box<dyn Error>> {
     let output = Command::new("cargo")
         .current_dir(&places.checkout)
         .args(["run", "--locked", "--quiet", "--release", "--package", "custody-record"])
-        .args(["--example", "record_bench", "--", EVENTS])
+        .args(["--example", "record_bench", "--", &options.events.to_string()])
         .arg(&places.work)
         .output()?;
     if !output.status.success() {
@@ -21,7 +23,7 @@ pub(crate) fn measure(places: &Places) -> Result<Vec<Figure>, Box<dyn Error>> {
     let lines = String::from_utf8(output.stdout)?;
     let figures: Vec<Figure> =
         lines.lines().map(serde_json::from_str).collect::<Result<_, serde_json::Error>>()?;
-    for name in ["record.events_per_s", "verify.events_per_s"] {
+    for name in FIGURES {
         if !figures.iter().any(|figure| figure.name == name) {
             return Err(format!("{name} is missing in {lines}").into());
         }
@@ -29,5 +31,14 @@ pub(crate) fn measure(places: &Places) -> Result<Vec<Figure>, Box<dyn Error>> {
     Ok(figures)
 }
 
-/// Enough for some seconds of each.
-const EVENTS: &str = "400000";
+const FIGURES: [&str; 9] = [
+    "record.events_per_s",
+    "record.vs_fsync",
+    "record.sessions_32.events_per_s",
+    "record.sessions_32.vs_fsync",
+    "record.durable.p50",
+    "record.durable.p99",
+    "verify.events_per_s",
+    "record.bytes_per_event",
+    "record.growth",
+];

@@ -6,6 +6,7 @@ mod command_line;
 mod configuration;
 mod evidence;
 mod fsck;
+mod full_disk;
 mod outputs;
 mod service;
 mod tampering;

@@ -1,6 +1,7 @@
 //! An installation of Custody for one test: the real binary on a state directory of its own.
 
-use std::ffi::OsStr;
+use std::ffi::{CString, OsStr};
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::str::FromStr;
@@ -16,6 +17,8 @@ use crate::toolchain;
 #[derive(Debug)]
 pub struct Installation {
     state: TempDir,
+    /// The file system of its own that is mounted below it.
+    mounted: Option<PathBuf>,
 }
 
 /// What a command of Custody said.
@@ -91,7 +94,27 @@ impl Installation {
     /// As all functions here: if the machine fails the test, not Custody.
     #[must_use]
     pub fn new() -> Self {
-        Self { state: TempDir::with_prefix("custody-state-").expect("a directory") }
+        let state = TempDir::with_prefix("custody-state-").expect("a directory");
+        Self { state, mounted: None }
+    }
+
+    /// A new one that has a file system of so many bytes (a tmpfs) at `place` in its state directory.
+    ///
+    /// # Panics
+    /// If it can't be mounted.
+    #[must_use]
+    pub fn with_small_file_system(place: &str, bytes: u64) -> Self {
+        let mut installation = Self::new();
+        let mounted = installation.state().join(place);
+        std::fs::create_dir_all(&mounted).expect("made");
+        let path = CString::new(mounted.as_os_str().as_bytes()).expect("no NUL");
+        let options = CString::new(format!("size={bytes},mode=700")).expect("no NUL");
+        let name = c"tmpfs".as_ptr();
+        // SAFETY: all strings end with NUL and live as long as the call.
+        let done = unsafe { libc::mount(name, path.as_ptr(), name, 0, options.as_ptr().cast()) };
+        assert_eq!(done, 0, "{}", std::io::Error::last_os_error());
+        installation.mounted = Some(mounted);
+        installation
     }
 
     /// Its state directory.
@@ -210,6 +233,11 @@ impl Default for Installation {
 
 impl Drop for Installation {
     fn drop(&mut self) {
+        if let Some(mounted) = &self.mounted {
+            let path = CString::new(mounted.as_os_str().as_bytes()).expect("no NUL");
+            // SAFETY: the path ends with NUL and lives as long as the call.
+            unsafe { libc::umount2(path.as_ptr(), libc::MNT_DETACH) };
+        }
         // It may never have been written.
         let _ = std::fs::remove_file(self.state().with_extension("policy.yaml"));
     }

@@ -21,7 +21,9 @@ pub fn init(log: &Log) {
         .with_env_var(VARIABLE)
         .with_default_directive(level.into())
         .from_env_lossy();
-    let lines = fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    // What the log's disk does not take is not said: to complain of it on the same stream would end the process.
+    let lines =
+        fmt().with_env_filter(filter).with_writer(std::io::stderr).log_internal_errors(false);
     match log.format {
         LogFormat::Text => lines.init(),
         LogFormat::Json => lines.json().init(),

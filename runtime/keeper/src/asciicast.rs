@@ -89,6 +89,11 @@ impl<W: Write> Recording<W> {
         self.event(at, "r", &format!("{}x{}", window.columns, window.rows))
     }
 
+    /// What it is written to.
+    pub fn writer(&mut self) -> &mut W {
+        &mut self.to
+    }
+
     /// Ends the recording and gives the writer back.
     ///
     /// # Errors

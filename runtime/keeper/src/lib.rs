@@ -11,6 +11,7 @@
 pub mod asciicast;
 pub mod clients;
 pub mod frame;
+mod held;
 pub mod inside;
 pub mod layout;
 pub mod probe;

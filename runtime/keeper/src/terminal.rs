@@ -15,6 +15,8 @@ use custody_record::event::ExitStatus;
 use crate::asciicast::{Counts, MAX_RECORDED_BYTES, Recording};
 use crate::clients::Clients;
 use crate::frame::Frame;
+use crate::held::Held;
+use crate::run::RETRY;
 use crate::spec::Window;
 
 /// Bytes that are read from the command at once.
@@ -37,7 +39,7 @@ pub type BeforeOutput = Arc<dyn Fn() -> Result<(), SinkError> + Send + Sync>;
 
 /// The running streams.
 pub struct Terminal {
-    recording: Arc<Mutex<Recording<File>>>,
+    recording: Arc<Mutex<Recording<Held>>>,
     clock: Arc<dyn Clock>,
     readers: Vec<JoinHandle<()>>,
     input: Option<SyncSender<Vec<u8>>>,
@@ -71,8 +73,13 @@ impl Terminal {
         route: Route,
     ) -> io::Result<Self> {
         let file = File::options().write(true).create_new(true).open(path)?;
-        let recording =
-            Recording::start(file, route.clock.now(), window, command, MAX_RECORDED_BYTES)?;
+        let recording = Recording::start(
+            Held::new(file),
+            route.clock.now(),
+            window,
+            command,
+            MAX_RECORDED_BYTES,
+        )?;
         let recording = Arc::new(Mutex::new(recording));
         let route = Arc::new(route);
         let mut readers = Vec::new();
@@ -138,17 +145,20 @@ impl Terminal {
             .map_err(|_| io::Error::other("a reader of the terminal did not end"))?
             .into_inner()
             .unwrap_or_else(PoisonError::into_inner);
-        let (file, counts) = recording.finish(now, exit)?;
-        file.sync_all()?;
+        let (mut held, counts) = recording.finish(now, exit)?;
+        while let Err(error) = held.write_all_held() {
+            tracing::warn!(%error, "the end of the terminal's recording waits for the disk");
+            thread::park_timeout(RETRY);
+        }
         Ok(counts)
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Recording<File>> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, Recording<Held>> {
         self.recording.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-fn pass_on(mut from: File, stream: Stream, recording: &Mutex<Recording<File>>, route: &Route) {
+fn pass_on(mut from: File, stream: Stream, recording: &Mutex<Recording<Held>>, route: &Route) {
     let mut chunk = vec![0; CHUNK_BYTES];
     loop {
         let length = match from.read(&mut chunk) {
@@ -164,6 +174,7 @@ fn pass_on(mut from: File, stream: Stream, recording: &Mutex<Recording<File>>, r
         };
         (route.alive)();
         let recorded = (route.before)().and_then(|()| {
+            wait_for_room(recording);
             let mut recording = recording.lock().unwrap_or_else(PoisonError::into_inner);
             recording
                 .output(route.clock.now(), &chunk[..length])
@@ -178,6 +189,21 @@ fn pass_on(mut from: File, stream: Stream, recording: &Mutex<Recording<File>>, r
             Stream::Output => Frame::Output(bytes),
             Stream::Error => Frame::ErrorOutput(bytes),
         });
+    }
+}
+
+/// Waits while the recording holds too much that its disk does not take. The command waits for us then.
+fn wait_for_room(recording: &Mutex<Recording<Held>>) {
+    loop {
+        let mut recording = recording.lock().unwrap_or_else(PoisonError::into_inner);
+        let held = recording.writer();
+        // What it could not write it still holds.
+        let _refused = held.write_held();
+        if held.has_room() {
+            return;
+        }
+        drop(recording);
+        thread::park_timeout(RETRY);
     }
 }
 

@@ -1,9 +1,15 @@
 //! Throughput of the record: `record_bench [EVENTS] [DIRECTORY]` prints one JSON line per figure. The directory should
 //! be on the disk that is meant; without one it is the system's directory for temporary files.
 //!
-//! `record.events_per_s`: events appended by two threads, chained, written and durable by group commit, against writing and
-//! fsyncing the same bytes in batches of the size that a commit interval had. `verify.events_per_s`: a sealed
-//! record, against one thread that only hashes the same bytes with SHA-256.
+//! - `record.events_per_s`, `record.sessions_32.events_per_s`: events appended by two threads to one session and by 32
+//!   threads to 32, chained, written and durable by group commit, against writing and fsyncing the same bytes.
+//! - `record.vs_fsync`, `record.sessions_32.vs_fsync`: the time of that against the time of writing and fsyncing the same
+//!   bytes in batches of the same size, one side after the other in turns; medians.
+//! - `record.durable.p50`, `.p99`: from an append to its barrier's return, one after the other, against one write and
+//!   one fsync of the same bytes.
+//! - `verify.events_per_s`: a sealed record, against one thread that only hashes the same bytes with SHA-256.
+//! - `record.bytes_per_event`: of the sealed record on disk, against the events' own bytes.
+//! - `record.growth`: the cost of an event in a record of all EVENTS, against one of 10⁴.
 
 #[path = "../tests/samples/mod.rs"]
 mod samples;
@@ -11,77 +17,210 @@ mod samples;
 use std::error::Error;
 use std::fs::File;
 use std::io::Write as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use custody_record::journal::DEFAULT_COMMIT_INTERVAL;
+use custody_record::journal::{DEFAULT_COMMIT_INTERVAL, MAX_UNSYNCED_BYTES};
 use custody_record::{
     Draft, InstallationLog, Journal, JournalOptions, KeyChoice, Sink, VerifyOptions, verify,
 };
 
-fn print(name: &str, value: f64, baseline: f64) {
+type Done<T> = Result<T, Box<dyn Error + Send + Sync>>;
+
+/// Turns that both sides take.
+const ROUNDS: usize = 5;
+
+/// Events whose way to the disk is timed one by one.
+const TIMED: u32 = 1000;
+
+/// Events that both sides write in a turn.
+const COMPARED: u64 = 400_000;
+
+/// Events of the record that a long one is compared with.
+const SHORT: u64 = 10_000;
+
+fn print(name: &str, unit: &str, value: f64, baseline: f64) {
     let line = serde_json::json!({
         "name": name,
-        "unit": "events/s",
-        "value": value.round(),
-        "baseline": baseline.round(),
+        "unit": unit,
+        "value": (value * 1000.0).round() / 1000.0,
+        "baseline": (baseline * 1000.0).round() / 1000.0,
         "ratio": (value / baseline * 1000.0).round() / 1000.0,
     });
     println!("{line}");
 }
 
-fn write_and_sync(path: &Path, bytes: &[u8], batch: usize) -> std::io::Result<f64> {
-    let start = Instant::now();
-    let mut file = File::create(path)?;
-    for chunk in bytes.chunks(batch.max(4096)) {
-        file.write_all(chunk)?;
-        file.sync_data()?;
-    }
-    Ok(start.elapsed().as_secs_f64())
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
 }
 
-fn main() -> Result<(), Box<dyn Error>> {
-    let mut arguments = std::env::args().skip(1);
-    let events: u64 = arguments.next().map_or(Ok(600_000), |text| text.parse())?;
-    let place = match arguments.next() {
-        Some(dir) => tempfile::tempdir_in(dir)?,
-        None => tempfile::tempdir()?,
-    };
-    let (record, log) = (place.path().join("record"), place.path().join("log"));
-    let journal = Journal::create(&record, samples::header(), JournalOptions::default())?;
-
+/// Appends so many events by so many threads to each of the journals, until all are durable; seconds.
+fn append(journals: &[Journal], threads: u64, events: u64) -> Done<f64> {
     let start = Instant::now();
     std::thread::scope(|scope| {
-        let threads: Vec<_> = (0..2)
-            .map(|t| {
-                let journal = &journal;
+        let all: Vec<_> = journals
+            .iter()
+            .flat_map(|journal| (0..threads).map(move |thread| (journal, thread)))
+            .map(|(journal, thread)| {
                 scope.spawn(move || {
-                    for i in 0..events / 2 {
-                        let body =
-                            samples::opened(&format!("src/module_{t}/part_{}/file_{i}.rs", i % 97));
+                    for i in 0..events / threads {
+                        let path = format!("src/module_{thread}/part_{}/file_{i}.rs", i % 97);
+                        let body = samples::opened(&path);
                         journal.observe(Draft::new(samples::at(1), samples::process(), body))?;
                     }
                     journal.barrier()
                 })
             })
             .collect();
-        threads
-            .into_iter()
+        all.into_iter()
+            .try_for_each(|t| t.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+    })?;
+    Ok(start.elapsed().as_secs_f64())
+}
+
+/// Writes and fsyncs bytes in batches, as many files at once as there are; seconds.
+fn write_and_sync(dir: &Path, files: &[Vec<u8>], batch: usize) -> Done<f64> {
+    std::fs::create_dir(dir)?;
+    let start = Instant::now();
+    std::thread::scope(|scope| {
+        let all: Vec<_> = files
+            .iter()
+            .enumerate()
+            .map(|(number, bytes)| {
+                scope.spawn(move || {
+                    let mut file = File::create(dir.join(number.to_string()))?;
+                    for chunk in bytes.chunks(batch.max(4096)) {
+                        file.write_all(chunk)?;
+                        file.sync_data()?;
+                    }
+                    Ok::<_, std::io::Error>(())
+                })
+            })
+            .collect();
+        all.into_iter()
             .try_for_each(|t| t.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
     })?;
     let elapsed = start.elapsed().as_secs_f64();
+    std::fs::remove_dir_all(dir)?;
+    Ok(elapsed)
+}
+
+/// Both sides in turns with so many sessions: the figures, and the last record.
+fn compare(
+    place: &Path,
+    prefix: &str,
+    sessions: usize,
+    threads: u64,
+    events: u64,
+) -> Done<PathBuf> {
+    let (mut ours, mut plain) = (Vec::new(), Vec::new());
+    for round in 0..ROUNDS {
+        let dirs: Vec<_> = (0..sessions).map(|n| place.join(format!("{prefix}{n}"))).collect();
+        let journals = dirs
+            .iter()
+            .map(|dir| Journal::create(dir, samples::header(), JournalOptions::default()))
+            .collect::<Result<Vec<_>, _>>()?;
+        let elapsed = append(&journals, threads, events)?;
+        drop(journals);
+        let files = dirs
+            .iter()
+            .map(|dir| std::fs::read(dir.join("journal")))
+            .collect::<Result<Vec<_>, _>>()?;
+        // What a commit interval takes in, or what is the most that waits for an fsync.
+        let share = files[0].len() as f64 * DEFAULT_COMMIT_INTERVAL.as_secs_f64() / elapsed;
+        let batch = (share as usize).min(MAX_UNSYNCED_BYTES);
+        ours.push(elapsed);
+        plain.push(write_and_sync(&place.join("plain"), &files, batch)?);
+        if round + 1 < ROUNDS {
+            dirs.iter().try_for_each(std::fs::remove_dir_all)?;
+        }
+    }
+    let count = (events / threads * threads * sessions as u64) as f64;
+    let (ours, plain) = (median(ours), median(plain));
+    let name =
+        if sessions == 1 { "record".to_owned() } else { format!("record.sessions_{sessions}") };
+    print(&format!("{name}.events_per_s"), "events/s", count / ours, count / plain);
+    print(&format!("{name}.vs_fsync"), "ms", ours * 1000.0, plain * 1000.0);
+    Ok(place.join(format!("{prefix}0")))
+}
+
+/// Each event waits for the disk before the next.
+fn latencies(place: &Path) -> Done<()> {
+    let dir = place.join("latency");
+    let journal = Journal::create(&dir, samples::header(), JournalOptions::default())?;
+    let mut file = File::create(place.join("latency.plain"))?;
+    let bytes = vec![b'x'; 400];
+    let (mut ours, mut plain) = (Vec::new(), Vec::new());
+    for i in 0..TIMED {
+        let start = Instant::now();
+        samples::observe(&journal, samples::opened(&format!("src/file_{i}.rs")));
+        journal.barrier()?;
+        ours.push(start.elapsed().as_secs_f64() * 1000.0);
+        let start = Instant::now();
+        file.write_all(&bytes)?;
+        file.sync_data()?;
+        plain.push(start.elapsed().as_secs_f64() * 1000.0);
+    }
+    ours.sort_by(f64::total_cmp);
+    plain.sort_by(f64::total_cmp);
+    for (name, percent) in [("p50", 50), ("p99", 99)] {
+        let at = ours.len() * percent / 100;
+        print(&format!("record.durable.{name}"), "ms", ours[at], plain[at]);
+    }
+    Ok(())
+}
+
+fn bytes_on_disk(dir: &Path) -> std::io::Result<u64> {
+    use std::os::unix::fs::MetadataExt as _;
+    let mut bytes = 0;
+    for entry in std::fs::read_dir(dir)? {
+        let path = entry?.path();
+        bytes += match path.is_dir() {
+            true => bytes_on_disk(&path)?,
+            // stat counts blocks of 512 bytes, whatever the file system's are.
+            false => path.metadata()?.blocks() * 512,
+        };
+    }
+    Ok(bytes)
+}
+
+/// Microseconds that an event costs until it is sealed, in a record of so many.
+fn cost(place: &Path, log: &InstallationLog, events: u64) -> Done<f64> {
+    let dir = place.join("growth");
+    let journal = Journal::create(&dir, samples::header(), JournalOptions::default())?;
+    let start = Instant::now();
+    append(std::slice::from_ref(&journal), 1, events)?;
+    samples::observe(&journal, samples::closed(journal.counts()));
+    journal.seal(&samples::keys(), log)?;
+    let elapsed = start.elapsed().as_secs_f64();
+    drop(journal);
+    std::fs::remove_dir_all(dir)?;
+    Ok(elapsed * 1_000_000.0 / events as f64)
+}
+
+fn main() -> Done<()> {
+    let mut arguments = std::env::args().skip(1);
+    let events: u64 = arguments.next().map_or(Ok(1_000_000), |text| text.parse())?;
+    let place = match arguments.next() {
+        Some(dir) => tempfile::tempdir_in(dir)?,
+        None => tempfile::tempdir()?,
+    };
+    let place = place.path();
+    let record = compare(place, "one", 1, 2, COMPARED)?;
+    compare(place, "many", 32, 1, COMPARED / 32)?;
+    latencies(place)?;
 
     let bytes = std::fs::read(record.join("journal"))?;
-    let batch = bytes.len() as f64 * DEFAULT_COMMIT_INTERVAL.as_secs_f64() / elapsed;
-    let plain = write_and_sync(&place.path().join("plain"), &bytes, batch as usize)?;
-    let count = (events / 2 * 2) as f64;
-    print("record.events_per_s", count / elapsed, count / plain);
-
-    samples::observe(&journal, samples::authorized());
-    samples::observe(&journal, samples::closed(journal.counts()));
-    journal.seal(&samples::keys(), &InstallationLog::open(&log, &samples::keys())?)?;
+    let log_dir = place.join("log");
+    let log = InstallationLog::open(&log_dir, &samples::keys())?;
+    let found = custody_record::recover(&record, JournalOptions::default())?;
+    let count = found.journal.head()?.size as f64;
+    samples::observe(&found.journal, samples::authorized());
+    samples::observe(&found.journal, samples::closed(found.journal.counts()));
+    found.journal.seal(&samples::keys(), &log)?;
     let options = VerifyOptions::new(KeyChoice::Given(samples::keys().verifier()))
-        .with_installation_log(&log);
+        .with_installation_log(&log_dir);
     let start = Instant::now();
     let report = verify(&record, &options);
     let elapsed = start.elapsed().as_secs_f64();
@@ -90,6 +229,20 @@ fn main() -> Result<(), Box<dyn Error>> {
     }
     let start = Instant::now();
     std::hint::black_box(custody_model::Digest::of(&bytes));
-    print("verify.events_per_s", count / elapsed, count / start.elapsed().as_secs_f64());
+    let hashed = start.elapsed().as_secs_f64();
+    print("verify.events_per_s", "events/s", count / elapsed, count / hashed);
+    let (on_disk, own) = (bytes_on_disk(&record)? as f64 / count, bytes.len() as f64 / count);
+    print("record.bytes_per_event", "bytes", on_disk, own);
+
+    // Of other sessions, so that the log does not tell of forks; in turns, and the best of each: growth, not noise.
+    let log = InstallationLog::open(&place.join("log.growth"), &samples::keys())?;
+    let (mut short, mut long) = (f64::INFINITY, f64::INFINITY);
+    for _ in 0..ROUNDS {
+        short = short.min(cost(place, &log, SHORT)?);
+    }
+    for _ in 0..2 {
+        long = long.min(cost(place, &log, events)?);
+    }
+    print("record.growth", "µs/event", long, short);
     Ok(())
 }

@@ -91,6 +91,11 @@ impl Blobs {
         Self { limit, ..self }
     }
 
+    /// Removes what a dead process was storing. Nobody may store meanwhile.
+    pub(crate) fn remove_unnamed(&self) {
+        durable::remove_unnamed(&*self.disk, &self.root);
+    }
+
     /// Where a blob is stored.
     #[must_use]
     pub fn path(&self, digest: &Digest) -> PathBuf {

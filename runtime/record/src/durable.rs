@@ -1,30 +1,54 @@
 //! Files that are there whole or not at all: write, fsync, rename, fsync of the directory.
 
-use std::fs::{File, Permissions};
+use std::collections::BTreeSet;
+use std::fs::{self, File, Permissions};
 use std::io;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::disk::{Disk, write_all_at};
 
+/// Directories that this process made and could not make durable: whoever finds one must not take it for durable.
+static DOUBTFUL: Mutex<BTreeSet<PathBuf>> = Mutex::new(BTreeSet::new());
+
+fn doubtful() -> MutexGuard<'static, BTreeSet<PathBuf>> {
+    DOUBTFUL.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// Makes a directory and its missing ancestors, each durable in the one above.
 pub(crate) fn make_dir(disk: &dyn Disk, dir: &Path) -> io::Result<()> {
-    if dir.is_dir() {
+    let known = !doubtful().contains(dir);
+    if known && dir.is_dir() {
         return Ok(());
     }
     let parent = dir.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
     make_dir(disk, parent)?;
     match disk.create_dir(dir) {
-        Ok(()) => disk.sync_dir(parent).inspect_err(|_| {
-            // Whoever tries again must not take it for durable. If it can't be removed, it stays and is synced with
-            // what comes after it.
-            let _still_there = disk.remove_dir(dir);
-        }),
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
-        Err(error) => Err(error),
+        Ok(()) => {}
+        // Another one just made it, and makes it durable before it counts on it; or this process could not.
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists && known => return Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+        Err(error) => return Err(error),
+    }
+    doubtful().insert(dir.to_owned());
+    disk.sync_dir(parent)?;
+    doubtful().remove(dir);
+    Ok(())
+}
+
+/// Removes what a dead process did not get to give a name, as far as it can be removed.
+pub(crate) fn remove_unnamed(disk: &dyn Disk, dir: &Path) {
+    for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
+        if entry.file_name().as_encoded_bytes().starts_with(UNNAMED.as_bytes()) {
+            let _still_there = disk.remove_file(&entry.path());
+        }
     }
 }
+
+/// Begin of the name of a file that has none yet.
+const UNNAMED: &str = ".new-";
 
 /// Replaces `path` with `bytes`, durably.
 pub(crate) fn replace(disk: &dyn Disk, path: &Path, bytes: &[u8]) -> io::Result<()> {
@@ -51,7 +75,7 @@ impl<'a> NewFile<'a> {
         loop {
             // Another process of the same number may have left one when the machine went down.
             let number = NEXT.fetch_add(1, Ordering::Relaxed);
-            let path = dir.join(format!(".new-{}-{number}", std::process::id()));
+            let path = dir.join(format!("{UNNAMED}{}-{number}", std::process::id()));
             match disk.create(&path) {
                 Ok(file) => {
                     let new = Self { disk, file, path: Some(path), length: 0 };

@@ -21,7 +21,7 @@ use custody_workspace::outputs::{self, OutputLimits, OutputRequest, Outputs};
 
 use super::prepare::Prepared;
 use super::serve::Served;
-use super::{KeeperError, Session, closing, refusal};
+use super::{KeeperError, Session, closing, health, refusal};
 use crate::asciicast::{Counts, MEDIA_TYPE};
 use crate::frame::Ended;
 use crate::layout::{SessionDir, StateDir};
@@ -45,6 +45,8 @@ pub(super) fn finish(
 ) -> Result<Ended, KeeperError> {
     session.progress("closing the record", None, None);
     let mut ended = Ended { outcome: served.outcome, reason: served.reason, exit: served.exit };
+    // What comes now reads and writes much: not before the record can be written.
+    health::insist(session, "the record", || session.journal.barrier())?;
     let mut compared = None;
     if served.ran {
         compared = Some(compare_workspace(session, &prepared)?);
@@ -95,13 +97,15 @@ fn compare_workspace(
 
 fn record_terminal(session: &Session<'_>, counts: Counts) -> Result<(), KeeperError> {
     let path = cast_path(&session.dir);
-    let mut cast =
-        File::open(&path).map_err(KeeperError::file(format!("opening {}", path.display())))?;
-    let blob = session
-        .journal
-        .blobs()
-        .put_reader("terminal", MEDIA_TYPE, &mut cast)
-        .map_err(KeeperError::step("storing the terminal's recording"))?;
+    let blob = health::insist(session, "the terminal's recording", || {
+        let mut cast =
+            File::open(&path).map_err(KeeperError::file(format!("opening {}", path.display())))?;
+        session
+            .journal
+            .blobs()
+            .put_reader("terminal", MEDIA_TYPE, &mut cast)
+            .map_err(KeeperError::step("storing the terminal's recording"))
+    })?;
     let body = Body::TerminalRecorded(TerminalRecorded {
         output_bytes: counts.output,
         input_bytes: counts.input,
@@ -215,9 +219,7 @@ pub(super) fn close(
 ) -> Result<(), KeeperError> {
     let body = closing(&session.journal, ended, coverage);
     session.recorder.keeper(body, Vec::new())?;
-    session
-        .journal
-        .seal(&session.keys, &session.log)
+    health::insist(session, "the seal", || session.journal.seal(&session.keys, &session.log))
         .map_err(KeeperError::step("sealing the record"))?;
     Ok(())
 }

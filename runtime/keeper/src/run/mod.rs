@@ -8,6 +8,7 @@ mod bare;
 mod disk;
 mod environment;
 mod finish;
+mod health;
 mod prepare;
 mod provision;
 mod serve;
@@ -34,6 +35,7 @@ use crate::spec::SessionSpec;
 pub use authorize::requested;
 pub use bare::{BareWorkspace, with_bare_workspace};
 pub use finish::close_refused;
+pub(crate) use health::RETRY;
 pub(crate) use prepare::private_mounts;
 pub use prepare::{contents, workspace_owner};
 
@@ -144,6 +146,10 @@ pub(crate) enum Message {
     InsideLost(String),
     /// The record can't be written.
     Broken(SinkError),
+    /// The record can't be written now; why, and what to do.
+    Degraded(String),
+    /// It can again.
+    Restored,
     /// The observer's backlog is too long, or short again.
     Backlog(bool),
     /// The session wrote more than it may.
@@ -199,6 +205,7 @@ pub fn run(setup: Setup<'_>) -> Result<Ended, KeeperError> {
         .map_err(KeeperError::step("opening the journal"))?;
     let journal = Arc::new(journal);
     let (sender, messages) = channel();
+    health::watch(&journal, setup.clock.clone(), sender.clone());
     signals::forward(sender.clone()).map_err(KeeperError::file("catching signals"))?;
     let clients = attach(&dir, &sender)?;
     let recorder = Arc::new(Recorder::new(journal.clone(), setup.clock.clone()));

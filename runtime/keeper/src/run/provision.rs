@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use custody_record::Sink;
 use custody_record::event::{Body, SessionProvisioned, SessionStarted};
+use custody_record::{Sink, SinkError};
 use custody_sandbox::spec::{HOME_INSIDE, WORKSPACE_INSIDE};
 use custody_sandbox::{Authorization, Identity, Root, Sandbox, SandboxSpec};
 use custody_workspace::view::{Mediation, StrictReason};
@@ -247,7 +247,14 @@ fn streams(
     let route = Route {
         before: Arc::new(move || {
             watch.drain()?;
-            journal.flush()
+            // Output that can't be recorded is late, not lost.
+            while let Err(error) = journal.flush() {
+                match error {
+                    SinkError::Unwritable(_) => journal.wait_until_writable()?,
+                    SinkError::Malformed(_) | SinkError::Sealed => return Err(error),
+                }
+            }
+            Ok(())
         }),
         clients: session.clients.clone(),
         broken: Arc::new(move |error| {

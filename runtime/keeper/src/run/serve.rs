@@ -3,8 +3,9 @@
 use std::sync::mpsc::RecvTimeoutError;
 use std::time::{Duration, Instant};
 
-use custody_record::event::{Body, ExitStatus, Outcome, SessionPaused, SessionResumed};
-use custody_record::{SessionHead, Sink as _, SinkError};
+use custody_model::Actor;
+use custody_record::event::{Body, Draft, ExitStatus, Outcome, SessionPaused, SessionResumed};
+use custody_record::{SessionHead, Sink, SinkError};
 
 use super::provision::Running;
 use super::{Message, Session};
@@ -49,6 +50,10 @@ struct Course {
     /// Why it is being stopped.
     stopping: Option<String>,
     killed: Option<Instant>,
+    /// What the sandbox is held for: a backlog of the recorder, a record that can't be written.
+    backlog: bool,
+    degraded: bool,
+    /// Since when it is frozen.
     paused: Option<Instant>,
     started: Instant,
     head_at: Instant,
@@ -63,6 +68,8 @@ pub(super) fn serve(session: &Session<'_>, mut running: Running) -> Served {
         failed: None,
         stopping: None,
         killed: None,
+        backlog: false,
+        degraded: false,
         paused: None,
         started: now,
         head_at: now,
@@ -109,7 +116,20 @@ impl Course {
                 self.broken.get_or_insert(error);
                 self.kill(running);
             }
-            Message::Backlog(high) => self.backlog(session, running, high),
+            Message::Backlog(high) => {
+                self.backlog = high;
+                self.hold(session, running, "the recorder has a backlog".to_owned());
+            }
+            Message::Degraded(trouble) => {
+                session.progress(&format!("paused: {trouble}"), None, None);
+                self.degraded = true;
+                self.hold(session, running, format!("the record can't be written: {trouble}"));
+            }
+            Message::Restored => {
+                session.progress("running", None, None);
+                self.degraded = false;
+                self.hold(session, running, String::new());
+            }
             Message::DiskFull(used) => {
                 self.stop(
                     running,
@@ -159,7 +179,10 @@ impl Course {
     }
 
     fn tick(&mut self, session: &Session<'_>, running: &mut Running) {
-        if let Err(error) = session.recorder.bury(|| running.watch.drain()) {
+        // A buffer that is full must not keep this loop from what it is told.
+        if !self.degraded
+            && let Err(error) = session.recorder.bury(|| running.watch.drain())
+        {
             self.broken.get_or_insert(error);
             self.kill(running);
         }
@@ -183,7 +206,7 @@ impl Course {
         {
             self.kill(running);
         }
-        if self.head_at.elapsed() >= HEAD_PERIOD {
+        if self.head_at.elapsed() >= HEAD_PERIOD && !self.degraded {
             self.head_at = Instant::now();
             if let Err(error) = self.tell_head(session) {
                 tracing::error!(error, "the installation log could not be written");
@@ -207,6 +230,7 @@ impl Course {
             sealed: false,
         };
         session.log.append(&leaf).map_err(|e| e.to_string())?;
+        // Not before it is there: what failed is tried again.
         self.head_size = head.size;
         Ok(())
     }
@@ -218,6 +242,11 @@ impl Course {
         tracing::info!(reason, "the session is being stopped");
         self.stopping = Some(reason);
         self.killed = Some(Instant::now() + GRACE * 2);
+        if self.degraded {
+            // What it did to end in good order could not be recorded.
+            self.kill(running);
+            return;
+        }
         if self.paused.is_some()
             && let Err(error) = running.sandbox.thaw()
         {
@@ -235,12 +264,12 @@ impl Course {
         }
     }
 
-    /// A backlog freezes the sandbox: the observer catches up, and nothing is dropped.
-    fn backlog(&mut self, session: &Session<'_>, running: &mut Running, high: bool) {
-        let done = match (high, self.paused) {
+    /// Freezes the sandbox while there is a backlog or a record that can't be written: the recorder catches up, and
+    /// nothing is dropped.
+    fn hold(&mut self, session: &Session<'_>, running: &mut Running, reason: String) {
+        let done = match (self.backlog || self.degraded, self.paused) {
             (true, None) => running.sandbox.freeze().map(|()| {
                 self.paused = Some(Instant::now());
-                let reason = "the recorder has a backlog".to_owned();
                 Some(Body::SessionPaused(SessionPaused { reason }))
             }),
             (false, Some(since)) => running.sandbox.thaw().map(|()| {
@@ -252,7 +281,9 @@ impl Course {
         };
         match done {
             Ok(Some(body)) => {
-                if let Err(error) = session.recorder.keeper(body, Vec::new()) {
+                // Not by the recorder, whose lock somebody may hold who waits for room in the journal.
+                let draft = Draft::new(session.setup.clock.now(), Actor::Keeper, body);
+                if let Err(error) = session.journal.observe(draft) {
                     self.broken.get_or_insert(error);
                 }
             }

@@ -118,6 +118,7 @@ pub(super) fn cut(disk: &dyn Disk, dir: &Path, leftover: &Leftover) -> io::Resul
 ///
 /// `known`: this process made all that is there durable. Otherwise somebody may have died between its write and its
 /// fsync, or after an fsync that failed; a later fsync says nothing of such bytes, so they are written again.
+/// Nor need the file's name be durable.
 ///
 /// # Errors
 /// With what could not be cut off, if anything: nobody was told of these entries, so nobody may find them.
@@ -141,6 +142,9 @@ pub(super) fn append(
     }
     for entry in entries {
         frame::append_frame(&mut bytes, |out| out.extend_from_slice(entry));
+    }
+    if !known {
+        disk.sync_dir(dir).map_err(whole)?;
     }
     let written = write_all_at(disk, &file, &bytes, start).and_then(|()| disk.sync_data(&file));
     match written {

@@ -10,6 +10,7 @@ use super::frame::{FrameError, FrameReader};
 use super::{JOURNAL_FILE, Journal, JournalError, JournalHeader, JournalOptions, Resume, lock};
 use crate::blob::Blobs;
 use crate::disk::{self, Disk};
+use crate::durable;
 use crate::event::{BlobRef, Event, EventType};
 use crate::tlog::leaf_hash;
 
@@ -58,11 +59,13 @@ pub fn recover_on(
     options: JournalOptions,
 ) -> Result<Recovered, JournalError> {
     let io = |source| JournalError::Io { path: dir.to_owned(), source };
-    let file = disk.open(&dir.join(JOURNAL_FILE)).map_err(|source| {
+    let path = dir.join(JOURNAL_FILE);
+    let file = disk.open(&path).map_err(|source| {
         let sealed = dir.join("checkpoint").exists();
         match source.kind() {
             io::ErrorKind::NotFound if sealed => JournalError::Sealed(dir.to_owned()),
-            io::ErrorKind::NotFound => JournalError::Empty(dir.to_owned()),
+            // Whoever hears that nothing was recorded may begin anew: not on an error's word alone.
+            io::ErrorKind::NotFound if !path.exists() => JournalError::Empty(dir.to_owned()),
             _ => io(source),
         }
     })?;
@@ -119,6 +122,8 @@ pub fn recover_on(
     // Nor need it have been the last to make the names durable.
     disk.sync_dir(dir).map_err(io)?;
     disk.sync_dir(dir.parent().unwrap_or(dir)).map_err(io)?;
+    durable::remove_unnamed(&*disk, dir);
+    Blobs::on(Arc::clone(&disk), dir).remove_unnamed();
     let journal = Journal::start(disk, dir, header, options, (file, length), resume)?;
     Ok(Recovered { journal, cut, last, closed })
 }

@@ -422,3 +422,19 @@ pub(crate) fn generated() -> Vec<(PathBuf, Vec<u8>)> {
         ),
     ]
 }
+
+/// A sequence of moments that is the same in each run (xorshift64*).
+pub(crate) struct Moments(u64);
+
+impl Moments {
+    pub(crate) fn new(seed: u64) -> Self {
+        Self(seed)
+    }
+
+    pub(crate) fn next(&mut self) -> u64 {
+        self.0 ^= self.0 >> 12;
+        self.0 ^= self.0 << 25;
+        self.0 ^= self.0 >> 27;
+        self.0.wrapping_mul(0x2545_F491_4F6C_DD1D) >> 33
+    }
+}
