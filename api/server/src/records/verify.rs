@@ -17,13 +17,14 @@ pub(crate) async fn verify(
     State(orchestrator): State<Arc<Orchestrator>>,
 ) -> Result<Json<Report>, ApiError> {
     let (record, state) = (orchestrator.record(row.id), orchestrator.state().clone());
+    let vault = orchestrator.plane().vault().clone();
     let report = tokio::task::spawn_blocking(move || {
         if !record.exists() {
             return Err(no_record());
         }
         let key = state.keys().join("installation.vkey");
         let verifier = Verifier::read(&key).map_err(ApiError::internal)?;
-        let options = VerifyOptions::new(KeyChoice::Installation(verifier));
+        let options = VerifyOptions::new(KeyChoice::Installation(verifier)).with_vault(vault);
         Ok(check(&record, &options.with_installation_log(&state.log())))
     });
     Ok(Json(report.await??))

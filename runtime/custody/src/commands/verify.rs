@@ -6,6 +6,7 @@ use std::process::ExitCode;
 
 use custody_model::ErrorCode;
 use custody_record::Verifier;
+use custody_record::vault::WRAPPING_FILE;
 use custody_record::verify::{Completeness, Integrity, KeyChoice, Report, VerifyOptions, verify};
 
 use super::session;
@@ -79,5 +80,8 @@ fn options(wire: &Wire, key: Option<&str>) -> Result<VerifyOptions, Failure> {
         }
         None => KeyChoice::Record,
     };
-    Ok(VerifyOptions::new(key))
+    let options = VerifyOptions::new(key);
+    // Whoever may read this installation's vault sees contents checked, too; nothing is made where there is none.
+    let local = wire.url.is_none() && wire.state.vault().join(WRAPPING_FILE).exists();
+    Ok(if local { options.with_vault(wire.vault()?) } else { options })
 }

@@ -59,7 +59,7 @@ impl Investigator for Own {
             error => failed(error),
         })?;
         let nearby = Nearby { store, visible: visibility, reach: Reach::default() };
-        let records = Visible { state: &self.state, store, visibility };
+        let records = Visible { state: &self.state, vault: self.plane.vault(), store, visibility };
         let mut answer = answer(&question, attributed, &records, nearby).await.map_err(|e| e.0)?;
         for record in self.unread(visibility).await? {
             if answer.unread.iter().all(|known| known.session != record.session) {

@@ -1,6 +1,7 @@
 //! Looks up the records of sessions that somebody may see, for an answer.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use custody_api_server::InvestigateError;
 use custody_control::ControlError;
@@ -9,7 +10,7 @@ use custody_investigate::{Summarizer, Summary};
 use custody_keeper::layout::StateDir;
 use custody_model::SessionId;
 use custody_record::verify::{KeyChoice, VerifyOptions};
-use custody_record::{ReadError, Reader, Verifier, verify};
+use custody_record::{ReadError, Reader, Vault, Verifier, verify};
 use custody_store::{Store, StoreError, Visibility};
 
 use super::investigator::{chain, failed};
@@ -18,6 +19,7 @@ use crate::render::word;
 /// The records that somebody may see.
 pub(super) struct Visible<'a> {
     pub(super) state: &'a StateDir,
+    pub(super) vault: &'a Arc<Vault>,
     pub(super) store: &'a dyn Store,
     pub(super) visibility: &'a Visibility,
 }
@@ -41,23 +43,27 @@ impl Records for Visible<'_> {
             // Of a record without a request nobody knows whose it is.
             None => self.visibility.everything,
         };
-        let state = self.state.clone();
+        let (state, vault) = (self.state.clone(), self.vault.clone());
         if !seen {
             return Ok(if row.is_some() { Looked::Hidden } else { Looked::Absent });
         }
-        let looked = tokio::task::spawn_blocking(move || look(&state, session));
+        let looked = tokio::task::spawn_blocking(move || look(&state, vault, session));
         looked.await.map_err(|e| LookUpError(failed(e)))?.map_err(LookUpError)
     }
 }
 
-fn look(state: &StateDir, session: SessionId) -> Result<Looked, InvestigateError> {
+fn look(
+    state: &StateDir,
+    vault: Arc<Vault>,
+    session: SessionId,
+) -> Result<Looked, InvestigateError> {
     let record = state.session(session).record();
     if !record.exists() {
         return Ok(Looked::Absent);
     }
     let key = state.keys().join("installation.vkey");
     let key = Verifier::read(&key).map_err(failed)?;
-    let options = VerifyOptions::new(KeyChoice::Installation(key));
+    let options = VerifyOptions::new(KeyChoice::Installation(key)).with_vault(vault);
     let report = verify(&record, &options.with_installation_log(&state.log()));
     let verdicts = RecordVerdicts {
         integrity: word(&report.integrity),

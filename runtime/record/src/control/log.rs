@@ -6,7 +6,7 @@
 use std::fs;
 use std::io;
 use std::path::Path;
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use custody_model::Digest;
 
@@ -14,10 +14,12 @@ use super::event::{ControlDraft, ControlEvent, ControlEventError};
 use super::pending::{self, Base, Pending};
 use crate::blob::Blobs;
 use crate::journal::FrameError;
+use crate::redact::{Redactor, RedactorError};
 use crate::tlog::{
     BundleError, CheckpointError, ENTRIES_PER_BUNDLE, ExtendError, Keys, LogLock, SignedLog,
     Verifier, entries_of, entry_path,
 };
+use crate::vault::{Scope, Vault, VaultError};
 
 /// Entries that may wait for their tiles; an append over that integrates them itself.
 pub const MAX_PENDING: usize = 4096;
@@ -34,6 +36,12 @@ pub enum ControlLogError {
     /// The file of entries that are not in tiles yet.
     #[error("the end of the control log is damaged")]
     Frame(#[from] FrameError),
+    /// The key of its documents.
+    #[error("the key of the control plane's documents can't be used")]
+    Vault(#[from] VaultError),
+    /// What takes credentials out.
+    #[error("the control log can't be redacted")]
+    Redactor(#[from] RedactorError),
     /// Tiles and checkpoint.
     #[error("the control log can't be extended")]
     Extend(#[from] ExtendError),
@@ -76,6 +84,8 @@ pub enum ControlLogError {
 pub struct ControlLog {
     log: SignedLog,
     blobs: Blobs,
+    vault: Arc<Vault>,
+    redactor: Redactor,
     group: Mutex<Group>,
     turned: Condvar,
 }
@@ -100,14 +110,23 @@ struct End {
 }
 
 impl ControlLog {
-    /// Opens the log in `dir`, which is made if it is absent.
+    /// Opens the log in `dir`, which is made if it is absent. Its documents are sealed with the control plane's key of
+    /// `vault`.
     ///
     /// # Errors
     /// [`ControlLogError`].
-    pub fn open(dir: &Path, keys: &Keys) -> Result<Self, ControlLogError> {
+    pub fn open(dir: &Path, keys: &Keys, vault: Arc<Vault>) -> Result<Self, ControlLogError> {
         let log = SignedLog::open(dir, keys.verifier().control_origin(), keys)?;
-        let blobs = Blobs::open(dir);
-        Ok(Self { log, blobs, group: Mutex::default(), turned: Condvar::new() })
+        let key = vault.make(Scope::Control)?;
+        let redactor = Redactor::new(key.salt(), &[], &[])?;
+        let blobs = Blobs::open(dir).with_key(Some(key));
+        Ok(Self { log, blobs, vault, redactor, group: Mutex::default(), turned: Condvar::new() })
+    }
+
+    /// The keys of this installation's contents.
+    #[must_use]
+    pub fn vault(&self) -> &Arc<Vault> {
+        &self.vault
     }
 
     /// The log's blobs: documents that events name.
@@ -187,9 +206,9 @@ impl ControlLog {
             let (mut size, mut prev) = (end.size, end.prev);
             let mut failed = None;
             for draft in drafts {
-                let event = ControlEvent::place(draft, size, prev);
-                match event.to_canonical() {
-                    Ok(entry) => {
+                let placed = self.place(draft, size, prev);
+                match placed.and_then(|event| event.to_canonical().map(|entry| (event, entry))) {
+                    Ok((event, entry)) => {
                         size += 1;
                         prev = Some(crate::tlog::leaf_hash(&entry));
                         events.push(event);
@@ -218,6 +237,25 @@ impl ControlLog {
             };
         }
         Ok((done, end))
+    }
+
+    /// The event, without what has to go: the published patterns. Documents that it names are as their authors wrote them,
+    /// for their digests count.
+    fn place(
+        &self,
+        draft: ControlDraft,
+        seq: u64,
+        prev: Option<Digest>,
+    ) -> Result<ControlEvent, ControlEventError> {
+        let event = ControlEvent::place(draft, seq, prev);
+        if !self.redactor.suspects(&event.to_canonical()?) {
+            return Ok(event);
+        }
+        let redacted = self.redactor.redact_document(&event.body);
+        Ok(match redacted.map_err(ControlEventError::Redaction)? {
+            Some((body, _)) => ControlEvent { body, ..event },
+            None => event,
+        })
     }
 
     /// Where the log ends now.

@@ -16,8 +16,8 @@ use super::{
     AttributesChanged, BlobRef, Body, CommitCreated, Draft, ENVELOPE_VERSION, EgressDenied, Event,
     FileDenied, FileLinked, FileOpened, FileRemoved, FileRenamed, FileReopened, FileSymlinked,
     FileWritten, Gap, MAX_EVENT_BYTES, PolicyDecided, PolicyViolated, ProcessExecuted,
-    ProcessExited, SessionAuthorized, SessionClosed, SessionPaused, SessionProvisioned,
-    SessionResumed, SessionStarted, TerminalRecorded, WorkspaceCompared,
+    ProcessExited, RedactionApplied, SessionAuthorized, SessionClosed, SessionPaused,
+    SessionProvisioned, SessionResumed, SessionStarted, TerminalRecorded, WorkspaceCompared,
 };
 use crate::canonical::{self, CanonicalError};
 
@@ -147,6 +147,7 @@ bodies! {
     "terminal.recorded" TerminalRecorded(TerminalRecorded);
     "workspace.compared" WorkspaceCompared(WorkspaceCompared);
     "commit.created" CommitCreated(CommitCreated);
+    "redaction.applied" RedactionApplied(RedactionApplied);
     "recorder.gap" RecorderGap(Gap);
 }
 

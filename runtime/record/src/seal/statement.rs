@@ -184,6 +184,7 @@ impl Summary {
             | Body::EgressDenied(_)
             | Body::TerminalRecorded(_)
             | Body::WorkspaceCompared(_)
+            | Body::RedactionApplied(_)
             | Body::RecorderGap(_) => {}
         }
     }
