@@ -17,7 +17,7 @@ pub use machine::{ConfigCommand, DebugCommand, KeeperArgs};
 pub use people::{ContextCommand, LoginArgs, LogoutArgs, TokenCommand, UserCommand, grants};
 pub use policy::{InProject, PolicyCommand};
 pub use project::{ImageCommand, ProjectCommand, RepoCommand};
-pub use record::{InvestigateArgs, VerifyArgs};
+pub use record::{EraseArgs, InvestigateArgs, VerifyArgs};
 pub use run::{AttachArgs, RunArgs};
 pub use server::{ControlCommand, FaultAt, ReindexArgs, ServeArgs};
 pub use session::{ListArgs, SessionArg, SessionCommand, Signal};
@@ -89,6 +89,8 @@ pub enum Command {
     Session(SessionCommand),
     /// Check a record: its integrity and its completeness.
     Verify(VerifyArgs),
+    /// Erase the content of a session that is over: its key is destroyed, its record still verifies.
+    Erase(EraseArgs),
     /// Ask which session wrote a commit or a line, and all that led to it.
     Investigate(InvestigateArgs),
     /// Keep, check, compare and explain policies.

@@ -1,4 +1,4 @@
-//! `custody verify` and `custody investigate`.
+//! `custody verify`, `custody erase` and `custody investigate`.
 
 use clap::Args;
 
@@ -25,6 +25,22 @@ pub struct VerifyArgs {
     /// Bring the record of the session here and check it here, instead of believing the server.
     #[arg(long)]
     pub download: bool,
+}
+
+/// `custody erase`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  custody erase 0197f0a2 --reason 'asked for under article 17'
+
+The terminal, the diff and the request become unreadable for everybody, for ever. Events, digests, proofs and the
+seal stay, and who erased it, when and why is on record. Commits in repositories are not touched.")]
+pub struct EraseArgs {
+    /// A session's id, the beginning of it, or `last`.
+    pub session: String,
+    /// Why, for the record.
+    #[arg(long)]
+    pub reason: String,
 }
 
 /// `custody investigate`.
