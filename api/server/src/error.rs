@@ -263,6 +263,7 @@ impl From<BlobError> for ApiError {
             | BlobError::Swapped(..)
             | BlobError::Damaged { .. }
             | BlobError::TooLarge { .. }
+            | BlobError::Write(_)
             | BlobError::Io { .. } => Self::of(ApiCode::VerificationFailed, error),
         }
     }

@@ -72,3 +72,38 @@ impl SecretPattern {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::PolicyVersion;
+
+    fn with(redaction: &str) -> Result<PolicyVersion, crate::PolicyError> {
+        PolicyVersion::parse(&format!(
+            "version: custody/policy/v1\nname: p\nrequesters: {{users: ['*']}}\nimages: [host]\n\
+             commands:\n  - {{allow: ['*']}}\nredaction: {redaction}\n"
+        ))
+    }
+
+    #[test]
+    fn patterns_are_checked_when_the_policy_is_read() {
+        let good =
+            with(r"{plain: ['CI_*'], patterns: [{name: case, pattern: 'CASE-\d+'}]}").unwrap();
+        let rules = &good.document().redaction;
+        assert!(rules.is_plain("CI_JOB") && rules.is_plain("TERM") && !rules.is_plain("APP"));
+        let long = format!("{{patterns: [{{name: a, pattern: '{}'}}]}}", "x".repeat(1025));
+        let many = format!("{{patterns: [{}]}}", "{name: a, pattern: x}, ".repeat(33));
+        for (bad, says) in [
+            ("{patterns: [{name: a, pattern: '('}]}", "no regular expression"),
+            ("{patterns: [{name: a, pattern: 'x*'}]}", "the empty text"),
+            (r"{patterns: [{name: a, pattern: '(\w{100}){100}{100}'}]}", "no regular expression"),
+            ("{patterns: [{name: A B, pattern: x}]}", "not a pattern's name"),
+            ("{patterns: [{name: a, pattern: x, flags: i}]}", "flags"),
+            ("{values: [secret]}", "values"),
+            (long.as_str(), "at most 1024 bytes"),
+            (many.as_str(), "more than 32 patterns"),
+        ] {
+            let error = with(bad).expect_err(bad).to_string();
+            assert!(error.contains(says), "{bad}: {error}");
+        }
+    }
+}

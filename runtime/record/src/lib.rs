@@ -8,6 +8,7 @@ pub mod control;
 mod durable;
 pub mod erasure;
 pub mod event;
+pub mod evidence;
 pub mod installation;
 pub mod journal;
 pub mod reader;
@@ -23,6 +24,7 @@ pub use blob::{BlobError, Blobs};
 pub use control::{ControlBody, ControlDraft, ControlEvent, ControlLog, ControlLogError};
 pub use erasure::{Erasure, ErasureError};
 pub use event::{Body, Draft, Event, EventError, EventType};
+pub use evidence::{EvidenceReport, Selection, Sequences, verify_evidence};
 pub use installation::{InstallationLog, LogError, LogPosition, SessionHead};
 pub use journal::{
     Cut, Head, Journal, JournalError, JournalHeader, JournalOptions, Recovered, recover,
@@ -32,7 +34,7 @@ pub use redact::{Redactor, RedactorError};
 pub use seal::{SealError, Sealed};
 pub use sink::{Recorded, Sink, SinkError};
 pub use tail::{Fresh, Tail};
-pub use tlog::{ExtendError, KeyError, Keys, Verifier};
+pub use tlog::{ExtendError, KeyError, KeyHistory, Keys, Verifier, rotate};
 pub use vault::{ContentKey, FileWrapping, Scope, Vault, VaultError, Wrapping};
 pub use verify::{
     Code, Completeness, Finding, Integrity, KeyChoice, KeySource, Report, VerifyOptions, verify,

@@ -128,10 +128,7 @@ impl Orchestrator {
             let events = read.await?.map_err(custody_control::ControlError::from)?;
             let Some(last) = events.last() else { return Ok(None) };
             from = last.seq + 1;
-            let meant = |event: &ControlEvent| match &event.body {
-                ControlBody::RetentionDeleted(deleted) => deleted.session == begun.session,
-                _ => false,
-            };
+            let meant = |event: &ControlEvent| matches!(&event.body, ControlBody::RetentionDeleted(deleted) if deleted.session == begun.session);
             if let Some(found) = events.into_iter().find(meant) {
                 return Ok(Some(found));
             }

@@ -10,6 +10,7 @@ pub mod erase;
 pub mod image;
 pub mod investigate;
 pub mod keeper;
+pub mod keys;
 pub mod login;
 pub mod policy;
 pub mod project;

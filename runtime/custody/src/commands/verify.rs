@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use custody_model::ErrorCode;
-use custody_record::Verifier;
 use custody_record::vault::WRAPPING_FILE;
 use custody_record::verify::{Completeness, Integrity, KeyChoice, Report, VerifyOptions, verify};
+use custody_record::{KeyHistory, Verifier};
 
 use super::session;
 use crate::cli::VerifyArgs;
@@ -20,7 +20,7 @@ use crate::wire::Wire;
 pub fn run(wire: &Wire, args: &VerifyArgs) -> Result<ExitCode, Failure> {
     let path = Path::new(&args.target);
     let report = if path.is_dir() {
-        verify(path, &options(wire, args.key.as_deref())?)
+        verify(path, &options(wire, args)?)
     } else {
         let server = Connection::open(wire)?;
         let found = session::named(&server, &args.target)?;
@@ -55,7 +55,7 @@ fn downloaded(
     tar::Archive::new(archive)
         .unpack(&record)
         .explain(ErrorCode::VerificationFailed, "the record can't be unpacked")?;
-    Ok(verify(&root_of(&record), &options(wire, args.key.as_deref())?))
+    Ok(verify(&root_of(&record), &options(wire, args)?))
 }
 
 /// The directory of the record in what was unpacked: itself, or the only one in it.
@@ -67,14 +67,18 @@ fn root_of(unpacked: &Path) -> PathBuf {
     }
 }
 
-fn options(wire: &Wire, key: Option<&str>) -> Result<VerifyOptions, Failure> {
+fn options(wire: &Wire, args: &VerifyArgs) -> Result<VerifyOptions, Failure> {
     let installation: PathBuf = wire.state.keys().join("installation.vkey");
-    let key = match key {
+    let key = match args.key.as_deref() {
         Some(text) => {
-            KeyChoice::Given(text.parse::<Verifier>().explain(ErrorCode::Usage, "--key")?)
+            let key = text.parse::<Verifier>().explain(ErrorCode::Usage, "--key")?;
+            KeyChoice::Given(match &args.key_history {
+                Some(path) => with_history(&key, path)?,
+                None => key,
+            })
         }
         None if installation.exists() && wire.url.is_none() => {
-            let verifier = Verifier::read(&installation)
+            let verifier = Verifier::of_installation(&wire.state.keys())
                 .explain(ErrorCode::Io, "the installation's key can't be read")?;
             KeyChoice::Installation(verifier)
         }
@@ -84,4 +88,12 @@ fn options(wire: &Wire, key: Option<&str>) -> Result<VerifyOptions, Failure> {
     // Whoever may read this installation's vault sees contents checked, too; nothing is made where there is none.
     let local = wire.url.is_none() && wire.state.vault().join(WRAPPING_FILE).exists();
     Ok(if local { options.with_vault(wire.vault()?) } else { options })
+}
+
+/// The key with those that the history in this file ties to it.
+fn with_history(key: &Verifier, path: &Path) -> Result<Verifier, Failure> {
+    let unusable = format!("{} is no history of the key", path.display());
+    let bytes = std::fs::read(path).explain(ErrorCode::Io, unusable.clone())?;
+    let history = KeyHistory::parse(&bytes).explain(ErrorCode::Invalid, unusable.clone())?;
+    history.trusting(key).explain(ErrorCode::Invalid, unusable)
 }

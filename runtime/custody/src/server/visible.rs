@@ -61,8 +61,8 @@ fn look(
     if !record.exists() {
         return Ok(Looked::Absent);
     }
-    let key = state.keys().join("installation.vkey");
-    let key = Verifier::read(&key).map_err(failed)?;
+    let keys = state.keys();
+    let key = Verifier::of_installation(&keys).map_err(failed)?;
     let options = VerifyOptions::new(KeyChoice::Installation(key)).with_vault(vault);
     let report = verify(&record, &options.with_installation_log(&state.log()));
     let verdicts = RecordVerdicts {

@@ -1,3 +1,5 @@
+//! What goes and what stays, in texts, diffs and contents of any size.
+
 use std::io::Read as _;
 
 use proptest::prelude::*;

@@ -153,7 +153,7 @@ fn unchecked(error: BlobError) -> Unchecked {
         BlobError::Missing(_) => Code::BlobMissing,
         BlobError::Swapped(..) => Code::BlobSwapped,
         BlobError::Damaged { .. } | BlobError::TooLarge { .. } => Code::BlobDamaged,
-        BlobError::Io { .. } => Code::Unreadable,
+        BlobError::Io { .. } | BlobError::Write(_) => Code::Unreadable,
     };
     Unchecked::Other(code, error.to_string())
 }
