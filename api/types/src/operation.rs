@@ -73,11 +73,19 @@ operations! {
     SessionTerminal "session_terminal",
     SessionOutputs "session_outputs",
     SessionRecord "session_record",
+    SessionEvidence "session_evidence",
     SessionVerify "session_verify",
     SessionAttach "session_attach",
     Investigate "investigate",
     ControlEvents "control_events",
     ControlVerify "control_verify",
+    LogCheckpoint "log_checkpoint",
+    LogTile "log_tile",
+    LogEntries "log_entries",
+    ControlCheckpoint "control_checkpoint",
+    ControlTile "control_tile",
+    SessionCheckpoint "session_checkpoint",
+    SessionTile "session_tile",
 }
 
 impl fmt::Display for Operation {

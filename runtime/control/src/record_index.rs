@@ -99,7 +99,9 @@ impl RecordIndexer {
             | Body::AttributesChanged(_)
             | Body::TerminalRecorded(_)
             | Body::WorkspaceCompared(_)
-            | Body::RedactionApplied(_) => {}
+            | Body::RedactionApplied(_)
+            | Body::RecorderDegraded(_)
+            | Body::RecorderRestored(_) => {}
             Body::SessionStarted(_) => self.started_at = Some(event.time),
             Body::SessionPaused(paused) => self.paused = Some((event.time, paused.reason)),
             Body::SessionResumed(resumed) => {

@@ -391,7 +391,9 @@ impl Summarizer {
             | Body::FileLinked(_)
             | Body::AttributesChanged(_)
             | Body::RedactionApplied(_)
-            | Body::TerminalRecorded(_) => {}
+            | Body::TerminalRecorded(_)
+            | Body::RecorderDegraded(_)
+            | Body::RecorderRestored(_) => {}
         }
     }
 

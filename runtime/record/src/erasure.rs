@@ -11,6 +11,7 @@ use custody_model::{EventId, SessionId, Timestamp, UserName};
 use serde::{Deserialize, Serialize};
 
 use crate::canonical::{self, CanonicalError};
+use crate::disk;
 use crate::durable;
 use crate::tlog::{Keys, Note, NoteError, Verifier};
 
@@ -96,6 +97,6 @@ impl Erasure {
     pub fn write(&self, record: &Path, keys: &Keys) -> Result<(), ErasureError> {
         let json = String::from_utf8_lossy(&canonical::to_vec(self)?).into_owned();
         let note = Note::sign(&format!("{FORMAT}\n{json}\n"), keys, &name(&keys.verifier()));
-        Ok(durable::replace(&record.join(ERASURE_FILE), &note.to_bytes())?)
+        Ok(durable::replace(&*disk::real(), &record.join(ERASURE_FILE), &note.to_bytes())?)
     }
 }

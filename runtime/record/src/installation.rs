@@ -6,16 +6,19 @@
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use custody_model::{Digest, SessionId, Timestamp};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::canonical::{self, CanonicalError};
+use crate::disk::{self, Disk};
 use crate::tlog::{
     Checkpoint, CheckpointError, ExtendError, Frontier, Keys, SignedLog, Verifier, entries_of,
     entry_path, widths,
 };
+use crate::witness::COSIGNED_FILE;
 
 /// Why the installation log can't be appended to or read.
 #[derive(Debug, thiserror::Error)]
@@ -89,7 +92,15 @@ impl InstallationLog {
     /// # Errors
     /// [`LogError::Extend`].
     pub fn open(dir: &Path, keys: &Keys) -> Result<Self, LogError> {
-        Ok(Self(SignedLog::open(dir, keys.verifier().log_origin(), keys)?))
+        Self::open_on(disk::real(), dir, keys)
+    }
+
+    /// As [`InstallationLog::open`], written through a file layer of the caller's.
+    ///
+    /// # Errors
+    /// [`LogError::Extend`].
+    pub fn open_on(disk: Arc<dyn Disk>, dir: &Path, keys: &Keys) -> Result<Self, LogError> {
+        Ok(Self(SignedLog::open(disk, dir, keys.verifier().log_origin(), keys)?))
     }
 
     /// Appends a session's head, durably, and signs the log's new head. To be called at a session's start, at most
@@ -120,6 +131,24 @@ impl InstallationLog {
 
     pub(crate) fn signed(&self) -> &SignedLog {
         &self.0
+    }
+}
+
+impl InstallationLog {
+    /// The head that others are shown: the newest that the witnesses' quorum cosigned, or the newest where there are no
+    /// witnesses. `None` if there is none yet.
+    ///
+    /// # Errors
+    /// Those of reading.
+    pub fn published(dir: &Path) -> io::Result<Option<Vec<u8>>> {
+        for name in [COSIGNED_FILE, "checkpoint"] {
+            match fs::read(dir.join(name)) {
+                Ok(bytes) => return Ok(Some(bytes)),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(None)
     }
 }
 
@@ -184,6 +213,17 @@ impl InstallationLeaves {
             return Err(LogError::Root);
         }
         Ok(Self { checkpoint, leaves, roots })
+    }
+
+    /// Paths of the log's hash tiles, below its directory, that are missing or do not fit the leaves.
+    ///
+    /// # Errors
+    /// [`CanonicalError`].
+    pub fn damaged_tiles(&self, dir: &Path) -> Result<Vec<String>, CanonicalError> {
+        let leaves = self.leaves.iter();
+        let leaves: Result<Vec<Digest>, CanonicalError> =
+            leaves.map(|head| Ok(crate::tlog::leaf_hash(&canonical::to_vec(head)?))).collect();
+        Ok(crate::tlog::damaged_tiles(dir, leaves?))
     }
 
     /// The root when the log had `size` leaves, if that size was wanted and reached.

@@ -5,6 +5,7 @@
 pub mod blob;
 pub mod canonical;
 pub mod control;
+pub mod disk;
 mod durable;
 pub mod erasure;
 pub mod event;
@@ -19,6 +20,7 @@ pub mod tail;
 pub mod tlog;
 pub mod vault;
 pub mod verify;
+pub mod witness;
 
 pub use blob::{BlobError, Blobs};
 pub use control::{ControlBody, ControlDraft, ControlEvent, ControlLog, ControlLogError};

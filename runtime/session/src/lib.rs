@@ -10,6 +10,7 @@ pub mod create;
 pub mod erase;
 pub mod error;
 mod follow;
+pub mod fsck;
 mod launch;
 pub mod lease;
 pub mod orchestrator;

@@ -9,9 +9,9 @@ use std::sync::Arc;
 use axum::body::{Body, Bytes};
 use axum::extract::State;
 use axum::http::header::{CONTENT_DISPOSITION, CONTENT_TYPE};
-use axum::response::IntoResponse;
+use axum::response::{IntoResponse, Response};
 use custody_api_types::endpoint::TAR;
-use custody_model::Digest;
+use custody_model::{Digest, SessionId};
 use custody_record::control::{ControlBody, EvidenceExported};
 use custody_record::{Blobs, Event, Reader, Scope};
 use custody_session::Orchestrator;
@@ -36,28 +36,37 @@ pub(crate) async fn download(
     if !tokio::task::spawn_blocking(move || there.exists()).await? {
         return Err(no_record());
     }
-    let exported = ControlBody::EvidenceExported(EvidenceExported { session });
+    let exported = ControlBody::EvidenceExported(EvidenceExported { session, pack: None });
     orchestrator.plane().record(&admitted.author, vec![exported]).await?;
     let vault = orchestrator.plane().vault().clone();
+    Ok(handed_out(session, &format!("custody-{session}.tar"), move |mut out| {
+        let blobs = vault.blobs(Scope::Session(session), &record).map_err(io::Error::other)?;
+        pack(&record, &blobs, &session.to_string(), &mut out)
+    }))
+}
+
+/// An archive as it is made. What breaks off is a broken transfer for the client, not a short archive.
+pub(super) fn handed_out(
+    session: SessionId,
+    name: &str,
+    make: impl FnOnce(&mut dyn Write) -> io::Result<()> + Send + 'static,
+) -> Response {
     let (sender, receiver) = mpsc::channel(4);
     tokio::task::spawn_blocking(move || {
         let mut out = BufWriter::with_capacity(CHUNK, Sending(sender.clone()));
-        let blobs = vault.blobs(Scope::Session(session), &record).map_err(io::Error::other);
-        let packed = blobs
-            .and_then(|blobs| pack(&record, &blobs, &session.to_string(), &mut out))
-            .and_then(|()| out.flush());
+        let packed = make(&mut out).and_then(|()| out.flush());
         if let Err(error) = packed {
             tracing::warn!(%session, %error, "a record could not be handed out whole");
-            // The client sees a broken transfer, not a short archive. It may be gone.
+            // It may be gone.
             let _ = sender.blocking_send(Err(error));
         }
     });
     let chunks = stream::unfold(receiver, |mut receiver| async {
         receiver.recv().await.map(|chunk| (chunk, receiver))
     });
-    let name = format!("attachment; filename=\"custody-{session}.tar\"");
+    let name = format!("attachment; filename=\"{name}\"");
     let headers = [(CONTENT_TYPE, TAR.to_owned()), (CONTENT_DISPOSITION, name)];
-    Ok((headers, Body::from_stream(chunks)))
+    (headers, Body::from_stream(chunks)).into_response()
 }
 
 /// The archive's way out.

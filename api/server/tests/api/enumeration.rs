@@ -100,12 +100,22 @@ const CASES: &[(Op, Expected)] = &[
     (Op::SessionTerminal, SEEN),
     (Op::SessionOutputs, SEEN),
     (Op::SessionRecord, SEEN),
+    // Auditors alone; the record as it is stays with those who may see it.
+    (Op::SessionEvidence, [401, 401, 403, 404, 403, 403, 200, 200, 403]),
     (Op::SessionVerify, SEEN),
     // Those who may are told that it is a WebSocket.
     (Op::SessionAttach, [401, 401, 426, 404, 426, 426, 426, 426, 403]),
     (Op::Investigate, SEEN),
     (Op::ControlEvents, READS_INSTALLATION),
     (Op::ControlVerify, READS_INSTALLATION),
+    // Nothing is published here.
+    (Op::LogCheckpoint, KNOWN),
+    (Op::LogTile, KNOWN),
+    (Op::LogEntries, READS_INSTALLATION),
+    (Op::ControlCheckpoint, READS_INSTALLATION),
+    (Op::ControlTile, READS_INSTALLATION),
+    (Op::SessionCheckpoint, SEEN),
+    (Op::SessionTile, SEEN),
 ];
 
 /// What the calls are about, and fresh things for those that change them.
@@ -130,6 +140,14 @@ impl Subjects {
                 "policy" => policy.clone(),
                 "repository" => installation.repository.clone(),
                 "session" => self.session(installation, endpoint.operation).await,
+                // By now the calls themselves fill one.
+                "tile" if endpoint.operation == Op::ControlTile => {
+                    installation.plane().integrate().await.unwrap();
+                    "0/000".to_owned()
+                }
+                "tile" if endpoint.operation == Op::SessionTile => "0/000.p/7".to_owned(),
+                "tile" => "0/000.p/1".to_owned(),
+                "bundle" => "000.p/1".to_owned(),
                 "user" => match endpoint.operation {
                     Op::UserGet => "dev".to_owned(),
                     _ => "colleague".to_owned(),

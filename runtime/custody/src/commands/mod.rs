@@ -7,6 +7,8 @@ pub mod control;
 pub mod debug;
 pub mod doctor;
 pub mod erase;
+pub mod evidence;
+pub mod fsck;
 pub mod image;
 pub mod investigate;
 pub mod keeper;
@@ -14,6 +16,7 @@ pub mod keys;
 pub mod login;
 pub mod policy;
 pub mod project;
+pub mod proof;
 pub mod reindex;
 pub mod repo;
 pub mod run;
@@ -22,6 +25,7 @@ pub mod session;
 pub mod token;
 pub mod user;
 pub mod verify;
+pub mod witness;
 
 use std::process::ExitCode;
 

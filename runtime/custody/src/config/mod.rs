@@ -20,6 +20,7 @@ mod section;
 mod server;
 mod state;
 mod store;
+mod transparency;
 mod url;
 
 use std::collections::BTreeMap;
@@ -62,6 +63,9 @@ pub struct Settings {
     /// The database of the index.
     #[serde(deserialize_with = "section::or_default")]
     pub store: store::Store,
+    /// Who may follow the installation's logs, and who witnesses them.
+    #[serde(deserialize_with = "section::or_default")]
+    pub transparency: transparency::Transparency,
     /// What the server says about itself.
     #[serde(deserialize_with = "section::or_default")]
     pub log: log::Log,
@@ -76,6 +80,7 @@ macro_rules! sections {
         $each!(queue: queue::Queue);
         $each!(identity: identity::Identity);
         $each!(store: store::Store);
+        $each!(transparency: transparency::Transparency);
         $each!(log: log::Log);
     };
 }
@@ -107,13 +112,14 @@ impl Settings {
     }
 
     fn check(&self, check: &mut Check<'_>) {
-        let Self { state, server, limits, queue, identity, store, log: _ } = self;
+        let Self { state, server, limits, queue, identity, store, transparency, log: _ } = self;
         state.check(check);
         server.check(check);
         limits.check(check);
         queue.check(check);
         identity.check(check);
         store.check(check);
+        transparency.check(check);
     }
 }
 

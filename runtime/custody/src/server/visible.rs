@@ -9,6 +9,7 @@ use custody_investigate::report::{Looked, RecordVerdicts, Records};
 use custody_investigate::{Summarizer, Summary};
 use custody_keeper::layout::StateDir;
 use custody_model::SessionId;
+use custody_record::tlog::TlogPolicy;
 use custody_record::verify::{KeyChoice, VerifyOptions};
 use custody_record::{ReadError, Reader, Vault, Verifier, verify};
 use custody_store::{Store, StoreError, Visibility};
@@ -22,6 +23,7 @@ pub(super) struct Visible<'a> {
     pub(super) vault: &'a Arc<Vault>,
     pub(super) store: &'a dyn Store,
     pub(super) visibility: &'a Visibility,
+    pub(super) witnesses: &'a Arc<TlogPolicy>,
 }
 
 /// An error of looking up; of its own because of where its conversions come from.
@@ -47,7 +49,8 @@ impl Records for Visible<'_> {
         if !seen {
             return Ok(if row.is_some() { Looked::Hidden } else { Looked::Absent });
         }
-        let looked = tokio::task::spawn_blocking(move || look(&state, vault, session));
+        let witnesses = self.witnesses.clone();
+        let looked = tokio::task::spawn_blocking(move || look(&state, vault, session, &witnesses));
         looked.await.map_err(|e| LookUpError(failed(e)))?.map_err(LookUpError)
     }
 }
@@ -56,6 +59,7 @@ fn look(
     state: &StateDir,
     vault: Arc<Vault>,
     session: SessionId,
+    witnesses: &TlogPolicy,
 ) -> Result<Looked, InvestigateError> {
     let record = state.session(session).record();
     if !record.exists() {
@@ -64,10 +68,12 @@ fn look(
     let keys = state.keys();
     let key = Verifier::of_installation(&keys).map_err(failed)?;
     let options = VerifyOptions::new(KeyChoice::Installation(key)).with_vault(vault);
-    let report = verify(&record, &options.with_installation_log(&state.log()));
+    let options = options.with_installation_log(&state.log()).with_witnesses(witnesses);
+    let report = verify(&record, &options);
     let verdicts = RecordVerdicts {
         integrity: word(&report.integrity),
         completeness: word(&report.completeness),
+        witnesses: report.witnesses,
     };
     Ok(match summary(&record, session) {
         Ok(Some(summary)) => Looked::Found(Box::new(summary), verdicts),

@@ -18,7 +18,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use custody_model::{Digest, Timestamp, UserName};
 use sha2::{Digest as _, Sha256};
 
-use crate::durable;
+use crate::disk::{self, Disk};
+use crate::durable::{self, NewFile};
 use crate::erasure::Erasure;
 use crate::event::BlobRef;
 use crate::redact::{Mark, Redacting, Redactor};
@@ -90,6 +91,7 @@ pub enum BlobError {
 /// The blobs of one record. Cheap to clone; any number of threads may store at once.
 #[derive(Clone, Debug)]
 pub struct Blobs {
+    disk: Arc<dyn Disk>,
     record: PathBuf,
     key: Option<ContentKey>,
     limit: u64,
@@ -115,7 +117,14 @@ impl Blobs {
     /// Makes nothing before the first blob is stored.
     #[must_use]
     pub fn open(record: &Path) -> Self {
+        Self::on(disk::real(), record)
+    }
+
+    /// As [`Blobs::open`], written through a file layer of the caller's.
+    #[must_use]
+    pub fn on(disk: Arc<dyn Disk>, record: &Path) -> Self {
         Self {
+            disk,
             record: record.to_owned(),
             key: None,
             limit: DEFAULT_CONTENT_LIMIT,
@@ -225,11 +234,11 @@ impl Blobs {
             None => self.clear_root(),
         };
         let io = |source| BlobError::Io { path: root.clone(), source };
-        durable::make_dir(&root).map_err(io)?;
-        let mut file = tempfile::Builder::new().prefix(".new-").tempfile_in(&root).map_err(io)?;
+        durable::make_dir(&*self.disk, &root).map_err(io)?;
+        let mut file = NewFile::create(&*self.disk, &root).map_err(io)?;
         let mut store = |reader: &mut dyn Read| match &self.key {
-            Some(key) => seal(reader, file.as_file_mut(), key),
-            None => compress(reader, file.as_file_mut()),
+            Some(key) => seal(reader, &mut file, key),
+            None => compress(reader, &mut file),
         };
         let (digest, size) = match &self.redactor {
             Some(redactor) => {
@@ -244,15 +253,14 @@ impl Blobs {
         let path = self.sealed_path(&digest).unwrap_or_else(|| self.clear_path(&digest));
         let blob =
             BlobRef { role: role.to_owned(), digest, size, media_type: media_type.to_owned() };
-        // What is there was renamed whole; two that store the same content at once write the same content.
+        let dir = path.parent().unwrap_or(&root);
+        // What is there was renamed whole, but whoever did it may have failed to make the name durable.
         if path.is_file() {
+            self.disk.sync_dir(dir).map_err(io)?;
             return Ok(blob);
         }
-        let dir = path.parent().unwrap_or(&root);
-        durable::make_dir(dir).map_err(io)?;
-        file.as_file().sync_all().map_err(io)?;
-        file.persist(&path).map_err(|e| io(e.error))?;
-        durable::sync_dir(dir).map_err(io)?;
+        durable::make_dir(&*self.disk, dir).map_err(io)?;
+        file.persist(&path).map_err(io)?;
         Ok(blob)
     }
 
@@ -483,14 +491,18 @@ impl<T: io::Write> io::Write for Hashed<T> {
     }
 }
 
-fn compress(reader: &mut dyn Read, file: &mut File) -> io::Result<(Digest, u64)> {
+fn compress(reader: &mut dyn Read, file: &mut dyn io::Write) -> io::Result<(Digest, u64)> {
     let stored = Hashed { inner: file, hash: Sha256::new() };
     let (Hashed { inner: file, hash: stored }, digest, size) = frame(reader, stored)?;
     file.write_all(&trailer(stored))?;
     Ok((digest, size))
 }
 
-fn seal(reader: &mut dyn Read, file: &mut File, key: &ContentKey) -> io::Result<(Digest, u64)> {
+fn seal(
+    reader: &mut dyn Read,
+    file: &mut dyn io::Write,
+    key: &ContentKey,
+) -> io::Result<(Digest, u64)> {
     let sealing = Sealing::begin(file, &key.blobs(), BLOB_NAME)?;
     let (sealing, digest, size) = frame(reader, sealing)?;
     sealing.finish()?;

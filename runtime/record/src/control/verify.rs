@@ -9,7 +9,11 @@ use serde::{Deserialize, Serialize};
 use super::event::ControlEvent;
 use super::log::{ControlLog, ControlLogError};
 use super::pending;
-use crate::tlog::{ExtendError, Frontier, Verifier, entries_of, entry_path, leaf_hash, widths};
+use crate::tlog::{
+    ExtendError, Frontier, TlogPolicy, Verifier, damaged_tiles, entries_of, entry_path, leaf_hash,
+    widths,
+};
+use crate::witness::WitnessAssurance;
 
 /// What was found in a control log.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -20,6 +24,18 @@ pub struct ControlReport {
     pub signed: u64,
     /// What is wrong, in words; empty if nothing is.
     pub findings: Vec<String>,
+    /// Who but the installation vouches for the events under the signed head.
+    #[serde(default)]
+    pub witnesses: WitnessAssurance,
+}
+
+impl ControlReport {
+    /// And whom of these witnesses the log in `dir` has.
+    #[must_use]
+    pub fn with_witnesses(self, dir: &Path, verifier: &Verifier, policy: &TlogPolicy) -> Self {
+        let (origin, needed) = (verifier.control_origin(), self.signed);
+        Self { witnesses: WitnessAssurance::of(dir, &origin, verifier, policy, needed), ..self }
+    }
 }
 
 /// Checks the log in `dir`. What is wrong with its content is a finding.
@@ -38,6 +54,7 @@ pub fn verify_control(dir: &Path, verifier: &Verifier) -> Result<ControlReport, 
     };
     let tiles = head.as_ref().map_or(0, |head| head.size);
     let mut frontier = Frontier::default();
+    let mut leaves = Vec::new();
     let mut entries: Vec<Vec<u8>> = Vec::new();
     for (index, width) in widths(0, tiles) {
         let bundle = fs::read(dir.join(entry_path(index, width)))?;
@@ -49,6 +66,7 @@ pub fn verify_control(dir: &Path, verifier: &Verifier) -> Result<ControlReport, 
     }
     for entry in &entries {
         frontier.push(leaf_hash(entry));
+        leaves.push(leaf_hash(entry));
     }
     if let Some(head) = &head
         && (frontier.root() != head.root || frontier.size() != head.size)
@@ -57,6 +75,9 @@ pub fn verify_control(dir: &Path, verifier: &Verifier) -> Result<ControlReport, 
             "the {} events in tiles do not give the root that is signed",
             entries.len()
         ));
+    }
+    for path in damaged_tiles(dir, leaves) {
+        report.findings.push(format!("{path} does not hold the hashes of the events"));
     }
     report.signed = tiles;
     match pending::read(dir) {

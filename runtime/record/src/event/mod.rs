@@ -28,9 +28,9 @@ pub use process::{EgressDenied, EgressVia, ExitStatus, ProcessExecuted, ProcessE
 pub use redaction::{MAX_REDACTIONS_TOLD, Redaction, RedactionApplied};
 pub use session::{
     ChangeStatus, ChangedFile, CommitAuthor, CommitCreated, Coverage, Decision, Difference,
-    DifferenceKind, Gap, GapSource, Outcome, PolicyDecided, PolicyViolated, RequestedSession,
-    SessionAuthorized, SessionClosed, SessionPaused, SessionProvisioned, SessionResumed,
-    SessionStarted, TerminalRecorded, WorkspaceCompared,
+    DifferenceKind, Gap, GapSource, Outcome, PolicyDecided, PolicyViolated, RecorderDegraded,
+    RecorderRestored, RequestedSession, SessionAuthorized, SessionClosed, SessionPaused,
+    SessionProvisioned, SessionResumed, SessionStarted, TerminalRecorded, WorkspaceCompared,
 };
 
 /// Version of the envelope.
@@ -163,4 +163,8 @@ pub enum Body {
     RedactionApplied(RedactionApplied),
     #[serde(rename = "recorder.gap")]
     RecorderGap(Gap),
+    #[serde(rename = "recorder.degraded")]
+    RecorderDegraded(RecorderDegraded),
+    #[serde(rename = "recorder.restored")]
+    RecorderRestored(RecorderRestored),
 }

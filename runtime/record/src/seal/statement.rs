@@ -201,7 +201,9 @@ impl Summary {
             | Body::TerminalRecorded(_)
             | Body::WorkspaceCompared(_)
             | Body::RedactionApplied(_)
-            | Body::RecorderGap(_) => {}
+            | Body::RecorderGap(_)
+            | Body::RecorderDegraded(_)
+            | Body::RecorderRestored(_) => {}
         }
     }
 

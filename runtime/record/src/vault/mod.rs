@@ -21,7 +21,7 @@ use custody_model::SessionId;
 use serde::{Deserialize, Serialize};
 
 use crate::blob::Blobs;
-use crate::durable;
+use crate::disk;
 pub use key::ContentKey;
 pub use wrapping::{FileWrapping, Wrapping};
 
@@ -196,7 +196,7 @@ impl Vault {
         file.write_all(&text).map_err(io)?;
         file.as_file().sync_all().map_err(io)?;
         match file.persist_noclobber(&path) {
-            Ok(_) => durable::sync_dir(dir).map_err(io)?,
+            Ok(_) => disk::real().sync_dir(dir).map_err(io)?,
             // Another process was quicker: its key counts.
             Err(error) if error.error.kind() == io::ErrorKind::AlreadyExists => {}
             Err(error) => return Err(io(error.error)),
@@ -233,7 +233,7 @@ impl Vault {
         file.write_all(&noise).map_err(io)?;
         file.sync_all().map_err(io)?;
         fs::remove_file(&path).map_err(io)?;
-        durable::sync_dir(path.parent().unwrap_or(&self.dir)).map_err(io)?;
+        disk::real().sync_dir(path.parent().unwrap_or(&self.dir)).map_err(io)?;
         Ok(true)
     }
 

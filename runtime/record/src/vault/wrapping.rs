@@ -10,7 +10,7 @@ use base64::engine::general_purpose::STANDARD;
 use zeroize::Zeroizing;
 
 use super::key::{ContentKey, keyed};
-use crate::durable;
+use crate::disk;
 
 /// What the file of a wrapping key begins with: the format and its version.
 const PREFIX: &str = "custody/wrapping-key/v1 ";
@@ -84,7 +84,7 @@ impl FileWrapping {
         // A link never replaces: of two processes that start at once, one key wins.
         let linked = fs::hard_link(&temporary, path);
         fs::remove_file(&temporary)?;
-        durable::sync_dir(dir)?;
+        disk::real().sync_dir(dir)?;
         match linked {
             Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
             Ok(()) | Err(_) => fs::read_to_string(path),

@@ -22,8 +22,9 @@ use crate::installation::{InstallationLeaves, LogPosition};
 use crate::journal::frame::FrameReader;
 use crate::journal::{FrameError, JOURNAL_FILE, JournalHeader};
 use crate::seal::{KEY_FILE, SEAL_FILE, Summary};
-use crate::tlog::{ENTRIES_PER_BUNDLE, Term, Verifier, entry_path, hash_path, widths};
+use crate::tlog::{ENTRIES_PER_BUNDLE, Term, TlogPolicy, Verifier, entry_path, hash_path, widths};
 use crate::vault::Vault;
+use crate::witness::WitnessAssurance;
 pub use report::{Code, Completeness, Concern, Finding, Integrity, KeySource, Report};
 use scan::{Chunk, Scan};
 
@@ -51,6 +52,8 @@ pub struct VerifyOptions {
     pub key: KeyChoice,
     /// Directory of the installation log, or of a copy of it.
     pub installation_log: Option<PathBuf>,
+    /// Whose cosignatures of the installation log are wanted; by default nobody's.
+    pub witnesses: TlogPolicy,
     /// [`DEFAULT_BLOB_LIMIT`].
     pub blob_limit: u64,
     /// Where the keys of sealed content are; without it, sealed content is not checked.
@@ -61,7 +64,8 @@ impl VerifyOptions {
     /// Checks with this key, and without an installation log.
     #[must_use]
     pub fn new(key: KeyChoice) -> Self {
-        Self { key, installation_log: None, blob_limit: DEFAULT_BLOB_LIMIT, vault: None }
+        let (installation_log, witnesses) = (None, TlogPolicy::default());
+        Self { key, installation_log, witnesses, blob_limit: DEFAULT_BLOB_LIMIT, vault: None }
     }
 
     /// And with this installation log.
@@ -74,6 +78,12 @@ impl VerifyOptions {
     #[must_use]
     pub fn with_vault(self, vault: Arc<Vault>) -> Self {
         Self { vault: Some(vault), ..self }
+    }
+
+    /// And with these witnesses of it.
+    #[must_use]
+    pub fn with_witnesses(self, policy: &TlogPolicy) -> Self {
+        Self { witnesses: policy.clone(), ..self }
     }
 }
 
@@ -90,6 +100,7 @@ pub fn verify(dir: &Path, options: &VerifyOptions) -> Report {
         summary: None,
         blobs: 0,
         position: None,
+        witnesses: WitnessAssurance::none(),
         signer: None,
         terms: Vec::new(),
     };
@@ -107,6 +118,7 @@ struct Check<'a> {
     blobs: u64,
     /// Where the seal says that the head is in the installation log.
     position: Option<LogPosition>,
+    witnesses: WitnessAssurance,
     /// The key that signed the seal.
     signer: Option<Verifier>,
     /// The terms of the keys that signed checkpoint and seal.
@@ -119,11 +131,16 @@ impl Check<'_> {
     }
 
     fn run(&mut self) -> Report {
+        let followed = self.refuse_special_files();
         let live = self.dir.join(JOURNAL_FILE).exists();
-        let empty =
-            !live && !self.dir.join("checkpoint").exists() && !self.dir.join("tile").exists();
+        let empty = followed
+            && !live
+            && !self.dir.join("checkpoint").exists()
+            && !self.dir.join("tile").exists();
         let mut session = None;
-        if empty {
+        if !followed {
+            // Following it could lead anywhere, or never end: nothing is read.
+        } else if empty {
             self.add(Code::NoRecord, "the directory holds no record");
         } else {
             self.choose_key(live);
@@ -151,7 +168,7 @@ impl Check<'_> {
             Completeness::Incomplete
         } else if has(Concern::Open) {
             Completeness::Open
-        } else if empty {
+        } else if empty || !followed {
             Completeness::Incomplete
         } else {
             Completeness::Complete
@@ -169,9 +186,33 @@ impl Check<'_> {
             blobs: self.blobs,
             sealed: !live && !empty,
             installation_log: self.options.installation_log.is_some(),
+            witnesses: std::mem::take(&mut self.witnesses),
             findings,
             findings_omitted: omitted as u64,
         }
+    }
+
+    /// Whether the directory holds nothing but files and directories.
+    fn refuse_special_files(&mut self) -> bool {
+        let mut stack = vec![PathBuf::new()];
+        let mut found = Vec::new();
+        while let Some(relative) = stack.pop() {
+            for entry in fs::read_dir(self.dir.join(&relative)).into_iter().flatten().flatten() {
+                let path = relative.join(entry.file_name());
+                match entry.file_type() {
+                    Ok(kind) if kind.is_dir() => stack.push(path),
+                    Ok(kind) if kind.is_file() => {}
+                    Ok(_) | Err(_) => found.push(path.display().to_string()),
+                }
+            }
+        }
+        found.sort();
+        let followed = found.is_empty();
+        for path in found {
+            let what = "it is neither a file nor a directory: nothing was read";
+            self.findings.push(Finding::new(Code::SpecialFile, what).file(path));
+        }
+        followed
     }
 
     fn choose_key(&mut self, live: bool) {
@@ -372,6 +413,12 @@ impl Check<'_> {
                 return;
             }
         };
+        // The newest head of the session: witnesses who saw it saw all before it.
+        let newest = (1_u64..).zip(&log.leaves).filter(|(_, leaf)| leaf.session == session);
+        if let Some((needed, _)) = newest.last() {
+            let (origin, policy) = (verifier.log_origin(), &self.options.witnesses);
+            self.witnesses = WitnessAssurance::of(dir, &origin, verifier, policy, needed);
+        }
         let total = self.scan.entries();
         let mut findings = Vec::new();
         let mut known = false;

@@ -43,7 +43,9 @@ impl Contents {
             | Body::WorkspaceCompared(_)
             | Body::RedactionApplied(_)
             | Body::CommitCreated(_)
-            | Body::RecorderGap(_) => {}
+            | Body::RecorderGap(_)
+            | Body::RecorderDegraded(_)
+            | Body::RecorderRestored(_) => {}
         }
     }
 

@@ -51,6 +51,8 @@ fn values() -> Vec<(&'static str, &'static str, &'static str, Value)> {
         ("store", "kind", "sqlite", json!("sqlite")),
         ("store", "path", "/srv/index.sqlite", json!("/srv/index.sqlite")),
         ("store", "connections", "8", json!(8)),
+        ("transparency", "publish", "hashes", json!("hashes")),
+        ("transparency", "witnesses", "'quorum none'", json!("quorum none")),
         ("log", "level", "debug", json!("debug")),
         ("log", "format", "json", json!("json")),
     ]
