@@ -171,7 +171,8 @@ pub(crate) async fn open(
     let state = StateDir::new(installation.state());
     let clock = Arc::new(SystemClock);
     let keys = Keys::open(&state.keys()).unwrap();
-    let log = ControlLog::open(&state.control(), &keys).unwrap();
+    let vault = Arc::new(custody_record::Vault::open(&state.vault()).unwrap());
+    let log = ControlLog::open(&state.control(), &keys, vault).unwrap();
     let store: Arc<dyn Store> = Arc::new(SqliteStore::open(&state.store()).await.unwrap());
     let program = custody_tests::installation::binary();
     let driver =

@@ -1,6 +1,7 @@
 //! The orchestrator with real keepers, sandboxes, store and logs, and without HTTP.
 
 mod approvals;
+mod erasing;
 mod ground;
 mod reindex;
 mod steps;

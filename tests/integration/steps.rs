@@ -25,7 +25,12 @@ async fn story(ground: &Ground) -> Vec<(SessionId, Result<(), SessionError>)> {
     // Rejected.
     if let Ok(id) = create("true").await {
         let result = orchestrator.reject(&boss, id, &user("boss"), "no").await;
+        let rejected = result.is_ok();
         told.push((id, result.map(drop)));
+        if rejected {
+            let erased = orchestrator.erase(&boss, id, "asked for by dana").await.map(drop);
+            told.push((id, erased));
+        }
     }
     // Cancelled.
     if let Ok(id) = create("true").await {
@@ -130,7 +135,7 @@ async fn whatever_step_fails_nothing_is_half_done() {
     let every: BTreeSet<String> = custody_session::steps::every_step().into_iter().collect();
     assert_eq!(steps, every, "the story goes through every step");
     let verbs: BTreeSet<&str> = steps.iter().filter_map(|s| s.split('.').next()).collect();
-    let wanted = ["approve", "cancel", "create", "launch", "reject", "signal", "stop"];
+    let wanted = ["approve", "cancel", "create", "erase", "launch", "reject", "signal", "stop"];
     assert_eq!(verbs.into_iter().collect::<Vec<_>>(), wanted);
     for step in &steps {
         for when in [When::Before, When::After] {

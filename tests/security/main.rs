@@ -1,5 +1,6 @@
 //! What must not be possible from inside of a session, tried from inside with real tools.
 
+mod canaries;
 mod hiding;
 mod machine;
 mod network;

@@ -191,6 +191,12 @@ impl From<SessionError> for ApiError {
             | SessionError::LineFull { .. }
             | SessionError::Mirror(_)
             | SessionError::File { .. }
+            | SessionError::Spec(_)
+            | SessionError::Erasure(_)
+            | SessionError::Key(_)
+            | SessionError::Redactor(_)
+            | SessionError::Redacted(_)
+            | SessionError::Vault(_)
             | SessionError::Keeper(_)
             | SessionError::Start(_)
             | SessionError::Attach(_)
@@ -217,6 +223,8 @@ impl From<ControlLogError> for ApiError {
             ControlLogError::Io(_)
             | ControlLogError::Frame(_)
             | ControlLogError::Extend(_)
+            | ControlLogError::Vault(_)
+            | ControlLogError::Redactor(_)
             | ControlLogError::Bundle { .. }
             | ControlLogError::Event { .. }
             | ControlLogError::Torn { .. }
@@ -248,7 +256,16 @@ pub fn no_record() -> ApiError {
 
 impl From<BlobError> for ApiError {
     fn from(error: BlobError) -> Self {
-        Self::of(ApiCode::VerificationFailed, error)
+        match &error {
+            BlobError::Erased { .. } => Self::of(ApiCode::Erased, error),
+            BlobError::Missing(_)
+            | BlobError::Locked(_)
+            | BlobError::Swapped(..)
+            | BlobError::Damaged { .. }
+            | BlobError::TooLarge { .. }
+            | BlobError::Write(_)
+            | BlobError::Io { .. } => Self::of(ApiCode::VerificationFailed, error),
+        }
     }
 }
 

@@ -124,6 +124,7 @@ where
         .on(Op::SessionGet, sessions::get)
         .on(Op::SessionApprove, sessions::approve)
         .on(Op::SessionReject, sessions::reject)
+        .on(Op::SessionErase, sessions::erase)
         .on(Op::SessionStop, sessions::stop)
         .on(Op::SessionSignal, sessions::signal)
         .on(Op::SessionSummary, records::summary)

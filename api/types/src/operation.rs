@@ -62,6 +62,7 @@ operations! {
     SessionGet "session_get",
     SessionApprove "session_approve",
     SessionReject "session_reject",
+    SessionErase "session_erase",
     SessionStop "session_stop",
     SessionSignal "session_signal",
     SessionSummary "session_summary",

@@ -121,6 +121,8 @@ codes! {
         "Ask somebody whom the policy names.",
     RecordIncomplete "record_incomplete" 409 "The record is not complete yet."
         "Wait until the session is over.",
+    Erased "erased" 410 "The content was erased."
+        "There is no way to get it back; what is recorded of it stays.",
     BodyTooLarge "body_too_large" 413 "The body is larger than this server takes."
         "Send less: the detail says how much.",
     UnsupportedMediaType "unsupported_media_type" 415 "The body is of a media type that is not read here."
@@ -196,7 +198,7 @@ impl ApiCode {
             Self::Unauthenticated => ErrorCode::Unauthenticated,
             Self::Forbidden => ErrorCode::Forbidden,
             Self::PolicyRefused => ErrorCode::PolicyRefused,
-            Self::NotFound => ErrorCode::NotFound,
+            Self::NotFound | Self::Erased => ErrorCode::NotFound,
             Self::Conflict => ErrorCode::Conflict,
             Self::ApprovalNeeded => ErrorCode::ApprovalNeeded,
             Self::RecordIncomplete => ErrorCode::RecordIncomplete,

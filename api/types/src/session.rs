@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use custody_model::state::session::SessionState;
-use custody_model::{Digest, GitOid, Limits, ProjectName, SessionId, Timestamp, UserName};
+use custody_model::{Digest, EventId, GitOid, Limits, ProjectName, SessionId, Timestamp, UserName};
 use custody_record::event::{ExitStatus, Outcome};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -139,6 +139,9 @@ pub struct Session {
     /// The last commit of its branch.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub commit: Option<GitOid>,
+    /// Its content was erased: events, digests and proofs are what is left. Shown of a single session, not in lists.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub erased: Option<Erased>,
 }
 
 /// Somebody's approval.
@@ -328,6 +331,29 @@ pub struct RejectSession {
     /// Why, in words; at most 4096 bytes.
     #[schemars(length(min = 1, max = 4096))]
     pub reason: String,
+}
+
+/// Erase the content of a session.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct EraseSession {
+    /// Why, in words, for the record; at most 4096 bytes.
+    #[schemars(length(min = 1, max = 4096))]
+    pub reason: String,
+}
+
+/// That the content of a session was erased.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Erased {
+    /// By whom.
+    pub by: UserName,
+    /// When it was decided.
+    pub at: Timestamp,
+    /// Why.
+    pub reason: String,
+    /// The control event that decided it.
+    pub event: EventId,
 }
 
 /// Stop a session.

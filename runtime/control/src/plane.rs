@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use custody_model::{Clock, EventId, Timestamp};
+use custody_record::Vault;
 use custody_record::control::{ControlBody, ControlDraft, ControlEvent, ControlLog};
 use custody_record::event::BlobRef;
 use custody_store::{Change, Store, StoreError, UnitOfWork};
@@ -46,6 +47,12 @@ impl ControlPlane {
     #[must_use]
     pub fn log(&self) -> &Arc<ControlLog> {
         &self.log
+    }
+
+    /// The keys of this installation's contents.
+    #[must_use]
+    pub fn vault(&self) -> &Arc<Vault> {
+        self.log.vault()
     }
 
     /// The time.

@@ -40,6 +40,7 @@ pub async fn changes(
         | ControlBody::CallCompleted(_)
         | ControlBody::KeyRotated(_)
         | ControlBody::SessionSignalled(_)
+        | ControlBody::RetentionDeleted(_)
         | ControlBody::SessionAttached(_)
         | ControlBody::EvidenceExported(_)
         | ControlBody::FileQuarantined(_) => Vec::new(),

@@ -99,6 +99,7 @@ impl RecordIndexer {
             | Body::AttributesChanged(_)
             | Body::TerminalRecorded(_)
             | Body::WorkspaceCompared(_)
+            | Body::RedactionApplied(_)
             | Body::RecorderDegraded(_)
             | Body::RecorderRestored(_) => {}
             Body::SessionStarted(_) => self.started_at = Some(event.time),

@@ -47,6 +47,7 @@ fn dispatch(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Attach(args) => commands::attach::run(&wire, &args),
         Command::Session(command) => commands::session::run(&wire, command),
         Command::Verify(args) => commands::verify::run(&wire, &args),
+        Command::Erase(args) => commands::erase::run(&wire, &args),
         Command::Proof(args) => commands::proof::run(&wire, &args),
         Command::Witness(command) => commands::witness::run(&wire, &command),
         Command::Evidence(command) => commands::evidence::run(&wire, command),

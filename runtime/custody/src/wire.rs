@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use custody_keeper::layout::StateDir;
 use custody_model::{Clock, Digest, ErrorCode, SessionId, SystemClock};
+use custody_record::Vault;
 use custody_sandbox_namespace::NamespaceDriver;
 use custody_session::KeeperProgram;
 use custody_store::Store;
@@ -111,6 +112,12 @@ impl Wire {
             NamespaceDriver::new(self.program.clone(), vec![LAUNCHER.into()], self.clock.clone())
                 .explain(ErrorCode::EnvironmentLacks, "no sandbox can be made on this machine")?;
         Ok(driver.with_cgroup_parent(format!("custody-{}", &place.hex()[..12])))
+    }
+
+    /// The keys of what is sealed.
+    pub fn vault(&self) -> Result<Arc<Vault>, Failure> {
+        let vault = Vault::open(&self.state.vault());
+        Ok(Arc::new(vault.explain(ErrorCode::Io, "the vault can't be opened")?))
     }
 
     /// The store in this file.

@@ -390,6 +390,7 @@ impl Summarizer {
             | Body::FileSymlinked(_)
             | Body::FileLinked(_)
             | Body::AttributesChanged(_)
+            | Body::RedactionApplied(_)
             | Body::TerminalRecorded(_)
             | Body::RecorderDegraded(_)
             | Body::RecorderRestored(_) => {}

@@ -1,9 +1,16 @@
 //! The terminal's recording: asciicast v3 (asciinema, file format version 3), one JSON line for each event.
+//!
+//! Output is redacted before it is written. Programs write in pieces, and a secret may lie in two of them: the last
+//! [`HELD_BYTES`] wait for what follows. Each piece keeps its own time.
 
+use std::collections::VecDeque;
 use std::io::{self, Write};
+use std::sync::Arc;
 
 use custody_model::Timestamp;
+use custody_record::Redactor;
 use custody_record::event::ExitStatus;
+use custody_record::redact::Mark;
 use serde_json::json;
 
 use crate::spec::Window;
@@ -14,6 +21,15 @@ pub const MEDIA_TYPE: &str = "application/x-asciicast";
 /// Output that a recording holds by default, in bytes; what comes after is counted, not kept.
 pub const MAX_RECORDED_BYTES: u64 = 256 << 20;
 
+/// Output that waits for what follows it, in bytes: the longest secret that is found in pieces.
+pub const HELD_BYTES: usize = 16 << 10;
+
+/// Most output that waits, in bytes, even if a secret seems to go on and on.
+const MAX_HELD_BYTES: usize = 8 * HELD_BYTES;
+
+/// Most redactions of a recording whose place is told; more are counted.
+const MAX_MARKS: usize = 1000;
+
 /// Writes one recording.
 #[derive(Debug)]
 pub struct Recording<W> {
@@ -23,6 +39,25 @@ pub struct Recording<W> {
     counts: Counts,
     /// Bytes of a character that is not complete yet.
     pending: Vec<u8>,
+    redactor: Arc<Redactor>,
+    /// Not written yet: what happened when. Only output waits for output.
+    held: VecDeque<(Timestamp, &'static str, String)>,
+    held_bytes: usize,
+    /// Bytes of the recording so far.
+    written: u64,
+    marks: Vec<Mark>,
+    redacted: u64,
+}
+
+/// What a recording holds.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Recorded {
+    /// Bytes that went by.
+    pub counts: Counts,
+    /// Where in the recording's bytes something was redacted.
+    pub marks: Vec<Mark>,
+    /// In how many places.
+    pub redacted: u64,
 }
 
 /// Bytes that went by.
@@ -47,15 +82,31 @@ impl<W: Write> Recording<W> {
         window: Window,
         command: &[String],
         limit: u64,
+        redactor: Arc<Redactor>,
     ) -> io::Result<Self> {
+        let command = command.join(" ");
+        let command = redactor.redact(&command).map_or(command, |(clean, _)| clean);
         let header = json!({
             "version": 3,
             "term": { "cols": window.columns, "rows": window.rows },
             "timestamp": at.as_micros() / 1_000_000,
-            "command": command.join(" "),
+            "command": command,
         });
-        writeln!(to, "{header}")?;
-        Ok(Self { to, last: at, limit, counts: Counts::default(), pending: Vec::new() })
+        let header = format!("{header}\n");
+        to.write_all(header.as_bytes())?;
+        Ok(Self {
+            to,
+            last: at,
+            limit,
+            counts: Counts::default(),
+            pending: Vec::new(),
+            redactor,
+            held: VecDeque::new(),
+            held_bytes: 0,
+            written: header.len() as u64,
+            marks: Vec::new(),
+            redacted: 0,
+        })
     }
 
     /// Output of the processes inside. asciicast is text: what is not UTF-8 becomes U+FFFD.
@@ -73,7 +124,12 @@ impl<W: Write> Recording<W> {
         let rest = self.pending.split_off(complete);
         let text =
             String::from_utf8_lossy(&std::mem::replace(&mut self.pending, rest)).into_owned();
-        if text.is_empty() { Ok(()) } else { self.event(at, "o", &text) }
+        if text.is_empty() {
+            return Ok(());
+        }
+        self.hold(at, "o", text);
+        // Looked at in one go now and then: what is held is looked at each time.
+        if self.held_bytes > 2 * HELD_BYTES { self.release(HELD_BYTES) } else { Ok(()) }
     }
 
     /// Input is counted and not kept: it may hold a password.
@@ -86,7 +142,8 @@ impl<W: Write> Recording<W> {
     /// # Errors
     /// Those of the writer.
     pub fn resize(&mut self, at: Timestamp, window: Window) -> io::Result<()> {
-        self.event(at, "r", &format!("{}x{}", window.columns, window.rows))
+        self.hold(at, "r", format!("{}x{}", window.columns, window.rows));
+        Ok(())
     }
 
     /// What it is written to.
@@ -98,29 +155,79 @@ impl<W: Write> Recording<W> {
     ///
     /// # Errors
     /// Those of the writer.
-    pub fn finish(mut self, at: Timestamp, exit: Option<ExitStatus>) -> io::Result<(W, Counts)> {
+    pub fn finish(mut self, at: Timestamp, exit: Option<ExitStatus>) -> io::Result<(W, Recorded)> {
         if !self.pending.is_empty() {
             let text = String::from_utf8_lossy(&std::mem::take(&mut self.pending)).into_owned();
-            self.event(at, "o", &text)?;
+            self.hold(at, "o", text);
         }
+        self.release(0)?;
         let status = exit.map(|exit| match exit {
             ExitStatus::Code(code) => u32::from(code),
             // As a shell would say it.
             ExitStatus::Signal(signal) => 128 + u32::from(signal),
         });
         if let Some(status) = status {
-            self.event(at, "x", &status.to_string())?;
+            self.event(at, "x", &status.to_string(), Vec::new())?;
         }
         self.to.flush()?;
-        Ok((self.to, self.counts))
+        let Self { to, counts, marks, redacted, .. } = self;
+        Ok((to, Recorded { counts, marks, redacted }))
     }
 
-    fn event(&mut self, at: Timestamp, code: &str, data: &str) -> io::Result<()> {
+    fn hold(&mut self, at: Timestamp, code: &'static str, text: String) {
+        self.held_bytes += text.len();
+        self.held.push_back((at, code, text));
+    }
+
+    /// Writes what is held, but for the pieces that the last `keep` bytes are in. No secret is cut by that.
+    fn release(&mut self, keep: usize) -> io::Result<()> {
+        let all: String =
+            self.held.iter().filter(|held| held.1 == "o").map(|held| held.2.as_str()).collect();
+        let places = self.redactor.places(&all);
+        let (mut end, mut pieces) = (0, 0);
+        for (number, (_, code, text)) in (1..).zip(&self.held) {
+            end += if *code == "o" { text.len() } else { 0 };
+            if keep == 0 || (end + keep <= all.len() && !places.cross(end)) {
+                pieces = number;
+            }
+        }
+        if pieces == 0 && self.held_bytes > MAX_HELD_BYTES {
+            pieces = self.held.len();
+        }
+        let mut offset = 0;
+        for (at, code, text) in self.held.drain(..pieces).collect::<Vec<_>>() {
+            self.held_bytes -= text.len();
+            if code != "o" {
+                self.event(at, code, &text, Vec::new())?;
+                continue;
+            }
+            let end = offset + text.len();
+            let (clean, marks) = self.redactor.part(&all, &places, offset..end);
+            offset = end;
+            if !clean.is_empty() {
+                self.event(at, code, &clean, marks)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn event(&mut self, at: Timestamp, code: &str, data: &str, marks: Vec<Mark>) -> io::Result<()> {
         let micros = at.micros_since(self.last);
         self.last = at.max(self.last);
         // Intervals in v3 are seconds since the event before, as a decimal number.
-        write!(self.to, "[{}.{:06}, ", micros / 1_000_000, micros % 1_000_000)?;
-        writeln!(self.to, "{}, {}]", json!(code), json!(data))
+        let head = format!("[{}.{:06}, {}, ", micros / 1_000_000, micros % 1_000_000, json!(code));
+        let line = format!("{head}{}]\n", json!(data));
+        for Mark { range, kind, digest } in marks {
+            self.redacted += 1;
+            if self.marks.len() < MAX_MARKS {
+                // After the opening quote of what stands before it.
+                let before = json!(data.get(..range.start).unwrap_or_default()).to_string().len();
+                let start = self.written as usize + head.len() + before - 1;
+                self.marks.push(Mark { range: start..start + range.len(), kind, digest });
+            }
+        }
+        self.written += line.len() as u64;
+        self.to.write_all(line.as_bytes())
     }
 }
 
@@ -153,9 +260,37 @@ mod tests {
         Timestamp::from_micros(1_000_000_000_000_000 + micros)
     }
 
+    fn started(command: &[String], limit: u64) -> Recording<Vec<u8>> {
+        let redactor = Redactor::new([0; 32], &["held-in-two-pieces"], &[]).unwrap();
+        Recording::start(Vec::new(), at(0), WINDOW, command, limit, Arc::new(redactor)).unwrap()
+    }
+
+    #[test]
+    fn a_secret_in_pieces_is_not_recorded_and_its_place_is_told() {
+        for before in [0, HELD_BYTES, 3 * HELD_BYTES] {
+            let mut cast = started(&["echo held-in-two-pieces".into()], 1 << 20);
+            let filler = "\u{e9}\n".repeat(before / 3);
+            cast.output(at(1), filler.as_bytes()).unwrap();
+            for piece in ["a \" held-in", "-tw", "o-pie", "ces b"] {
+                cast.output(at(2), piece.as_bytes()).unwrap();
+                cast.resize(at(2), WINDOW).unwrap();
+            }
+            cast.output(at(3), "x".repeat(before).as_bytes()).unwrap();
+            let (bytes, recorded) = cast.finish(at(3), None).unwrap();
+            let text = String::from_utf8(bytes).unwrap();
+            for part in ["held-in", "-tw", "o-pie", "ces b"] {
+                assert!(!text.contains(part), "{part} after {before}: {text}");
+            }
+            assert_eq!(recorded.redacted, 1);
+            let mark = &recorded.marks[0];
+            assert!(text[mark.range.clone()].starts_with("[redacted:injected-value:"));
+            assert!(text[mark.range.clone()].ends_with(']'));
+        }
+    }
+
     #[test]
     fn a_recording_is_asciicast_v3() {
-        let mut cast = Recording::start(Vec::new(), at(0), WINDOW, &["sh".into()], 1000).unwrap();
+        let mut cast = started(&["sh".into()], 1000);
         cast.output(at(1_500_000), "h\u{e9}".as_bytes()).unwrap();
         cast.resize(at(1_500_001), Window { rows: 50, columns: 132 }).unwrap();
         cast.input(3);
@@ -167,23 +302,23 @@ mod tests {
         assert_eq!(lines[1], serde_json::json!([1.5, "o", "h\u{e9}"]));
         assert_eq!(lines[2], serde_json::json!([0.000_001, "r", "132x50"]));
         assert_eq!(lines[3], serde_json::json!([0.499_999, "x", "137"]));
-        assert_eq!(counts, Counts { output: 3, input: 3, cut: 0 });
+        assert_eq!(counts.counts, Counts { output: 3, input: 3, cut: 0 });
     }
 
     #[test]
     fn what_is_over_the_limit_is_counted_and_not_kept() {
-        let mut cast = Recording::start(Vec::new(), at(0), WINDOW, &[], 4).unwrap();
+        let mut cast = started(&[], 4);
         cast.output(at(1), b"1234").unwrap();
         cast.output(at(2), b"56").unwrap();
         let (bytes, counts) = cast.finish(at(3), None).unwrap();
         assert!(!String::from_utf8(bytes).unwrap().contains("56"));
-        assert_eq!(counts, Counts { output: 6, input: 0, cut: 2 });
+        assert_eq!(counts.counts, Counts { output: 6, input: 0, cut: 2 });
     }
 
     proptest! {
         #[test]
         fn text_cut_anywhere_is_whole_again(text in "\\PC{0,40}", cuts in proptest::collection::vec(0_usize..60, 0..6)) {
-            let mut cast = Recording::start(Vec::new(), at(0), WINDOW, &[], 10_000).unwrap();
+            let mut cast = started(&[], 10_000);
             let mut cuts: Vec<_> = cuts.into_iter().map(|c| c.min(text.len())).collect();
             cuts.sort_unstable();
             let mut from = 0;

@@ -27,6 +27,12 @@ impl StateDir {
         self.0.join("keys")
     }
 
+    /// The keys of what is sealed: to be kept, and backed up, apart from the records.
+    #[must_use]
+    pub fn vault(&self) -> PathBuf {
+        self.0.join("vault")
+    }
+
     /// The bare mirrors.
     #[must_use]
     pub fn repositories(&self) -> PathBuf {
@@ -93,10 +99,10 @@ impl SessionDir {
         &self.0
     }
 
-    /// The [`SessionSpec`].
+    /// The [`SessionSpec`](crate::spec::SessionSpec), sealed with the session's key.
     #[must_use]
     pub fn spec(&self) -> PathBuf {
-        self.0.join("spec.json")
+        self.0.join("spec.sealed")
     }
 
     /// The policy document, as its admin wrote it.

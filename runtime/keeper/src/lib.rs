@@ -17,6 +17,7 @@ pub mod layout;
 pub mod probe;
 pub mod processes;
 pub mod recorder;
+pub mod redactor;
 pub mod run;
 pub mod spec;
 pub mod terminal;

@@ -1,9 +1,15 @@
-//! What a keeper is asked to do: the `spec.json` of a session's directory.
+//! What a keeper is asked to do: the `spec.sealed` of a session's directory.
+//!
+//! It holds the command and the environment as they are, so it is sealed with the session's key (JSON in the form
+//! `custody/sealed/v1`), and unreadable once that is destroyed.
 
 use std::collections::BTreeMap;
 
 use custody_model::{Digest, GitOid, Limits, SessionId, Timestamp, UserName};
+use custody_record::{ContentKey, Scope, Vault, VaultError};
 use serde::{Deserialize, Serialize};
+
+use crate::layout::StateDir;
 
 /// Version of the format.
 pub const SPEC_VERSION: u32 = 1;
@@ -58,4 +64,45 @@ pub struct SessionSpec {
     /// Somebody attaches at once: the command waits for them, a moment, so that they see all of its output.
     #[serde(default)]
     pub attach: bool,
+}
+
+/// What the request is sealed as.
+const NAME: &str = "spec";
+
+/// Why a session's request can't be read.
+#[derive(Debug, thiserror::Error)]
+pub enum SpecError {
+    /// The session's key.
+    #[error(transparent)]
+    Vault(#[from] VaultError),
+    /// Its key was destroyed, or never made.
+    #[error("the key of the session is gone: its request can't be read")]
+    NoKey,
+    /// The file.
+    #[error("the session's request can't be read")]
+    Io(#[from] std::io::Error),
+    /// What it holds.
+    #[error("the session's request is not valid")]
+    Form(#[from] serde_json::Error),
+}
+
+impl SessionSpec {
+    /// As its file holds it.
+    ///
+    /// # Errors
+    /// [`SpecError`].
+    pub fn sealed(&self, key: &ContentKey) -> Result<Vec<u8>, SpecError> {
+        let json = zeroize::Zeroizing::new(serde_json::to_vec(self)?);
+        Ok(key.seal(NAME, &json)?)
+    }
+
+    /// The request of a session.
+    ///
+    /// # Errors
+    /// [`SpecError`].
+    pub fn read(state: &StateDir, session: SessionId, vault: &Vault) -> Result<Self, SpecError> {
+        let key = vault.key(Scope::Session(session))?.ok_or(SpecError::NoKey)?;
+        let sealed = std::fs::read(state.session(session).spec())?;
+        Ok(serde_json::from_slice(&key.open(NAME, &sealed)?)?)
+    }
 }

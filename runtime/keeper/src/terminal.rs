@@ -9,10 +9,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 
 use custody_model::Clock;
-use custody_record::SinkError;
 use custody_record::event::ExitStatus;
+use custody_record::{Redactor, SinkError};
 
-use crate::asciicast::{Counts, MAX_RECORDED_BYTES, Recording};
+use crate::asciicast::{MAX_RECORDED_BYTES, Recorded, Recording};
 use crate::clients::Clients;
 use crate::frame::Frame;
 use crate::held::Held;
@@ -57,6 +57,8 @@ pub struct Route {
     pub alive: Arc<dyn Fn() + Send + Sync>,
     /// The time.
     pub clock: Arc<dyn Clock>,
+    /// What takes credentials out of the recording. Who is attached sees the terminal as it is.
+    pub redactor: Arc<Redactor>,
 }
 
 impl Terminal {
@@ -73,13 +75,9 @@ impl Terminal {
         route: Route,
     ) -> io::Result<Self> {
         let file = File::options().write(true).create_new(true).open(path)?;
-        let recording = Recording::start(
-            Held::new(file),
-            route.clock.now(),
-            window,
-            command,
-            MAX_RECORDED_BYTES,
-        )?;
+        let redactor = route.redactor.clone();
+        let (held, now) = (Held::new(file), route.clock.now());
+        let recording = Recording::start(held, now, window, command, MAX_RECORDED_BYTES, redactor)?;
         let recording = Arc::new(Mutex::new(recording));
         let route = Arc::new(route);
         let mut readers = Vec::new();
@@ -135,7 +133,7 @@ impl Terminal {
     ///
     /// # Errors
     /// If the recording can't be written.
-    pub fn finish(mut self, exit: Option<ExitStatus>) -> io::Result<Counts> {
+    pub fn finish(mut self, exit: Option<ExitStatus>) -> io::Result<Recorded> {
         self.input = None;
         for reader in std::mem::take(&mut self.readers) {
             let _panicked = reader.join();
@@ -145,12 +143,12 @@ impl Terminal {
             .map_err(|_| io::Error::other("a reader of the terminal did not end"))?
             .into_inner()
             .unwrap_or_else(PoisonError::into_inner);
-        let (mut held, counts) = recording.finish(now, exit)?;
+        let (mut held, recorded) = recording.finish(now, exit)?;
         while let Err(error) = held.write_all_held() {
             tracing::warn!(%error, "the end of the terminal's recording waits for the disk");
             thread::park_timeout(RETRY);
         }
-        Ok(counts)
+        Ok(recorded)
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Recording<Held>> {

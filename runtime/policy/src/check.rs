@@ -4,13 +4,21 @@ use crate::document::{Document, LimitSet, MAX_APPROVALS, MAX_TEXT_BYTES, Require
 use crate::environment::{is_variable_name, looks_like_credential};
 use crate::error::PolicyError;
 use crate::location::{Places, child};
+use crate::privacy::MAX_PATTERNS;
 
 pub(crate) fn document(document: &Document, places: &Places) -> Result<(), PolicyError> {
     let check = Check { document, places };
     check.names()?;
     check.approval()?;
     check.limits()?;
-    check.environment()
+    check.environment()?;
+    check.redaction()
+}
+
+fn is_name(text: &str) -> bool {
+    let allowed =
+        |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'-' | b'_' | b'.');
+    (1..=64).contains(&text.len()) && text.bytes().all(allowed)
 }
 
 struct Check<'a> {
@@ -25,9 +33,7 @@ impl Check<'_> {
 
     fn names(&self) -> Result<(), PolicyError> {
         let name = &self.document.name;
-        let allowed =
-            |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'-' | b'_' | b'.');
-        if !(1..=64).contains(&name.len()) || !name.bytes().all(allowed) {
+        if !is_name(name) {
             return self.refuse(
                 "/name",
                 format!(
@@ -82,6 +88,27 @@ impl Check<'_> {
             if is_above {
                 let pointer = format!("/limits/default/{name}");
                 return self.refuse(&pointer, format!("it is above /limits/max/{name}"));
+            }
+        }
+        Ok(())
+    }
+
+    fn redaction(&self) -> Result<(), PolicyError> {
+        let patterns = &self.document.redaction.patterns;
+        if patterns.len() > MAX_PATTERNS {
+            let reason = format!("there are more than {MAX_PATTERNS} patterns");
+            return self.refuse("/redaction/patterns", reason);
+        }
+        for (at, pattern) in patterns.iter().enumerate() {
+            if !is_name(&pattern.name) {
+                let reason = format!(
+                    "{:?} is not a pattern's name: 1 to 64 of a-z, 0-9, -, _ and . are wanted",
+                    pattern.name
+                );
+                return self.refuse(&format!("/redaction/patterns/{at}/name"), reason);
+            }
+            if let Some(reason) = pattern.fault() {
+                return self.refuse(&format!("/redaction/patterns/{at}/pattern"), reason);
             }
         }
         Ok(())

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::command::{CommandPattern, CommandRule};
 use crate::glob::TextPattern;
 use crate::paths::PathRules;
+use crate::privacy::RedactionRules;
 use crate::quantity::{Millicores, Seconds, Size};
 
 /// Most approvals that a document may want for one session.
@@ -58,6 +59,9 @@ pub struct Document {
     /// The environment variables of the sandbox.
     #[serde(default, skip_serializing_if = "is_default")]
     pub environment: EnvironmentRules,
+    /// What is taken out of records before they are written.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub redaction: RedactionRules,
 }
 
 /// The version of the format.

@@ -23,6 +23,7 @@ mod location;
 mod parse;
 pub mod paths;
 mod permit;
+pub mod privacy;
 pub mod quantity;
 mod rule;
 mod schema;

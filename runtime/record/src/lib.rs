@@ -7,20 +7,24 @@ pub mod canonical;
 pub mod control;
 pub mod disk;
 mod durable;
+pub mod erasure;
 pub mod event;
 pub mod evidence;
 pub mod installation;
 pub mod journal;
 pub mod reader;
+pub mod redact;
 pub mod seal;
 pub mod sink;
 pub mod tail;
 pub mod tlog;
+pub mod vault;
 pub mod verify;
 pub mod witness;
 
 pub use blob::{BlobError, Blobs};
 pub use control::{ControlBody, ControlDraft, ControlEvent, ControlLog, ControlLogError};
+pub use erasure::{Erasure, ErasureError};
 pub use event::{Body, Draft, Event, EventError, EventType};
 pub use evidence::{EvidenceReport, Selection, Sequences, verify_evidence};
 pub use installation::{InstallationLog, LogError, LogPosition, SessionHead};
@@ -28,10 +32,12 @@ pub use journal::{
     Cut, Head, Journal, JournalError, JournalHeader, JournalOptions, Recovered, recover,
 };
 pub use reader::{ReadError, Reader};
+pub use redact::{Redactor, RedactorError};
 pub use seal::{SealError, Sealed};
 pub use sink::{Recorded, Sink, SinkError};
 pub use tail::{Fresh, Tail};
 pub use tlog::{ExtendError, KeyError, KeyHistory, Keys, Verifier, rotate};
+pub use vault::{ContentKey, FileWrapping, Scope, Vault, VaultError, Wrapping};
 pub use verify::{
     Code, Completeness, Finding, Integrity, KeyChoice, KeySource, Report, VerifyOptions, verify,
 };

@@ -45,7 +45,10 @@ impl Installation {
     }
 
     fn open(&self) -> ControlLog {
-        ControlLog::open(&self.path(), &self.keys).unwrap()
+        let vault = std::sync::Arc::new(
+            custody_record::Vault::open(&self.dir.path().join("vault")).unwrap(),
+        );
+        ControlLog::open(&self.path(), &self.keys, vault).unwrap()
     }
 
     fn verifier(&self) -> Verifier {

@@ -22,7 +22,13 @@ const POLICY: &[u8] = br#"{"name":"local"}"#;
 /// The file, and what its table says.
 fn pack(place: &Place, selection: &Selection) -> (Vec<u8>, Manifest) {
     let history = KeyHistory::of(&keys().verifier());
-    let source = Source { record: &place.record, log: &place.log, keys: &history, policy: None };
+    let source = Source {
+        record: &place.record,
+        log: &place.log,
+        keys: &history,
+        policy: None,
+        content: None,
+    };
     let pack = Pack::of(source, selection.clone()).unwrap();
     let bytes = written(&pack);
     assert_eq!(written(&pack), bytes, "each time the same");
@@ -217,7 +223,7 @@ fn a_policy_document_has_to_be_the_one_that_the_events_name() {
     // The samples' policy digest is that of the word.
     for (policy, good) in [(b"policy".as_slice(), true), (POLICY, false)] {
         let (record, log) = (&place.record, &place.log);
-        let source = Source { record, log, keys: &history, policy: Some(policy) };
+        let source = Source { record, log, keys: &history, policy: Some(policy), content: None };
         let bytes = written(&Pack::of(source, Selection::default()).unwrap());
         let report = check(&bytes);
         assert_eq!(report.is_good(), good, "{report}");
@@ -257,7 +263,13 @@ fn a_gap_in_the_record_shows_even_if_nothing_is_selected() {
 
 fn export_refused(place: &Place) -> bool {
     let history = KeyHistory::of(&keys().verifier());
-    let source = Source { record: &place.record, log: &place.log, keys: &history, policy: None };
+    let source = Source {
+        record: &place.record,
+        log: &place.log,
+        keys: &history,
+        policy: None,
+        content: None,
+    };
     Pack::of(source, Selection::default()).is_err()
 }
 
@@ -438,7 +450,8 @@ fn evidence_of_an_earlier_key_is_good_after_the_rotation_and_forged_by_it_is_not
     let at = |name: &str| dir.path().join(name);
     let keys = Keys::open(&at("keys")).unwrap();
     let log = custody_record::InstallationLog::open(&at("log"), &keys).unwrap();
-    let control = custody_record::ControlLog::open(&at("control"), &keys).unwrap();
+    let vault = std::sync::Arc::new(custody_record::Vault::open(&at("vault")).unwrap());
+    let control = custody_record::ControlLog::open(&at("control"), &keys, vault).unwrap();
     let journal = custody_record::Journal::create(
         &at("record"),
         samples::header(),
@@ -452,7 +465,7 @@ fn evidence_of_an_earlier_key_is_good_after_the_rotation_and_forged_by_it_is_not
     custody_record::rotate(&at("keys"), &log, &control, samples::at(50)).unwrap();
     let history = KeyHistory::read(&at("keys")).unwrap();
     let (record, log) = (at("record"), at("log"));
-    let source = Source { record: &record, log: &log, keys: &history, policy: None };
+    let source = Source { record: &record, log: &log, keys: &history, policy: None, content: None };
     let bytes = written(&Pack::of(source, Selection::default()).unwrap());
     for key in [first.clone(), history.current().clone()] {
         let options = EvidenceOptions { key: KeyChoice::Given(key) };

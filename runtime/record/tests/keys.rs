@@ -29,7 +29,9 @@ impl House {
         let dir = tempfile::tempdir().unwrap();
         let keys = Keys::open(&dir.path().join("keys")).unwrap();
         let log = InstallationLog::open(&dir.path().join("log"), &keys).unwrap();
-        let control = ControlLog::open(&dir.path().join("control"), &keys).unwrap();
+        let vault = custody_record::Vault::open(&dir.path().join("vault")).unwrap();
+        let vault = std::sync::Arc::new(vault);
+        let control = ControlLog::open(&dir.path().join("control"), &keys, vault).unwrap();
         Self { dir, keys, log, control }
     }
 

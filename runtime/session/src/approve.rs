@@ -3,6 +3,8 @@
 use std::sync::Arc;
 
 use custody_control::Author;
+use custody_keeper::run::requested;
+use custody_keeper::spec::SessionSpec;
 use custody_model::state::session::SessionState;
 use custody_model::{SessionId, UserName};
 use custody_policy::{Approval, Discounted, Verdict, evaluate, request_digest};
@@ -112,14 +114,19 @@ async fn grant(
     }
     let version = orchestrator.plane().policy_version(&row.project, &row.policy).await?;
     let mut approvals = approvals(&row);
-    let request = request_digest(&row.request);
+    // As it was asked for and as the keeper will see it; the row shows it as it is on record, redacted.
+    let (state, vault) = (orchestrator.state().clone(), orchestrator.plane().vault().clone());
+    let session = row.id;
+    let read = move || SessionSpec::read(&state, session, &vault);
+    let asked = requested(&tokio::task::spawn_blocking(read).await??);
+    let request = request_digest(&asked);
     approvals.push(Approval {
         approver: context.approver.clone(),
         request,
         policy: row.policy,
         at: orchestrator.plane().now(),
     });
-    let (missing, discounted) = match evaluate(&version, row.request.clone(), &approvals) {
+    let (missing, discounted) = match evaluate(&version, asked, &approvals) {
         Verdict::Allow(_) => (0, Vec::new()),
         Verdict::NeedsApproval(needed) => (needed.missing as u64, needed.discounted),
         Verdict::Deny(refusal) => return Err(SessionError::Forbidden(refusal.to_string())),

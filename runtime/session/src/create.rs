@@ -9,6 +9,7 @@ use std::sync::{Arc, PoisonError, Weak};
 
 use custody_control::Author;
 use custody_keeper::layout::{SessionDir, StateDir};
+use custody_keeper::redactor::redactor;
 use custody_keeper::run::requested;
 use custody_keeper::spec::{SPEC_VERSION, SessionSpec, Window};
 use custody_model::{Limits, ProjectName, SessionId, StartSession, UserName};
@@ -16,6 +17,7 @@ use custody_policy::quantity::MAX_NUMBER;
 use custody_policy::{PolicyVersion, Verdict, evaluate};
 use custody_record::control::{ControlBody, Idempotency, SessionRequested};
 use custody_record::event::Decision;
+use custody_record::{Scope, Vault};
 use custody_store::{PageRequest, SessionFilter, SessionRow, Visibility};
 use custody_workspace::mirror::{Mirrors, Resolved, SnapshotRequest, Source};
 use custody_workspace::outputs::Identity;
@@ -339,13 +341,19 @@ async fn write(
 ) -> Result<(), SessionError> {
     let (spec, policy) = spec_of(context)?;
     let (state, source) = (orchestrator.state().clone(), policy.source().to_owned());
+    let vault = orchestrator.plane().vault().clone();
     let kept = spec.clone();
-    tokio::task::spawn_blocking(move || write_files(&state, &kept, &source)).await??;
+    tokio::task::spawn_blocking(move || write_files(&state, &vault, &kept, &source)).await??;
     context.spec = Some(spec);
     Ok(())
 }
 
-fn write_files(state: &StateDir, spec: &SessionSpec, policy: &str) -> Result<(), SessionError> {
+fn write_files(
+    state: &StateDir,
+    vault: &Vault,
+    spec: &SessionSpec,
+    policy: &str,
+) -> Result<(), SessionError> {
     let dir = state.session(spec.id);
     let failed = |path: &Path| SessionError::file(format!("{} can't be written", path.display()));
     fs::create_dir_all(state.sessions()).map_err(failed(&state.sessions()))?;
@@ -353,9 +361,10 @@ fn write_files(state: &StateDir, spec: &SessionSpec, policy: &str) -> Result<(),
     let made = fs::DirBuilder::new().mode(0o700).create(dir.path());
     made.or_else(|e| if e.kind() == io::ErrorKind::AlreadyExists { Ok(()) } else { Err(e) })
         .map_err(failed(dir.path()))?;
-    let json = serde_json::to_vec_pretty(spec).map_err(io::Error::other);
-    let json = json.map_err(failed(&dir.spec()))?;
-    let files = [(dir.policy(), policy.as_bytes()), (dir.spec(), json.as_slice())];
+    let key = vault.make(Scope::Session(spec.id)).map_err(io::Error::other);
+    let sealed = key.and_then(|key| spec.sealed(&key).map_err(io::Error::other));
+    let sealed = sealed.map_err(failed(&dir.spec()))?;
+    let files = [(dir.policy(), policy.as_bytes()), (dir.spec(), sealed.as_slice())];
     durable(&files).map_err(failed(dir.path()))
 }
 
@@ -380,7 +389,9 @@ async fn unwrite(orchestrator: &Arc<Orchestrator>, context: &mut Context) {
         // It is on record: what was asked for stays.
         return;
     }
-    if let Err(error) = remove(&dir) {
+    let removed = remove(&dir).map_err(SessionError::file("removing what was begun"));
+    let key = orchestrator.plane().vault().destroy(Scope::Session(context.id));
+    if let Err(error) = removed.and(key.map_err(SessionError::from)) {
         tracing::error!(%error, session = %context.id, "what was begun can't be removed");
     }
 }
@@ -430,9 +441,22 @@ async fn record(
         approvers,
         idempotency: context.asked.idempotency.clone(),
     };
+    let requested = redacted(orchestrator, &spec, version, requested)?;
     let body = ControlBody::SessionRequested(Box::new(requested));
     orchestrator.plane().record(&context.author, vec![body]).await?;
     Ok(())
+}
+
+/// The request as it may go on record. What was asked for is kept for the keeper, sealed.
+fn redacted(
+    orchestrator: &Arc<Orchestrator>,
+    spec: &SessionSpec,
+    policy: &PolicyVersion,
+    requested: SessionRequested,
+) -> Result<SessionRequested, SessionError> {
+    let key = orchestrator.plane().vault().make(Scope::Session(spec.id))?;
+    let redactor = redactor(spec, policy, &key)?;
+    Ok(redactor.redact_document(&requested)?.map_or(requested, |(clean, _)| clean))
 }
 
 /// A refusal has a record like everything else.

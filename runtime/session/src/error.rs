@@ -70,6 +70,24 @@ pub enum SessionError {
         /// Why.
         reason: String,
     },
+    /// Its request, as it is kept for its keeper.
+    #[error(transparent)]
+    Spec(#[from] custody_keeper::spec::SpecError),
+    /// What takes credentials out of the request.
+    #[error("the request can't be redacted")]
+    Redactor(#[from] custody_record::RedactorError),
+    /// What is left of the request without its credentials.
+    #[error("the request can't be put on record without the credentials in it")]
+    Redacted(#[from] serde_json::Error),
+    /// The note of an erasure.
+    #[error(transparent)]
+    Erasure(#[from] custody_record::ErasureError),
+    /// The installation's key.
+    #[error(transparent)]
+    Key(#[from] custody_record::KeyError),
+    /// A key of the vault.
+    #[error(transparent)]
+    Vault(#[from] custody_record::VaultError),
     /// The repository.
     #[error("the repository can't be used")]
     Mirror(#[from] MirrorError),
@@ -151,13 +169,19 @@ impl SessionError {
                 ErrorCode::Invalid
             }
             Self::Mirror(MirrorError::Unknown(_)) => ErrorCode::NotFound,
-            Self::Mirror(_) | Self::File { .. } => ErrorCode::Io,
+            Self::Mirror(_)
+            | Self::File { .. }
+            | Self::Spec(_)
+            | Self::Vault(_)
+            | Self::Erasure(_)
+            | Self::Key(_) => ErrorCode::Io,
             Self::Keeper(error) => error.code(),
             Self::Start(_) => ErrorCode::EnvironmentLacks,
             Self::Attach(AttachError::NotRunning(_)) => ErrorCode::Conflict,
             Self::Attach(AttachError::Io { .. }) => ErrorCode::Io,
             Self::Draining => ErrorCode::Unavailable,
-            Self::Fault(_) => ErrorCode::Internal,
+            Self::Redacted(_) => ErrorCode::Invalid,
+            Self::Redactor(_) | Self::Fault(_) => ErrorCode::Internal,
         }
     }
 }

@@ -131,9 +131,10 @@ impl Orchestrator {
     /// Closes the record of a session whose keeper is gone, if it is.
     async fn close_if_dead(self: &Arc<Self>, session: SessionId) -> Result<(), SessionError> {
         let (state, clock) = (self.state().clone(), self.plane().clock().clone());
+        let vault = self.plane().vault().clone();
         let driver = self.driver().clone();
         let closed = tokio::task::spawn_blocking(move || {
-            let reconciled = crate::reconcile::one(&state, session, &clock)?;
+            let reconciled = crate::reconcile::one(&state, session, &vault, &clock)?;
             if reconciled.is_some() {
                 driver.remove_leftovers(&[session]).map_err(std::io::Error::other)?;
             }

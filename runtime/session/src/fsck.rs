@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::{self, BufReader, Read as _};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use custody_keeper::layout::StateDir;
 use custody_model::{Actor, Digest, EventId, SessionId, Timestamp};
@@ -16,7 +17,7 @@ use custody_record::control::{
 };
 use custody_record::installation::InstallationLeaves;
 use custody_record::verify::{Code, Concern, DEFAULT_BLOB_LIMIT};
-use custody_record::{KeyChoice, KeyError, Verifier, VerifyOptions, verify};
+use custody_record::{KeyChoice, KeyError, Vault, Verifier, VerifyOptions, verify};
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 
@@ -130,7 +131,7 @@ pub fn check(
     let known = check_installation(state, &verifier, &mut checked);
     let sessions = records::all(state)?;
     for session in &sessions {
-        check_session(state, *session, &verifier, known.is_some(), &mut checked);
+        check_session(state, control.vault(), *session, &verifier, known.is_some(), &mut checked);
         progress(checked.sessions);
     }
     let there: BTreeSet<SessionId> = sessions.into_iter().collect();
@@ -221,6 +222,7 @@ fn check_installation(
 
 fn check_session(
     state: &StateDir,
+    vault: &Arc<Vault>,
     session: SessionId,
     verifier: &Verifier,
     log_is_good: bool,
@@ -231,6 +233,7 @@ fn check_session(
         return;
     }
     let options = VerifyOptions::new(KeyChoice::Installation(verifier.clone()));
+    let options = options.with_vault(vault.clone());
     let report = verify(
         &record,
         &match log_is_good {
@@ -310,6 +313,9 @@ fn is_damaged(code: Code, root_is_right: bool) -> bool {
         | Code::KeyMissing
         | Code::KeyFromRecord
         | Code::BlobMissing
+        | Code::ContentLocked
+        | Code::ContentErased
+        | Code::ErasureNotGenuine
         | Code::BlobUnreferenced
         | Code::UnexpectedFile
         | Code::Unreadable

@@ -7,6 +7,7 @@ pub mod approve;
 pub mod attach;
 mod base;
 pub mod create;
+pub mod erase;
 pub mod error;
 mod follow;
 pub mod fsck;

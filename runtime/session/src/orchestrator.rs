@@ -111,6 +111,7 @@ impl Orchestrator {
     pub async fn start(self: &Arc<Self>) -> Result<(), SessionError> {
         self.plane().follow().await?;
         self.reconcile().await?;
+        self.complete_erasures().await?;
         let this = self.clone();
         self.tasks.spawn(async move { this.keep_leases().await });
         let this = self.clone();

@@ -10,13 +10,13 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use custody_keeper::layout::{SessionDir, StateDir};
-use custody_keeper::run::read_spec;
 use custody_keeper::spec::SessionSpec;
 use custody_model::{Actor, Clock, SessionId, Timestamp};
 use custody_policy::PolicyVersion;
 use custody_record::event::{Body, Coverage, Draft, Gap, GapSource, Outcome, SessionClosed};
 use custody_record::{
-    InstallationLog, Journal, JournalError, JournalHeader, JournalOptions, Keys, Sink, recover,
+    InstallationLog, Journal, JournalError, JournalHeader, JournalOptions, Keys, Scope, Sink,
+    Vault, recover,
 };
 use custody_store::{Room, Taken};
 use custody_workspace::base::Base;
@@ -50,6 +50,7 @@ pub struct Reconciled {
 pub fn one(
     state: &StateDir,
     session: SessionId,
+    vault: &Vault,
     clock: &Arc<dyn Clock>,
 ) -> io::Result<Option<Reconciled>> {
     let dir = state.session(session);
@@ -58,7 +59,7 @@ pub fn one(
         return Ok(None);
     }
     let Some(lock) = abandoned(&dir)? else { return Ok(None) };
-    let closed = close(state, session, clock);
+    let closed = close(state, session, vault, clock);
     if closed.is_ok() {
         std::fs::remove_dir_all(dir.run())?;
     }
@@ -138,6 +139,7 @@ impl Orchestrator {
             }
             crate::create::remove(&dir)
                 .map_err(SessionError::file("removing what nobody asked for"))?;
+            self.plane().vault().destroy(Scope::Session(session))?;
         }
         Ok(())
     }
@@ -165,12 +167,13 @@ fn abandoned(dir: &SessionDir) -> io::Result<Option<File>> {
 pub(crate) fn close(
     state: &StateDir,
     session: SessionId,
+    vault: &Vault,
     clock: &Arc<dyn Clock>,
 ) -> Result<(), Failure> {
     let dir = state.session(session);
     let keys = Keys::open(&state.keys())?;
     let log = InstallationLog::open(&state.log(), &keys)?;
-    let spec = read_spec(&dir)?;
+    let spec = SessionSpec::read(state, session, vault)?;
     let (journal, cut, last, closed) = match recover(&dir.record(), JournalOptions::default()) {
         Ok(found) => (found.journal, found.cut, found.last, found.closed),
         Err(JournalError::Sealed(_)) => return Ok(()),

@@ -3,8 +3,6 @@
 use std::io;
 
 use custody_keeper::layout::StateDir;
-use custody_keeper::run::{KeeperError, read_spec};
-use custody_keeper::spec::SessionSpec;
 use custody_model::SessionId;
 use custody_record::{ReadError, Reader};
 
@@ -81,14 +79,6 @@ pub fn find(state: &StateDir, text: &str) -> Result<SessionId, FindError> {
 /// Those of the reader.
 pub fn reader(state: &StateDir, session: SessionId) -> Result<Reader, ReadError> {
     Reader::open(&state.session(session).record())
-}
-
-/// The request of a session.
-///
-/// # Errors
-/// Those of the file.
-pub fn spec(state: &StateDir, session: SessionId) -> Result<SessionSpec, KeeperError> {
-    read_spec(&state.session(session))
 }
 
 #[cfg(test)]

@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use custody_keeper::run::{close_refused, read_spec};
+use custody_keeper::run::close_refused;
+use custody_keeper::spec::SessionSpec;
 use custody_model::SessionId;
 use custody_model::state::session::SessionState;
 use custody_policy::{Refusal, RuleRef};
@@ -30,21 +31,22 @@ impl Orchestrator {
             reason,
         };
         let (state, clock) = (self.state().clone(), self.plane().clock().clone());
+        let vault = self.plane().vault().clone();
         let record = self.record(session);
         let begun = record.clone();
         tokio::task::spawn_blocking(move || {
             if begun.exists() {
                 // Another try got this far: what it left is closed like the record of a dead keeper.
-                return crate::reconcile::close(&state, session, &clock).map_err(|source| {
-                    SessionError::File {
+                return crate::reconcile::close(&state, session, &vault, &clock).map_err(
+                    |source| SessionError::File {
                         doing: format!(
                             "the record of the refused session {session} can't be closed"
                         ),
                         source: std::io::Error::other(source),
-                    }
-                });
+                    },
+                );
             }
-            let spec = read_spec(&state.session(session))?;
+            let spec = SessionSpec::read(&state, session, &vault)?;
             Ok(close_refused(&state, &spec, Decision::Deny, &refusal, clock)?)
         })
         .await??;

@@ -92,6 +92,7 @@ pub fn every_step() -> Vec<String> {
         crate::approve::step_names(),
         crate::launch::step_names(),
         crate::stop::step_names(),
+        crate::erase::step_names(),
     ];
     verbs.concat()
 }

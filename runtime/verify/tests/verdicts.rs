@@ -54,7 +54,13 @@ fn text(path: &Path) -> &str {
 
 fn pack(place: &Place, selection: &Selection) -> PathBuf {
     let history = KeyHistory::of(&keys().verifier());
-    let source = Source { record: &place.record, log: &place.log, keys: &history, policy: None };
+    let source = Source {
+        record: &place.record,
+        log: &place.log,
+        keys: &history,
+        policy: None,
+        content: None,
+    };
     let path = place.record.with_extension("tar");
     let pack = Pack::of(source, selection.clone()).unwrap();
     let _written = pack.write(fs::File::create(&path).unwrap()).unwrap();

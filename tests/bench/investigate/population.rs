@@ -102,7 +102,8 @@ impl Population {
     /// The control plane, whose log names every session; its store is empty.
     pub(crate) async fn plane(&self) -> Result<ControlPlane, Failed> {
         let store = SqliteStore::open(&self.place.join("index.sqlite")).await?;
-        let log = ControlLog::open(&self.place.join("control"), &self.keys)?;
+        let vault = Arc::new(custody_record::Vault::open(&self.place.join("vault"))?);
+        let log = ControlLog::open(&self.place.join("control"), &self.keys, vault)?;
         let plane = ControlPlane::new(log, Arc::new(store), Arc::new(SystemClock));
         let numbers: Vec<usize> = (0..self.sessions.len()).collect();
         for batch in numbers.chunks(BATCH) {

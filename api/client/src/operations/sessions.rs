@@ -2,7 +2,8 @@
 
 use custody_api_types::Operation;
 use custody_api_types::session::{
-    ApproveSession, CreateSession, RejectSession, Session, SessionQuery, SignalSession, StopSession,
+    ApproveSession, CreateSession, EraseSession, RejectSession, Session, SessionQuery,
+    SignalSession, StopSession,
 };
 use custody_model::SessionId;
 use serde::Serialize;
@@ -60,6 +61,15 @@ impl Client {
     pub async fn reject(&self, session: SessionId, reason: &str) -> Result<Session, ClientError> {
         let said = RejectSession { reason: reason.to_owned() };
         self.decide(Operation::SessionReject, session, &said).await
+    }
+
+    /// Erases the content of a session.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn erase(&self, session: SessionId, reason: &str) -> Result<Session, ClientError> {
+        let said = EraseSession { reason: reason.to_owned() };
+        self.decide(Operation::SessionErase, session, &said).await
     }
 
     /// Ends a session.

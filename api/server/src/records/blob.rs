@@ -1,13 +1,20 @@
 //! The contents that a record's events name.
 
-use std::path::PathBuf;
+use std::sync::Arc;
 
-use custody_record::{Event, Reader};
+use custody_model::SessionId;
+use custody_record::{Event, Reader, Scope};
+use custody_session::Orchestrator;
 
 use crate::error::ApiError;
 
 /// The last content of this role in a record; `None` if no event names one.
-pub(super) async fn last(record: PathBuf, role: &'static str) -> Result<Option<Vec<u8>>, ApiError> {
+pub(super) async fn last(
+    orchestrator: &Arc<Orchestrator>,
+    session: SessionId,
+    role: &'static str,
+) -> Result<Option<Vec<u8>>, ApiError> {
+    let (record, vault) = (orchestrator.record(session), orchestrator.plane().vault().clone());
     let found = tokio::task::spawn_blocking(move || {
         let reader = Reader::open(&record)?;
         let named = format!("\"role\":\"{role}\"");
@@ -23,7 +30,8 @@ pub(super) async fn last(record: PathBuf, role: &'static str) -> Result<Option<V
             let blob = event.blobs.into_iter().find(|blob| blob.role == role);
             digest = blob.map(|blob| blob.digest).or(digest);
         }
-        Ok::<_, ApiError>(digest.map(|digest| reader.blobs().get(&digest)).transpose()?)
+        let blobs = vault.blobs(Scope::Session(session), &record).map_err(ApiError::internal)?;
+        Ok::<_, ApiError>(digest.map(|digest| blobs.get(&digest)).transpose()?)
     });
     found.await?
 }

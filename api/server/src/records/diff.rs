@@ -18,7 +18,7 @@ pub(crate) async fn diff(
     Found(row): Found<SessionRow>,
     State(orchestrator): State<Arc<Orchestrator>>,
 ) -> Result<impl IntoResponse, ApiError> {
-    let found = blob::last(orchestrator.record(row.id), "diff").await?;
+    let found = blob::last(&orchestrator, row.id, "diff").await?;
     if found.is_none() && !row.state.is_final() {
         let detail = "there is a diff once the session is over";
         return Err(ApiError::new(ApiCode::RecordIncomplete, detail));

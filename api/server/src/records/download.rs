@@ -1,5 +1,6 @@
 //! Hands out the whole record of a session: a tar archive (POSIX.1-2001), streamed.
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{self, BufWriter, Read as _, Write};
 use std::path::{Path, PathBuf};
@@ -10,8 +11,9 @@ use axum::extract::State;
 use axum::http::header::{CONTENT_DISPOSITION, CONTENT_TYPE};
 use axum::response::{IntoResponse, Response};
 use custody_api_types::endpoint::TAR;
-use custody_model::SessionId;
+use custody_model::{Digest, SessionId};
 use custody_record::control::{ControlBody, EvidenceExported};
+use custody_record::{Blobs, Event, Reader, Scope};
 use custody_session::Orchestrator;
 use custody_store::SessionRow;
 use futures_util::stream;
@@ -36,8 +38,10 @@ pub(crate) async fn download(
     }
     let exported = ControlBody::EvidenceExported(EvidenceExported { session, pack: None });
     orchestrator.plane().record(&admitted.author, vec![exported]).await?;
+    let vault = orchestrator.plane().vault().clone();
     Ok(handed_out(session, &format!("custody-{session}.tar"), move |mut out| {
-        pack(&record, &session.to_string(), &mut out)
+        let blobs = vault.blobs(Scope::Session(session), &record).map_err(io::Error::other)?;
+        pack(&record, &blobs, &session.to_string(), &mut out)
     }))
 }
 
@@ -80,8 +84,8 @@ impl Write for Sending {
     }
 }
 
-/// Packs the directory under this name, its files in the order of their names.
-fn pack(dir: &Path, name: &str, out: &mut impl Write) -> io::Result<()> {
+/// Packs the directory under this name, its files in the order of their names, and what is sealed as it is in the clear.
+fn pack(dir: &Path, blobs: &Blobs, name: &str, out: &mut impl Write) -> io::Result<()> {
     let mut archive = tar::Builder::new(out);
     let mut left = vec![PathBuf::new()];
     while let Some(relative) = left.pop() {
@@ -92,14 +96,49 @@ fn pack(dir: &Path, name: &str, out: &mut impl Write) -> io::Result<()> {
             let path = relative.join(entry.file_name());
             let kind = entry.file_type()?;
             if kind.is_dir() {
-                left.push(path);
+                if path != Path::new(SEALED) {
+                    left.push(path);
+                }
             } else if kind.is_file() {
                 add(&mut archive, &dir.join(&path), &Path::new(name).join(&path))?;
             }
         }
     }
+    for digest in sealed(dir, blobs)? {
+        let bytes = blobs.clear_form(&digest).map_err(io::Error::other)?;
+        let hex = digest.hex();
+        let path = format!("{name}/blobs/sha256/{}/{hex}.zst", &hex[..2]);
+        let mut header = tar::Header::new_ustar();
+        header.set_size(bytes.len() as u64);
+        header.set_mode(0o644);
+        archive.append_data(&mut header, path, bytes.as_slice())?;
+    }
     archive.finish()
 }
+
+/// What the events name and is sealed here; nothing, once it is erased.
+fn sealed(dir: &Path, blobs: &Blobs) -> io::Result<BTreeSet<Digest>> {
+    let mut found = BTreeSet::new();
+    for entry in Reader::open(dir).and_then(|reader| reader.entries()).map_err(io::Error::other)? {
+        let entry = entry.map_err(io::Error::other)?;
+        // Most events name no content: they are not parsed.
+        if !entry.windows(ROLE.len()).any(|window| window == ROLE) {
+            continue;
+        }
+        let event = Event::from_canonical(&entry).map_err(io::Error::other)?;
+        found.extend(event.blobs.iter().map(|blob| blob.digest).filter(|digest| {
+            let path = blobs.path(digest);
+            path.starts_with(dir.join(SEALED)) && path.is_file()
+        }));
+    }
+    Ok(found)
+}
+
+/// The directory of what is sealed, in a record's.
+const SEALED: &str = "blobs/sealed";
+
+/// What an event has that names content.
+const ROLE: &[u8] = br#""role":""#;
 
 /// Adds a file as long as it is now: a journal grows while it is read, and is gone once the record is sealed.
 fn add<W: Write>(archive: &mut tar::Builder<W>, from: &Path, name: &Path) -> io::Result<()> {

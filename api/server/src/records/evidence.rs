@@ -11,7 +11,7 @@ use custody_api_types::evidence::EvidenceQuery;
 use custody_policy::PolicyVersion;
 use custody_record::control::{ControlBody, EvidenceExported, ExportedPack};
 use custody_record::evidence::{ExportError, Pack, Selection, Source};
-use custody_record::{KeyHistory, Sequences};
+use custody_record::{KeyHistory, Scope, Sequences};
 use custody_session::Orchestrator;
 use custody_store::SessionRow;
 
@@ -58,7 +58,15 @@ fn make(
     let keys = KeyHistory::read(&state.keys()).map_err(ApiError::internal)?;
     let policy = policy(state.session(row.id).policy(), row)?;
     let log = state.log();
-    let source = Source { record: &record, log: &log, keys: &keys, policy: policy.as_deref() };
+    let scope = Scope::Session(row.id);
+    let content = orchestrator.plane().vault().key(scope).map_err(ApiError::internal)?;
+    let source = Source {
+        record: &record,
+        log: &log,
+        keys: &keys,
+        policy: policy.as_deref(),
+        content: content.as_ref(),
+    };
     let pack = Pack::of(source, selection)?;
     // Nothing of it is kept on the disk: it is made twice, once for its digest.
     let (digest, size) = pack.write(io::sink())?;

@@ -18,7 +18,7 @@ pub(crate) async fn terminal(
     Found(row): Found<SessionRow>,
     State(orchestrator): State<Arc<Orchestrator>>,
 ) -> Result<impl IntoResponse, ApiError> {
-    let found = blob::last(orchestrator.record(row.id), "terminal").await?;
+    let found = blob::last(&orchestrator, row.id, "terminal").await?;
     match found {
         Some(recording) => Ok(([(CONTENT_TYPE, ASCIICAST)], recording)),
         None if row.state.is_final() => {

@@ -19,13 +19,14 @@ pub(crate) async fn verify(
     State(transparency): State<Transparency>,
 ) -> Result<Json<Report>, ApiError> {
     let (record, state) = (orchestrator.record(row.id), orchestrator.state().clone());
+    let vault = orchestrator.plane().vault().clone();
     let report = tokio::task::spawn_blocking(move || {
         if !record.exists() {
             return Err(no_record());
         }
         let keys = state.keys();
         let verifier = Verifier::of_installation(&keys).map_err(ApiError::internal)?;
-        let options = VerifyOptions::new(KeyChoice::Installation(verifier));
+        let options = VerifyOptions::new(KeyChoice::Installation(verifier)).with_vault(vault);
         let options = options.with_installation_log(&state.log());
         Ok(check(&record, &options.with_witnesses(&transparency.witnesses)))
     });

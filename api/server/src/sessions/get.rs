@@ -7,6 +7,7 @@ use custody_api_types::session::Session;
 use custody_session::Orchestrator;
 use custody_store::SessionRow;
 
+use super::erase::with_erasure;
 use super::place::with_place;
 use crate::answer::Json;
 use crate::error::ApiError;
@@ -16,5 +17,6 @@ pub(crate) async fn get(
     Found(row): Found<SessionRow>,
     State(orchestrator): State<Arc<Orchestrator>>,
 ) -> Result<Json<Session>, ApiError> {
-    Ok(Json(with_place(&orchestrator, super::shown(row)).await?))
+    let session = with_place(&orchestrator, super::shown(row)).await?;
+    Ok(Json(with_erasure(&orchestrator, session).await?))
 }

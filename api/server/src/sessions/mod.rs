@@ -2,6 +2,7 @@
 
 mod approve;
 mod create;
+mod erase;
 mod get;
 mod list;
 mod place;
@@ -14,6 +15,7 @@ use custody_store::{ApprovalRow, SessionRow, StopRow};
 
 pub(crate) use approve::approve;
 pub(crate) use create::create;
+pub(crate) use erase::erase;
 pub(crate) use get::get;
 pub(crate) use list::list;
 pub(crate) use reject::reject;
@@ -62,6 +64,7 @@ fn shown(row: SessionRow) -> Session {
             gaps: row.counts.gaps,
         },
         commit: row.commit,
+        erased: None,
     }
 }
 

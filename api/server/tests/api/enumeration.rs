@@ -87,6 +87,8 @@ const CASES: &[(Op, Expected)] = &[
     (Op::SessionGet, SEEN),
     (Op::SessionApprove, DECIDES),
     (Op::SessionReject, DECIDES),
+    // Those who may are told that it is not over.
+    (Op::SessionErase, [401, 401, 403, 404, 409, 409, 403, 403, 403]),
     (Op::SessionStop, [401, 401, 200, 404, 200, 200, 403, 403, 403]),
     // Those who may are told that it does not run.
     (Op::SessionSignal, [401, 401, 409, 404, 409, 409, 403, 403, 403]),
@@ -180,7 +182,7 @@ impl Subjects {
             Op::SessionCreate => {
                 json!({ "repository": installation.repository, "command": ["true"] })
             }
-            Op::SessionReject => json!({ "reason": "no" }),
+            Op::SessionReject | Op::SessionErase => json!({ "reason": "no" }),
             Op::SessionSignal => json!({ "signal": 2 }),
             Op::Investigate => {
                 json!({ "repository": installation.repository, "question": "README:1" })
@@ -196,7 +198,7 @@ impl Subjects {
     async fn session(&self, installation: &Installation, operation: Op) -> String {
         match operation {
             Op::SessionApprove | Op::SessionReject => installation.session(Some(APPROVED)).await,
-            Op::SessionStop | Op::SessionSignal | Op::SessionAttach => {
+            Op::SessionStop | Op::SessionErase | Op::SessionSignal | Op::SessionAttach => {
                 installation.session(None).await
             }
             _ => return self.sealed.clone(),

@@ -180,7 +180,8 @@ impl Installation {
         std::fs::create_dir_all(state.path()).unwrap();
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let keys = Keys::open(&state.keys()).unwrap();
-        let log = ControlLog::open(&state.path().join("control"), &keys).unwrap();
+        let vault = Arc::new(custody_record::Vault::open(&state.vault()).unwrap());
+        let log = ControlLog::open(&state.path().join("control"), &keys, vault).unwrap();
         let store = SqliteStore::open(&state.path().join("index.sqlite")).await.unwrap();
         let plane = Arc::new(ControlPlane::new(log, Arc::new(store), clock.clone()));
         plane.follow().await.unwrap();

@@ -106,7 +106,7 @@ pub(super) const ENDPOINTS: &[Endpoint] = &[
         headers: &[],
         body: None,
         success: Success::other(200, DIFF),
-        failures: &[ApiCode::Conflict, ApiCode::VerificationFailed],
+        failures: &[ApiCode::Erased, ApiCode::Conflict, ApiCode::VerificationFailed],
     },
     Endpoint {
         operation: Operation::SessionTerminal,
@@ -123,7 +123,7 @@ pub(super) const ENDPOINTS: &[Endpoint] = &[
         headers: &[],
         body: None,
         success: Success::other(200, ASCIICAST),
-        failures: &[ApiCode::Conflict, ApiCode::VerificationFailed],
+        failures: &[ApiCode::Erased, ApiCode::Conflict, ApiCode::VerificationFailed],
     },
     Endpoint {
         operation: Operation::SessionOutputs,

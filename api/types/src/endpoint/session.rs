@@ -7,7 +7,8 @@ use crate::operation::Operation;
 use crate::page::Page;
 use crate::problem::ApiCode;
 use crate::session::{
-    ApproveSession, CreateSession, RejectSession, Session, SessionQuery, SignalSession, StopSession,
+    ApproveSession, CreateSession, EraseSession, RejectSession, Session, SessionQuery,
+    SignalSession, StopSession,
 };
 
 /// The client's name for a request.
@@ -101,6 +102,23 @@ pub(super) const ENDPOINTS: &[Endpoint] = &[
         query: None,
         headers: &[],
         body: Some(Body { schema: schema::<RejectSession>, optional: false }),
+        success: Success::json(200, schema::<Session>),
+        failures: &[ApiCode::Conflict],
+    },
+    Endpoint {
+        operation: Operation::SessionErase,
+        method: Method::Post,
+        path: "/v1/sessions/{session}/erase",
+        tag: "sessions",
+        summary: "Erase the content of a session",
+        description: "The key of what its record holds beside events (terminal, diff, request) is destroyed. There is no way back. Events, digests, proofs and the seal stay and verify.",
+        access: Access::Session { roles: &[Role::Admin], own: false },
+        scope: Some(Scope::SessionsWrite),
+        changes: true,
+        looks_up: false,
+        query: None,
+        headers: &[],
+        body: Some(Body { schema: schema::<EraseSession>, optional: false }),
         success: Success::json(200, schema::<Session>),
         failures: &[ApiCode::Conflict],
     },

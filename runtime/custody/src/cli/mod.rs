@@ -20,7 +20,7 @@ pub use machine::{ConfigCommand, DebugCommand, KeeperArgs};
 pub use people::{ContextCommand, LoginArgs, LogoutArgs, TokenCommand, UserCommand, grants};
 pub use policy::{InProject, PolicyCommand};
 pub use project::{ImageCommand, ProjectCommand, RepoCommand};
-pub use record::{InvestigateArgs, KeysCommand, ProofArgs, VerifyArgs};
+pub use record::{EraseArgs, InvestigateArgs, KeysCommand, ProofArgs, VerifyArgs};
 pub use run::{AttachArgs, RunArgs};
 pub use server::{ControlCommand, FaultAt, FsckArgs, ReindexArgs, ServeArgs};
 pub use session::{ListArgs, SessionArg, SessionCommand, Signal};
@@ -93,6 +93,8 @@ pub enum Command {
     Session(SessionCommand),
     /// Check a record: its integrity and its completeness.
     Verify(VerifyArgs),
+    /// Erase the content of a session that is over: its key is destroyed, its record still verifies.
+    Erase(EraseArgs),
     /// Prove that an event is on record, and that a log only grew, to somebody who trusts no one here.
     Proof(ProofArgs),
     /// Watch the logs of an installation for somebody else: cosign heads that go on from those before.

@@ -1,4 +1,4 @@
-//! `custody verify`, `custody investigate` and `custody keys`.
+//! `custody verify`, `custody erase`, `custody investigate` and `custody keys`.
 
 use std::path::PathBuf;
 
@@ -86,6 +86,22 @@ pub struct ProofArgs {
     /// The verifier key that you trust (C2SP signed-note), instead of the installation's own.
     #[arg(long, value_name = "VKEY")]
     pub key: Option<String>,
+}
+
+/// `custody erase`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  custody erase 0197f0a2 --reason 'asked for under article 17'
+
+The terminal, the diff and the request become unreadable for everybody, for ever. Events, digests, proofs and the
+seal stay, and who erased it, when and why is on record. Commits in repositories are not touched.")]
+pub struct EraseArgs {
+    /// A session's id, the beginning of it, or `last`.
+    pub session: String,
+    /// Why, for the record.
+    #[arg(long)]
+    pub reason: String,
 }
 
 /// `custody investigate`.

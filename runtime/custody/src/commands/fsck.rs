@@ -34,7 +34,8 @@ pub fn run(wire: &Wire, args: &FsckArgs) -> Result<ExitCode, Failure> {
     let _lock = IndexLock::alone(&wire.state)?;
     let failed = "the check could not be made";
     let keys = Keys::open(&wire.state.keys()).explain(ErrorCode::Io, failed)?;
-    let log = ControlLog::open(&wire.state.control(), &keys).explain(ErrorCode::Io, failed)?;
+    let log = ControlLog::open(&wire.state.control(), &keys, wire.vault()?)
+        .explain(ErrorCode::Io, failed)?;
     let shown = !args.quiet && wire.format == Format::Text && std::io::stderr().is_terminal();
     let mut checked = check(&wire.state, &log, &mut |done| {
         if shown && done.is_multiple_of(STEP) {
@@ -140,7 +141,8 @@ fn with_end(file: &Path, end: &str) -> PathBuf {
 /// Everything that an index says, once it has followed the logs.
 async fn dump(wire: &Wire, keys: &Keys, file: &Path, anew: bool) -> Result<Vec<String>, Failure> {
     let failed = "the index can't be read";
-    let log = ControlLog::open(&wire.state.control(), keys).explain(ErrorCode::Io, failed)?;
+    let log = ControlLog::open(&wire.state.control(), keys, wire.vault()?)
+        .explain(ErrorCode::Io, failed)?;
     let plane = ControlPlane::new(log, Arc::from(wire.store(file).await?), wire.clock.clone());
     let sessions = records::all(&wire.state).explain(ErrorCode::Io, failed)?;
     let records = |session| wire.state.session(session).record();

@@ -13,8 +13,13 @@ use crate::wire::Wire;
 pub fn run(wire: &Wire, args: &KeeperArgs) -> Result<ExitCode, Failure> {
     let session = args.session.parse().explain(ErrorCode::Usage, "--session")?;
     let driver = wire.driver()?;
-    let setup =
-        Setup { state: wire.state.clone(), session, driver: &driver, clock: wire.clock.clone() };
+    let setup = Setup {
+        state: wire.state.clone(),
+        session,
+        driver: &driver,
+        clock: wire.clock.clone(),
+        vault: wire.vault()?,
+    };
     match custody_keeper::run(setup) {
         Ok(_ended) => Ok(ExitCode::SUCCESS),
         Err(error) => {

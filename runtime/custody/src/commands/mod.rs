@@ -6,6 +6,7 @@ pub mod context;
 pub mod control;
 pub mod debug;
 pub mod doctor;
+pub mod erase;
 pub mod evidence;
 pub mod fsck;
 pub mod image;

@@ -108,6 +108,7 @@ fn show(wire: &Wire, server: &Connection, arg: &SessionArg) -> Result<(), Failur
             if !session.state.is_final() {
                 page.push_str(&format!("\n{}", render::session::standing(&session)));
             }
+            page.push_str(&render::session::erased(&session));
             page
         }),
         // It waits, or its record is yet to begin.

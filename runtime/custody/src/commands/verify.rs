@@ -11,6 +11,7 @@ use std::process::ExitCode;
 use custody_model::ErrorCode;
 use custody_record::evidence::{EvidenceOptions, verify_evidence};
 use custody_record::tlog::TlogPolicy;
+use custody_record::vault::WRAPPING_FILE;
 use custody_record::verify::{Completeness, Integrity, KeyChoice, Report, VerifyOptions, verify};
 use custody_record::{KeyHistory, Verifier};
 
@@ -137,7 +138,10 @@ fn options(wire: &Wire, args: &VerifyArgs) -> Result<VerifyOptions, Failure> {
         None => KeyChoice::Record,
     };
     let policy = witnesses(args)?.unwrap_or_default();
-    Ok(VerifyOptions::new(key).with_witnesses(&policy))
+    let options = VerifyOptions::new(key).with_witnesses(&policy);
+    // Whoever may read this installation's vault sees contents checked, too; nothing is made where there is none.
+    let local = wire.url.is_none() && wire.state.vault().join(WRAPPING_FILE).exists();
+    Ok(if local { options.with_vault(wire.vault()?) } else { options })
 }
 
 /// The key with those that the history in this file ties to it.

@@ -75,6 +75,14 @@ pub fn request(session: &Session) -> String {
     )
 }
 
+/// That its content was erased, in a line; nothing if it was not.
+pub fn erased(session: &Session) -> String {
+    session.erased.as_ref().map_or_else(String::new, |erased| {
+        let reason = super::tame(&erased.reason);
+        format!("\nerased      its content, by {} at {}: {reason}\n", erased.by, erased.at)
+    })
+}
+
 /// Where it stands, in a line.
 pub fn standing(session: &Session) -> String {
     if let Some(what) = waits_for(session) {

@@ -62,7 +62,8 @@ impl Investigator for Own {
         })?;
         let nearby = Nearby { store, visible: visibility, reach: Reach::default() };
         let witnesses = &self.witnesses;
-        let records = Visible { state: &self.state, store, visibility, witnesses };
+        let records =
+            Visible { state: &self.state, vault: self.plane.vault(), store, visibility, witnesses };
         let mut answer = answer(&question, attributed, &records, nearby).await.map_err(|e| e.0)?;
         for record in self.unread(visibility).await? {
             if answer.unread.iter().all(|known| known.session != record.session) {

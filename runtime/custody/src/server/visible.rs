@@ -11,7 +11,7 @@ use custody_keeper::layout::StateDir;
 use custody_model::SessionId;
 use custody_record::tlog::TlogPolicy;
 use custody_record::verify::{KeyChoice, VerifyOptions};
-use custody_record::{ReadError, Reader, Verifier, verify};
+use custody_record::{ReadError, Reader, Vault, Verifier, verify};
 use custody_store::{Store, StoreError, Visibility};
 
 use super::investigator::{chain, failed};
@@ -20,6 +20,7 @@ use crate::render::word;
 /// The records that somebody may see.
 pub(super) struct Visible<'a> {
     pub(super) state: &'a StateDir,
+    pub(super) vault: &'a Arc<Vault>,
     pub(super) store: &'a dyn Store,
     pub(super) visibility: &'a Visibility,
     pub(super) witnesses: &'a Arc<TlogPolicy>,
@@ -44,18 +45,19 @@ impl Records for Visible<'_> {
             // Of a record without a request nobody knows whose it is.
             None => self.visibility.everything,
         };
-        let state = self.state.clone();
+        let (state, vault) = (self.state.clone(), self.vault.clone());
         if !seen {
             return Ok(if row.is_some() { Looked::Hidden } else { Looked::Absent });
         }
         let witnesses = self.witnesses.clone();
-        let looked = tokio::task::spawn_blocking(move || look(&state, session, &witnesses));
+        let looked = tokio::task::spawn_blocking(move || look(&state, vault, session, &witnesses));
         looked.await.map_err(|e| LookUpError(failed(e)))?.map_err(LookUpError)
     }
 }
 
 fn look(
     state: &StateDir,
+    vault: Arc<Vault>,
     session: SessionId,
     witnesses: &TlogPolicy,
 ) -> Result<Looked, InvestigateError> {
@@ -65,7 +67,7 @@ fn look(
     }
     let keys = state.keys();
     let key = Verifier::of_installation(&keys).map_err(failed)?;
-    let options = VerifyOptions::new(KeyChoice::Installation(key));
+    let options = VerifyOptions::new(KeyChoice::Installation(key)).with_vault(vault);
     let options = options.with_installation_log(&state.log()).with_witnesses(witnesses);
     let report = verify(&record, &options);
     let verdicts = RecordVerdicts {

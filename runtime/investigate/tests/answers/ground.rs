@@ -63,7 +63,8 @@ impl Ground {
         let dir = TempDir::with_prefix("custody-answers-").unwrap();
         let keys = Keys::from_seed("custody/0123456789abcdef", [7; 32]);
         let store = SqliteStore::open(&dir.path().join("store.sqlite")).await.unwrap();
-        let log = ControlLog::open(&dir.path().join("control"), &keys).unwrap();
+        let vault = Arc::new(custody_record::Vault::open(&dir.path().join("vault")).unwrap());
+        let log = ControlLog::open(&dir.path().join("control"), &keys, vault).unwrap();
         let plane = ControlPlane::new(log, Arc::new(store), Arc::new(Stopped));
         let looked_up = Mutex::default();
         let ground = Self { dir, plane, keys, made: Mutex::new(0), looked_up, hidden: None };

@@ -22,7 +22,7 @@ use custody_workspace::outputs::{self, OutputLimits, OutputRequest, Outputs};
 use super::prepare::Prepared;
 use super::serve::Served;
 use super::{KeeperError, Session, closing, health, refusal};
-use crate::asciicast::{Counts, MEDIA_TYPE};
+use crate::asciicast::{Counts, MEDIA_TYPE, Recorded};
 use crate::frame::Ended;
 use crate::layout::{SessionDir, StateDir};
 use crate::recorder::Recorder;
@@ -50,8 +50,8 @@ pub(super) fn finish(
     let mut compared = None;
     if served.ran {
         compared = Some(compare_workspace(session, &prepared)?);
-        if let Some(counts) = served.terminal {
-            record_terminal(session, counts)?;
+        if let Some(recorded) = &served.terminal {
+            record_terminal(session, recorded)?;
         }
         if let Err(error) = publish(session, authorization, &prepared) {
             // The record says so, and what the session wrote is still told by its events.
@@ -62,7 +62,10 @@ pub(super) fn finish(
         }
     }
     let coverage = match served.ran {
-        true => covered(&session.recorder, compared.as_ref(), served.terminal),
+        true => {
+            let counts = served.terminal.as_ref().map(|recorded| recorded.counts);
+            covered(&session.recorder, compared.as_ref(), counts)
+        }
         false => nothing_covered(),
     };
     let Prepared { workspace, guard, watch, .. } = prepared;
@@ -95,7 +98,7 @@ fn compare_workspace(
     Ok(compared.told)
 }
 
-fn record_terminal(session: &Session<'_>, counts: Counts) -> Result<(), KeeperError> {
+fn record_terminal(session: &Session<'_>, recorded: &Recorded) -> Result<(), KeeperError> {
     let path = cast_path(&session.dir);
     let blob = health::insist(session, "the terminal's recording", || {
         let mut cast =
@@ -106,6 +109,9 @@ fn record_terminal(session: &Session<'_>, counts: Counts) -> Result<(), KeeperEr
             .put_reader("terminal", MEDIA_TYPE, &mut cast)
             .map_err(KeeperError::step("storing the terminal's recording"))
     })?;
+    let blobs = session.journal.blobs();
+    blobs.note_redacted(blob.digest, recorded.marks.clone(), recorded.redacted);
+    let counts = recorded.counts;
     let body = Body::TerminalRecorded(TerminalRecorded {
         output_bytes: counts.output,
         input_bytes: counts.input,
@@ -123,7 +129,9 @@ fn publish(
 ) -> Result<(), KeeperError> {
     let head = session.journal.head()?;
     let scratch = session.dir.run();
+    // A commit is the session's product and no record, but this text is Custody's.
     let subject = subject(&session.spec.command);
+    let subject = session.redactor.redact(&subject).map_or(subject, |(clean, _)| clean);
     let request = OutputRequest {
         mirror: &prepared.mirror,
         base: &prepared.base,
@@ -152,6 +160,8 @@ fn record_outputs(session: &Session<'_>, outputs: &Outputs) -> Result<(), SinkEr
         session
             .journal
             .blobs()
+            // No content, but what the event would say if it had room: it stays when the content is erased.
+            .in_the_clear()
             .put_bytes(role, media_type, bytes)
             .map_err(|e| SinkError::Unwritable(e.to_string()))
     };

@@ -15,14 +15,16 @@ mod serve;
 mod signals;
 
 use std::io::{self, Write};
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 
 use custody_model::{Clock, ErrorCode, SessionId};
 use custody_policy::PolicyVersion;
 use custody_record::event::{Body, Outcome, PolicyDecided, SessionClosed};
-use custody_record::{InstallationLog, Journal, JournalHeader, JournalOptions, Keys, SinkError};
+use custody_record::{
+    InstallationLog, Journal, JournalHeader, JournalOptions, Keys, Redactor, Scope, SinkError,
+    Vault,
+};
 use custody_sandbox::Driver;
 
 use crate::clients::Clients;
@@ -30,6 +32,7 @@ use crate::frame::{Ended, Frame, Progress};
 use crate::inside;
 use crate::layout::{SessionDir, StateDir};
 use crate::recorder::Recorder;
+use crate::redactor::redactor;
 use crate::spec::SessionSpec;
 
 pub use authorize::requested;
@@ -49,6 +52,8 @@ pub struct Setup<'a> {
     pub driver: &'a dyn Driver,
     /// The time.
     pub clock: Arc<dyn Clock>,
+    /// The keys of what is sealed.
+    pub vault: Arc<Vault>,
 }
 
 /// Why a session could not be kept.
@@ -170,6 +175,7 @@ pub(crate) struct Session<'a> {
     pub(crate) keys: Keys,
     pub(crate) log: InstallationLog,
     pub(crate) journal: Arc<Journal>,
+    pub(crate) redactor: Arc<Redactor>,
     pub(crate) recorder: Arc<Recorder>,
     pub(crate) clients: Clients,
     pub(crate) sender: Sender<Message>,
@@ -191,7 +197,7 @@ pub fn run(setup: Setup<'_>) -> Result<Ended, KeeperError> {
     prepare::private_mounts().map_err(KeeperError::step("making the mounts private"))?;
     let dir = setup.state.session(setup.session);
     let _lock = take_lock(&dir)?;
-    let spec = read_spec(&dir)?;
+    let spec = read_spec(&setup.state, setup.session, &setup.vault)?;
     let policy = read_policy(&dir, &spec)?;
     let keys = Keys::open(&setup.state.keys()).map_err(KeeperError::step("opening the keys"))?;
     let log = InstallationLog::open(&setup.state.log(), &keys)
@@ -203,7 +209,14 @@ pub fn run(setup: Setup<'_>) -> Result<Ended, KeeperError> {
     };
     let journal = Journal::create(&dir.record(), header, JournalOptions::default())
         .map_err(KeeperError::step("opening the journal"))?;
-    let journal = Arc::new(journal);
+    let key = setup
+        .vault
+        .make(Scope::Session(spec.id))
+        .map_err(KeeperError::step("opening the session's key"))?;
+    let redactor = redactor(&spec, &policy, &key)
+        .map_err(KeeperError::step("reading what is to be redacted"))?;
+    let redactor = Arc::new(redactor);
+    let journal = Arc::new(journal.with_key(key).with_redactor(redactor.clone()));
     let (sender, messages) = channel();
     health::watch(&journal, setup.clock.clone(), sender.clone());
     signals::forward(sender.clone()).map_err(KeeperError::file("catching signals"))?;
@@ -217,6 +230,7 @@ pub fn run(setup: Setup<'_>) -> Result<Ended, KeeperError> {
         keys,
         log,
         journal,
+        redactor,
         recorder,
         clients,
         sender,
@@ -293,16 +307,13 @@ fn take_lock(dir: &SessionDir) -> Result<std::fs::File, KeeperError> {
     Ok(file)
 }
 
-/// Reads the request of a session.
-///
-/// # Errors
-/// [`KeeperError::File`], [`KeeperError::Request`].
-pub fn read_spec(dir: &SessionDir) -> Result<SessionSpec, KeeperError> {
-    let path: PathBuf = dir.spec();
-    let bytes =
-        std::fs::read(&path).map_err(KeeperError::file(format!("reading {}", path.display())))?;
-    serde_json::from_slice(&bytes)
-        .map_err(|e| KeeperError::Request { what: "spec.json", source: e.into() })
+fn read_spec(
+    state: &StateDir,
+    session: SessionId,
+    vault: &Vault,
+) -> Result<SessionSpec, KeeperError> {
+    SessionSpec::read(state, session, vault)
+        .map_err(|source| KeeperError::Request { what: "request", source: source.into() })
 }
 
 fn read_policy(dir: &SessionDir, spec: &SessionSpec) -> Result<PolicyVersion, KeeperError> {

@@ -262,6 +262,7 @@ fn streams(
         }),
         alive: Arc::new(move || recorder.touch(clock.now())),
         clock: session.setup.clock.clone(),
+        redactor: session.redactor.clone(),
     };
     let window = session.spec.terminal.unwrap_or(spec::Window { rows: 24, columns: 80 });
     let path = super::finish::cast_path(&session.dir);

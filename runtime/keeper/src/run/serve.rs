@@ -31,7 +31,7 @@ pub(super) struct Served {
     pub(super) reason: String,
     pub(super) exit: Option<ExitStatus>,
     /// What the terminal carried; absent if nothing ran.
-    pub(super) terminal: Option<crate::asciicast::Counts>,
+    pub(super) terminal: Option<crate::asciicast::Recorded>,
     /// The command ran: there may be outputs.
     pub(super) ran: bool,
 }

@@ -52,6 +52,8 @@ pub enum ControlBody {
     ApprovalGranted(ApprovalGranted),
     #[serde(rename = "approval.rejected")]
     ApprovalRejected(SessionReason),
+    #[serde(rename = "retention.deleted")]
+    RetentionDeleted(SessionReason),
     #[serde(rename = "session.cancelled")]
     SessionCancelled(SessionReason),
     #[serde(rename = "session.launched")]
@@ -273,7 +275,7 @@ pub struct ApprovalGranted {
 }
 
 /// `approval.rejected`, `session.cancelled` (before it ran), `session.abandoned` (it could not be started),
-/// `session.stop_requested`.
+/// `session.stop_requested`, `retention.deleted` (its content is about to be erased).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SessionReason {

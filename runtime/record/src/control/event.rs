@@ -86,6 +86,9 @@ pub enum ControlEventError {
     /// Longer than a log's entry may be.
     #[error("it has {0} bytes, and {MAX_EVENT_BYTES} are the most")]
     TooLong(usize),
+    /// What is left without the credentials is no event any more.
+    #[error("it can't be written without the credentials in it")]
+    Redaction(#[source] serde_json::Error),
     /// It has no canonical form.
     #[error(transparent)]
     Encode(#[from] CanonicalError),

@@ -15,10 +15,12 @@ use super::pending::{self, Base, Leftover, Pending};
 use crate::blob::Blobs;
 use crate::disk::{self, Disk};
 use crate::journal::FrameError;
+use crate::redact::{Redactor, RedactorError};
 use crate::tlog::{
     BundleError, CheckpointError, ENTRIES_PER_BUNDLE, ExtendError, Keys, LogLock, SignedLog,
     Verifier, entries_of, entry_path,
 };
+use crate::vault::{Scope, Vault, VaultError};
 
 /// Entries that may wait for their tiles; an append over that integrates them itself.
 pub const MAX_PENDING: usize = 4096;
@@ -35,6 +37,12 @@ pub enum ControlLogError {
     /// The file of entries that are not in tiles yet.
     #[error("the end of the control log is damaged")]
     Frame(#[from] FrameError),
+    /// The key of its documents.
+    #[error("the key of the control plane's documents can't be used")]
+    Vault(#[from] VaultError),
+    /// What takes credentials out.
+    #[error("the control log can't be redacted")]
+    Redactor(#[from] RedactorError),
     /// Tiles and checkpoint.
     #[error("the control log can't be extended")]
     Extend(#[from] ExtendError),
@@ -77,6 +85,8 @@ pub enum ControlLogError {
 pub struct ControlLog {
     log: SignedLog,
     blobs: Blobs,
+    vault: Arc<Vault>,
+    redactor: Redactor,
     group: Mutex<Group>,
     turned: Condvar,
     /// What this process failed to append and to cut off again; changed under the file lock alone.
@@ -108,28 +118,44 @@ struct End {
 type Done = Vec<(u64, Result<Vec<ControlEvent>, ControlLogError>)>;
 
 impl ControlLog {
-    /// Opens the log in `dir`, which is made if it is absent.
+    /// Opens the log in `dir`, which is made if it is absent. Its documents are sealed with the control plane's key of
+    /// `vault`.
     ///
     /// # Errors
     /// [`ControlLogError`].
-    pub fn open(dir: &Path, keys: &Keys) -> Result<Self, ControlLogError> {
-        Self::open_on(disk::real(), dir, keys)
+    pub fn open(dir: &Path, keys: &Keys, vault: Arc<Vault>) -> Result<Self, ControlLogError> {
+        Self::open_on(disk::real(), dir, keys, vault)
     }
 
     /// As [`ControlLog::open`], written through a file layer of the caller's.
     ///
     /// # Errors
     /// [`ControlLogError`].
-    pub fn open_on(disk: Arc<dyn Disk>, dir: &Path, keys: &Keys) -> Result<Self, ControlLogError> {
-        let blobs = Blobs::on(disk.clone(), dir);
+    pub fn open_on(
+        disk: Arc<dyn Disk>,
+        dir: &Path,
+        keys: &Keys,
+        vault: Arc<Vault>,
+    ) -> Result<Self, ControlLogError> {
+        let key = vault.make(Scope::Control)?;
+        let redactor = Redactor::new(key.salt(), &[], &[])?;
+        let blobs = Blobs::on(disk.clone(), dir).with_key(Some(key));
         let log = SignedLog::open(disk, dir, keys.verifier().control_origin(), keys)?;
         Ok(Self {
             log,
             blobs,
+            vault,
+            redactor,
             group: Mutex::default(),
             turned: Condvar::new(),
             leftover: Mutex::default(),
         })
+    }
+
+    /// The keys of this installation's contents.
+    #[must_use]
+    pub fn vault(&self) -> &Arc<Vault> {
+        &self.vault
     }
 
     /// The log's blobs: documents that events name.
@@ -206,9 +232,9 @@ impl ControlLog {
             let (mut size, mut prev) = (end.size, end.prev);
             let mut failed = None;
             for draft in drafts {
-                let event = ControlEvent::place(draft, size, prev);
-                match event.to_canonical() {
-                    Ok(entry) => {
+                let placed = self.place(draft, size, prev);
+                match placed.and_then(|event| event.to_canonical().map(|entry| (event, entry))) {
+                    Ok((event, entry)) => {
                         size += 1;
                         prev = Some(crate::tlog::leaf_hash(&entry));
                         events.push(event);
@@ -246,6 +272,25 @@ impl ControlLog {
             };
         }
         Ok((done, end))
+    }
+
+    /// The event, without what has to go: the published patterns. Documents that it names are as their authors wrote them,
+    /// for their digests count.
+    fn place(
+        &self,
+        draft: ControlDraft,
+        seq: u64,
+        prev: Option<Digest>,
+    ) -> Result<ControlEvent, ControlEventError> {
+        let event = ControlEvent::place(draft, seq, prev);
+        if !self.redactor.suspects(&event.to_canonical()?) {
+            return Ok(event);
+        }
+        let redacted = self.redactor.redact_document(&event.body);
+        Ok(match redacted.map_err(ControlEventError::Redaction)? {
+            Some((body, _)) => ControlEvent { body, ..event },
+            None => event,
+        })
     }
 
     /// Takes the lock, and cuts off what an append of this process left when it failed.

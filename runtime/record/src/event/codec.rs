@@ -16,9 +16,9 @@ use super::{
     AttributesChanged, BlobRef, Body, CommitCreated, Draft, ENVELOPE_VERSION, EgressDenied, Event,
     FileDenied, FileLinked, FileOpened, FileRemoved, FileRenamed, FileReopened, FileSymlinked,
     FileWritten, Gap, MAX_EVENT_BYTES, PolicyDecided, PolicyViolated, ProcessExecuted,
-    ProcessExited, RecorderDegraded, RecorderRestored, SessionAuthorized, SessionClosed,
-    SessionPaused, SessionProvisioned, SessionResumed, SessionStarted, TerminalRecorded,
-    WorkspaceCompared,
+    ProcessExited, RecorderDegraded, RecorderRestored, RedactionApplied, SessionAuthorized,
+    SessionClosed, SessionPaused, SessionProvisioned, SessionResumed, SessionStarted,
+    TerminalRecorded, WorkspaceCompared,
 };
 use crate::canonical::{self, CanonicalError};
 
@@ -148,6 +148,7 @@ bodies! {
     "terminal.recorded" TerminalRecorded(TerminalRecorded);
     "workspace.compared" WorkspaceCompared(WorkspaceCompared);
     "commit.created" CommitCreated(CommitCreated);
+    "redaction.applied" RedactionApplied(RedactionApplied);
     "recorder.gap" RecorderGap(Gap);
     "recorder.degraded" RecorderDegraded(RecorderDegraded);
     "recorder.restored" RecorderRestored(RecorderRestored);

@@ -10,9 +10,10 @@ use super::{
     Coverage, Decision, Difference, DifferenceKind, EgressDenied, EgressVia, ExitStatus,
     FileDenied, FileKind, FileLinked, FileOpened, FileRead, FileRemoved, FileRenamed, FileReopened,
     FileSymlinked, FileWritten, Gap, GapSource, Operation, Outcome, PolicyDecided, PolicyViolated,
-    ProcessExecuted, ProcessExited, RecorderDegraded, RecorderRestored, RequestedSession,
-    SessionAuthorized, SessionClosed, SessionPaused, SessionProvisioned, SessionResumed,
-    SessionStarted, TerminalRecorded, Transport, WorkspaceCompared,
+    ProcessExecuted, ProcessExited, RecorderDegraded, RecorderRestored, Redaction,
+    RedactionApplied, RequestedSession, SessionAuthorized, SessionClosed, SessionPaused,
+    SessionProvisioned, SessionResumed, SessionStarted, TerminalRecorded, Transport,
+    WorkspaceCompared,
 };
 use crate::canonical::CanonicalError;
 
@@ -226,6 +227,8 @@ objects! {
     CommitCreated {
         must author, must branch, must commit, must file_count, must files, must parents, must tree,
     }
+    Redaction { may blob, must digest, must kind, may length, may offset, may pointer }
+    RedactionApplied { must count, may event, must redactions }
     RecorderDegraded { must durable, must error, must step }
     RecorderRestored { must attempts, must since, must waited }
     Gap { may from, may process, must reason, must source, may until }

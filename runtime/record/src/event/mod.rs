@@ -11,6 +11,7 @@ mod file;
 mod form;
 mod members;
 mod process;
+mod redaction;
 mod session;
 
 use custody_model::{Actor, Digest, EventId, SessionId, Timestamp, UserName};
@@ -24,6 +25,7 @@ pub use file::{
     FileRenamed, FileReopened, FileSymlinked, FileWritten, Operation,
 };
 pub use process::{EgressDenied, EgressVia, ExitStatus, ProcessExecuted, ProcessExited, Transport};
+pub use redaction::{MAX_REDACTIONS_TOLD, Redaction, RedactionApplied};
 pub use session::{
     ChangeStatus, ChangedFile, CommitAuthor, CommitCreated, Coverage, Decision, Difference,
     DifferenceKind, Gap, GapSource, Outcome, PolicyDecided, PolicyViolated, RecorderDegraded,
@@ -157,6 +159,8 @@ pub enum Body {
     WorkspaceCompared(WorkspaceCompared),
     #[serde(rename = "commit.created")]
     CommitCreated(CommitCreated),
+    #[serde(rename = "redaction.applied")]
+    RedactionApplied(RedactionApplied),
     #[serde(rename = "recorder.gap")]
     RecorderGap(Gap),
     #[serde(rename = "recorder.degraded")]

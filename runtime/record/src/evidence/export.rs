@@ -24,6 +24,7 @@ use crate::tlog::{
     Checkpoint, CheckpointError, KeyHistory, TileError, TileHashes, TlogProof, leaf_hash,
     prove_inclusion,
 };
+use crate::vault::ContentKey;
 
 /// Where a pack is made from.
 #[derive(Clone, Copy, Debug)]
@@ -36,6 +37,8 @@ pub struct Source<'a> {
     pub keys: &'a KeyHistory,
     /// The policy document in canonical form, if it is there.
     pub policy: Option<&'a [u8]>,
+    /// The key of the record's content, if it is sealed; what is in the pack is in the clear.
+    pub content: Option<&'a ContentKey>,
 }
 
 /// Why no pack can be made.
@@ -183,7 +186,9 @@ fn sort_blobs(
                     BlobError::Missing(_)
                     | BlobError::Swapped(..)
                     | BlobError::Damaged { .. }
-                    | BlobError::TooLarge { .. },
+                    | BlobError::TooLarge { .. }
+                    | BlobError::Locked(_)
+                    | BlobError::Erased { .. },
                 ) => Some(WithheldReason::Unavailable),
                 Err(error @ (BlobError::Io { .. } | BlobError::Write(_))) => {
                     return Err(error.into());
@@ -206,6 +211,7 @@ fn read(path: PathBuf) -> Result<Vec<u8>, ExportError> {
 #[derive(Debug)]
 pub struct Pack {
     reader: Reader,
+    contents: Blobs,
     selection: Selection,
     small: BTreeMap<PackFile, Vec<u8>>,
     manifest: Manifest,
@@ -219,6 +225,7 @@ impl Pack {
     /// [`ExportError`].
     pub fn of(source: Source<'_>, selection: Selection) -> Result<Self, ExportError> {
         let reader = Reader::open(source.record)?;
+        let contents = reader.blobs().with_key(source.content.cloned());
         let size = reader.sealed_size().ok_or(ExportError::NotSealed)?;
         let verifier = source.keys.verifier();
         let checkpoint = read(source.record.join("checkpoint"))?;
@@ -261,7 +268,7 @@ impl Pack {
             })
             .collect();
         files.push(FileEntry { path: PackFile::Events, size: lines.1, sha256: lines.0 });
-        let (blobs, withheld_blobs) = sort_blobs(&reader.blobs(), &disclosed.blobs, &selection)?;
+        let (blobs, withheld_blobs) = sort_blobs(&contents, &disclosed.blobs, &selection)?;
         files.extend(blobs);
         files.sort_by_key(|entry| entry.path);
         let manifest = Manifest {
@@ -272,7 +279,7 @@ impl Pack {
             withheld_blobs,
             files,
         };
-        Ok(Self { reader, selection, small, manifest })
+        Ok(Self { reader, contents, selection, small, manifest })
     }
 
     /// Its table of files.
@@ -315,7 +322,7 @@ impl Pack {
     fn write_file(&self, entry: &FileEntry, out: &mut dyn Write) -> Result<(), ExportError> {
         match entry.path {
             PackFile::Events => write_events(&self.reader, &self.selection, out).map(drop),
-            PackFile::Blob(digest) => Ok(self.reader.blobs().copy(&digest, entry.size, out)?),
+            PackFile::Blob(digest) => Ok(self.contents.copy(&digest, entry.size, out)?),
             PackFile::Checkpoint
             | PackFile::Seal
             | PackFile::Keys

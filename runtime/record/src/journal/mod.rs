@@ -8,6 +8,7 @@
 pub(crate) mod frame;
 mod place;
 mod recover;
+mod redacted;
 mod trouble;
 mod writer;
 
@@ -29,9 +30,11 @@ use crate::disk::{self, Disk};
 use crate::durable;
 use crate::event::{Draft, Encoder, EventError, EventType};
 use crate::installation::InstallationLog;
+use crate::redact::Redactor;
 use crate::seal::{self, SealError, Sealed};
 use crate::sink::{Sink, SinkError};
 use crate::tlog::{Frontier, Keys};
+use crate::vault::ContentKey;
 pub use frame::FrameError;
 pub use recover::{Cut, Recovered, recover, recover_on};
 pub use trouble::{Condition, Step, Trouble};
@@ -251,6 +254,7 @@ pub struct Journal {
     encoder: Encoder,
     options: JournalOptions,
     blobs: Blobs,
+    redactor: Arc<Redactor>,
     shared: Arc<Shared>,
     writer: Mutex<Option<JoinHandle<()>>>,
     /// Once all of the seal but the removal of the journal is done.
@@ -335,6 +339,8 @@ impl Journal {
         resume: Resume,
     ) -> Result<Self, JournalError> {
         let io = |source| JournalError::Io { path: dir.to_owned(), source };
+        let redactor = Redactor::standard().map_err(|e| io(io::Error::other(e)))?;
+        let redactor = Arc::new(redactor);
         let size = resume.frontier.size();
         let state = State {
             appended: size,
@@ -359,7 +365,8 @@ impl Journal {
             encoder: Encoder::new(header.session, header.policy, header.on_behalf_of.as_ref()),
             header,
             options,
-            blobs: Blobs::on(Arc::clone(&disk), dir),
+            blobs: Blobs::on(Arc::clone(&disk), dir).with_redactor(redactor.clone()),
+            redactor,
             disk,
             shared,
             writer: Mutex::new(Some(thread)),
@@ -378,6 +385,21 @@ impl Journal {
     #[must_use]
     pub fn dir(&self) -> &Path {
         &self.dir
+    }
+
+    /// With the key that its content is sealed with.
+    #[must_use]
+    pub fn with_key(mut self, key: ContentKey) -> Self {
+        self.blobs = self.blobs.clone().with_key(Some(key));
+        self
+    }
+
+    /// With a redactor that knows more than the published patterns, which every journal has.
+    #[must_use]
+    pub fn with_redactor(mut self, redactor: Arc<Redactor>) -> Self {
+        self.blobs = self.blobs.clone().with_redactor(redactor.clone());
+        self.redactor = redactor;
+        self
     }
 
     /// The record's blobs.
@@ -496,12 +518,27 @@ impl Journal {
 impl Sink for Journal {
     fn observe(&self, draft: Draft) -> Result<EventId, SinkError> {
         writer::with_scratch(|scratch, random| {
-            let random = random
-                .take()
-                .map_err(|e| SinkError::Unwritable(format!("no random bytes for an id: {e}")))?;
-            let id = EventId::new(draft.time, random);
-            let gap = self.encoder.parts(scratch, id, &draft).map_err(malformed)?;
+            let mut new_id = || {
+                let random = random.take();
+                random
+                    .map(|random| EventId::new(draft.time, random))
+                    .map_err(|e| SinkError::Unwritable(format!("no random bytes for an id: {e}")))
+            };
+            let id = new_id()?;
+            let mut gap = self.encoder.parts(scratch, id, &draft).map_err(malformed)?;
             let kind = draft.body.event_type();
+            // What was redacted stands before the event, which may be the last one.
+            let mut told = None;
+            if let Some((draft, applied)) =
+                redacted::redact(&draft, id, scratch, &self.redactor, &self.blobs)?
+            {
+                scratch.clear();
+                let gap_told =
+                    self.encoder.parts(scratch, new_id()?, &applied).map_err(malformed)?;
+                let length = scratch.len();
+                told = Some((gap_told, length));
+                gap = self.encoder.parts(scratch, id, &draft).map_err(malformed)?;
+            }
             let mut state = self.shared.lock();
             let mut full_since = None;
             loop {
@@ -523,6 +560,11 @@ impl Sink for Journal {
             let start = state.queue.bytes.len();
             state.queue.bytes.extend_from_slice(scratch);
             let end = state.queue.bytes.len();
+            if let Some((gap, length)) = told {
+                state.queue.events.push((start + gap, start + length));
+                state.appended += 1;
+                *state.counts.entry(EventType::RedactionApplied).or_insert(0) += 1;
+            }
             state.queue.events.push((start + gap, end));
             state.appended += 1;
             *state.counts.entry(kind).or_insert(0) += 1;

@@ -200,6 +200,7 @@ impl Summary {
             | Body::EgressDenied(_)
             | Body::TerminalRecorded(_)
             | Body::WorkspaceCompared(_)
+            | Body::RedactionApplied(_)
             | Body::RecorderGap(_)
             | Body::RecorderDegraded(_)
             | Body::RecorderRestored(_) => {}

@@ -3,6 +3,7 @@
 //! Two verdicts that do not mix: *integrity* (what is there is what was recorded) and *completeness* (everything is
 //! there), with the findings that led to them.
 
+mod blobs;
 mod report;
 mod scan;
 mod sealed;
@@ -11,16 +12,18 @@ use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::BufReader;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use custody_model::{Digest, SessionId};
+use custody_model::SessionId;
 
-use crate::blob::{BlobError, Blobs};
+use crate::erasure::ERASURE_FILE;
 use crate::event::{Body, EventType};
 use crate::installation::{InstallationLeaves, LogPosition};
 use crate::journal::frame::FrameReader;
 use crate::journal::{FrameError, JOURNAL_FILE, JournalHeader};
 use crate::seal::{KEY_FILE, SEAL_FILE, Summary};
 use crate::tlog::{ENTRIES_PER_BUNDLE, Term, TlogPolicy, Verifier, entry_path, hash_path, widths};
+use crate::vault::Vault;
 use crate::witness::WitnessAssurance;
 pub use report::{Code, Completeness, Concern, Finding, Integrity, KeySource, Report};
 use scan::{Chunk, Scan};
@@ -53,6 +56,8 @@ pub struct VerifyOptions {
     pub witnesses: TlogPolicy,
     /// [`DEFAULT_BLOB_LIMIT`].
     pub blob_limit: u64,
+    /// Where the keys of sealed content are; without it, sealed content is not checked.
+    pub vault: Option<Arc<Vault>>,
 }
 
 impl VerifyOptions {
@@ -60,13 +65,19 @@ impl VerifyOptions {
     #[must_use]
     pub fn new(key: KeyChoice) -> Self {
         let (installation_log, witnesses) = (None, TlogPolicy::default());
-        Self { key, installation_log, witnesses, blob_limit: DEFAULT_BLOB_LIMIT }
+        Self { key, installation_log, witnesses, blob_limit: DEFAULT_BLOB_LIMIT, vault: None }
     }
 
     /// And with this installation log.
     #[must_use]
     pub fn with_installation_log(self, dir: &Path) -> Self {
         Self { installation_log: Some(dir.to_owned()), ..self }
+    }
+
+    /// And with the keys of this vault.
+    #[must_use]
+    pub fn with_vault(self, vault: Arc<Vault>) -> Self {
+        Self { vault: Some(vault), ..self }
     }
 
     /// And with these witnesses of it.
@@ -142,7 +153,7 @@ impl Check<'_> {
             self.scan.check_neighbours();
             self.check_events(live);
             session = session.or(self.scan.shared().map(|s| s.session));
-            self.check_blobs();
+            self.check_blobs(session);
             if let Some(head) = &head {
                 self.check_head(head);
             }
@@ -375,63 +386,6 @@ impl Check<'_> {
         self.summary = summary;
     }
 
-    fn check_blobs(&mut self) {
-        let blobs = Blobs::open(self.dir);
-        let mut sizes: BTreeMap<Digest, Result<u64, (Code, String)>> = BTreeMap::new();
-        let mut findings = Vec::new();
-        for named in self.scan.chunks.iter().flat_map(|c| &c.blobs) {
-            let size = sizes.entry(named.digest).or_insert_with(|| {
-                blobs.check(&named.digest, self.options.blob_limit).map_err(|error| {
-                    let code = match &error {
-                        BlobError::Missing(_) => Code::BlobMissing,
-                        BlobError::Swapped(..) => Code::BlobSwapped,
-                        BlobError::Damaged { .. } | BlobError::TooLarge { .. } => Code::BlobDamaged,
-                        BlobError::Io { .. } | BlobError::Write(_) => Code::Unreadable,
-                    };
-                    (code, error.to_string())
-                })
-            });
-            let (code, what) = match size {
-                Ok(size) if *size == named.size => continue,
-                Ok(size) => (
-                    Code::BlobSize,
-                    format!("the blob has {size} bytes, and the event says {}", named.size),
-                ),
-                Err((code, what)) => (*code, what.clone()),
-            };
-            let path = blobs.path(&named.digest);
-            let path = path.strip_prefix(self.dir).unwrap_or(&path).display().to_string();
-            findings.push(Finding::new(code, what).file(path).seq(named.seq));
-        }
-        self.blobs = sizes.len() as u64;
-        match blobs.list() {
-            Ok(list) => {
-                for entry in list {
-                    let relative =
-                        |p: &Path| p.strip_prefix(self.dir).unwrap_or(p).display().to_string();
-                    match entry {
-                        Ok(digest) if sizes.contains_key(&digest) => {}
-                        Ok(digest) => {
-                            let what = format!("no event names the blob {digest}");
-                            let path = relative(&blobs.path(&digest));
-                            findings.push(Finding::new(Code::BlobUnreferenced, what).file(path));
-                        }
-                        Err(path) => {
-                            let what = "the file is no part of a record";
-                            findings.push(
-                                Finding::new(Code::UnexpectedFile, what).file(relative(&path)),
-                            );
-                        }
-                    }
-                }
-            }
-            Err(error) => {
-                findings.push(Finding::new(Code::Unreadable, error.to_string()).file("blobs"))
-            }
-        }
-        self.findings.append(&mut findings);
-    }
-
     fn check_installation_log(&mut self, session: Option<SessionId>, live: bool) {
         let Some(dir) = &self.options.installation_log else {
             self.add(
@@ -515,6 +469,7 @@ impl Check<'_> {
             "checkpoint".to_owned(),
             SEAL_FILE.to_owned(),
             KEY_FILE.to_owned(),
+            ERASURE_FILE.to_owned(),
         ];
         for (index, width) in widths(0, size) {
             known.push(entry_path(index, width));

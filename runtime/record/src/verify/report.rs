@@ -136,6 +136,12 @@ codes! {
     BlobDamaged => Integrity,
     /// A blob's size is not the one that the event says.
     BlobSize => Integrity,
+    /// Blobs are sealed, and no key was given: their content was not checked.
+    ContentLocked => Note,
+    /// The session's content was erased, which a genuine note says: who, when and why.
+    ContentErased => Note,
+    /// A note says that content was erased, and it is not this installation's, or not of this session.
+    ErasureNotGenuine => Integrity,
     /// A blob that no event names.
     BlobUnreferenced => Note,
     /// A file that is no part of a record.

@@ -20,6 +20,11 @@ pub(crate) fn at(seconds: i64) -> Timestamp {
     Timestamp::from_micros(START.as_micros() + seconds * 1_000_000)
 }
 
+/// The vault of an installation below `root`.
+pub(crate) fn vault(root: &std::path::Path) -> std::sync::Arc<custody_record::Vault> {
+    std::sync::Arc::new(custody_record::Vault::open(&root.join("vault")).unwrap())
+}
+
 pub(crate) fn keys() -> Keys {
     Keys::from_seed("custody/0123456789abcdef", [7; 32])
 }
@@ -245,6 +250,28 @@ pub(crate) fn bodies() -> Vec<Body> {
             difference_count: 1,
         }),
         commit(),
+        Body::RedactionApplied(RedactionApplied {
+            count: 2,
+            event: Some(EventId::new(at(9), [9; 10])),
+            redactions: vec![
+                Redaction {
+                    blob: None,
+                    digest: Digest::of(b"a secret"),
+                    kind: "aws-access-token".to_owned(),
+                    length: None,
+                    offset: None,
+                    pointer: Some("/data/argv/2".to_owned()),
+                },
+                Redaction {
+                    blob: Some(Digest::of(b"x")),
+                    digest: Digest::of(b"another"),
+                    kind: "injected-value".to_owned(),
+                    length: Some(35),
+                    offset: Some(120),
+                    pointer: None,
+                },
+            ],
+        }),
         Body::RecorderGap(Gap {
             source: GapSource::Files,
             reason: "the queue overflowed".to_owned(),

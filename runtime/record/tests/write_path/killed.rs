@@ -14,7 +14,7 @@ use custody_record::{
     Reader, SessionHead, Sink, VerifyOptions, recover, verify,
 };
 
-use crate::samples::{self, authorized, closed, gap, keys, observe, opened};
+use crate::samples::{self, authorized, closed, gap, keys, observe, opened, vault};
 
 /// How often it is killed.
 const KILLS: u64 = 520;
@@ -115,7 +115,7 @@ fn write_until_killed(root: &Path, listener: UnixStream) -> ! {
                 }
             });
         }
-        let log = ControlLog::open(&root.join("control"), &keys()).unwrap();
+        let log = ControlLog::open(&root.join("control"), &keys(), vault(root)).unwrap();
         for round in 0_u64.. {
             let mut random = [0; 10];
             getrandom::fill(&mut random).unwrap();
@@ -215,7 +215,7 @@ fn whatever_a_listener_outside_heard_of_is_on_record_at_whatever_moment_the_writ
         for (log, wanted) in by_log {
             let found = if log == "control" {
                 acts += wanted.len();
-                let log = ControlLog::open(&root.join("control"), &keys()).unwrap();
+                let log = ControlLog::open(&root.join("control"), &keys(), vault(root)).unwrap();
                 let events = log.read(checked, usize::MAX).unwrap();
                 checked += events.len() as u64;
                 events.iter().map(|event| event.id.to_string()).collect()
@@ -248,7 +248,7 @@ fn whatever_a_listener_outside_heard_of_is_on_record_at_whatever_moment_the_writ
             events += report.events;
         }
     }
-    let log = ControlLog::open(&root.join("control"), &keys()).unwrap();
+    let log = ControlLog::open(&root.join("control"), &keys(), vault(root)).unwrap();
     log.integrate().unwrap();
     let report = verify_control(&root.join("control"), &keys().verifier()).unwrap();
     assert_eq!(report.findings, [""; 0]);

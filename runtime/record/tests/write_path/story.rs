@@ -19,7 +19,7 @@ use custody_record::{
 };
 
 use crate::faulty::{FaultyDisk, Promise};
-use crate::samples::{self, authorized, closed, gap, header, keys, opened};
+use crate::samples::{self, authorized, closed, gap, header, keys, opened, vault};
 
 /// Tries of who does not give up; a fault of these tests does not last as long.
 const TRIES: usize = 100;
@@ -134,7 +134,8 @@ pub(crate) fn tell(disk: &Arc<FaultyDisk>, root: &Path, many: u64) -> usize {
     let mut teller = Teller { disk, refused: 0 };
     let shared: Arc<dyn Disk> = disk.clone();
     let log = until(|| InstallationLog::open_on(shared.clone(), &root.join("log"), &keys()));
-    let control = until(|| ControlLog::open_on(shared.clone(), &root.join("control"), &keys()));
+    let control =
+        until(|| ControlLog::open_on(shared.clone(), &root.join("control"), &keys(), vault(root)));
     teller.control(&control, 0);
     let record = root.join("record");
     let session = journal(disk, &record);
@@ -159,7 +160,8 @@ pub(crate) fn tell(disk: &Arc<FaultyDisk>, root: &Path, many: u64) -> usize {
     let session = journal(disk, &record);
     teller.effect(&session, gap());
     // Another process appends to the control log.
-    let other = until(|| ControlLog::open_on(shared.clone(), &root.join("control"), &keys()));
+    let other =
+        until(|| ControlLog::open_on(shared.clone(), &root.join("control"), &keys(), vault(root)));
     teller.control(&other, 3);
     teller.control(&control, 4);
     until(|| other.integrate());
@@ -230,7 +232,7 @@ pub(crate) fn assert_kept(root: &Path, all: &[Promise], what: &str) {
         let sizes: Vec<String> = leaves.leaves.iter().map(|leaf| leaf.size.to_string()).collect();
         assert_there(&promised(all, "head"), &sizes, what);
     }
-    let control = ControlLog::open(&root.join("control"), &keys()).unwrap();
+    let control = ControlLog::open(&root.join("control"), &keys(), vault(root)).unwrap();
     let events = control.read(0, usize::MAX).unwrap();
     assert_there(&promised(all, "control"), &ids(&events), what);
     let _ = control.append(vec![draft(255)]).unwrap();
@@ -246,7 +248,7 @@ fn log_exists(root: &Path) -> bool {
 
 /// The control log holds what was promised and nothing that was refused.
 pub(crate) fn assert_nothing_refused_is_there(root: &Path, all: &[Promise], what: &str) {
-    let control = ControlLog::open(&root.join("control"), &keys()).unwrap();
+    let control = ControlLog::open(&root.join("control"), &keys(), vault(root)).unwrap();
     let events = control.read(0, usize::MAX).unwrap();
     assert_eq!(ids(&events), promised(all, "control"), "{what}");
 }

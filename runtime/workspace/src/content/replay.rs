@@ -41,6 +41,7 @@ impl Contents {
             | Body::EgressDenied(_)
             | Body::TerminalRecorded(_)
             | Body::WorkspaceCompared(_)
+            | Body::RedactionApplied(_)
             | Body::CommitCreated(_)
             | Body::RecorderGap(_)
             | Body::RecorderDegraded(_)

@@ -1,0 +1,271 @@
+//! Redaction: credentials are taken out of everything before it is written, and what was taken out is told by its kind, its
+//! place and a salted digest.
+//!
+//! Three sources: published patterns ([`rules`]), exact values that the runtime gave to the session (in any of their
+//! [`forms`]), and the policy's own patterns. What is found becomes `[redacted:<kind>:<first 8 digits of its digest>]`. The
+//! digest is HMAC-SHA-256 under the session's salt, which comes from the session's key: with it an auditor can tell whether a
+//! certain secret was meant, and nobody else can guess.
+
+mod forms;
+mod rules;
+mod stream;
+mod tree;
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use aho_corasick::{AhoCorasick, MatchKind};
+use custody_model::Digest;
+use regex::bytes::Regex;
+use zeroize::Zeroizing;
+
+use crate::vault::key::keyed;
+pub use forms::MIN_VALUE_BYTES;
+pub(crate) use stream::Redacting;
+
+/// Kind of an exact value that the runtime gave to the session.
+pub const INJECTED: &str = "injected-value";
+
+/// Most bytes of a policy's pattern.
+pub const MAX_PATTERN_BYTES: usize = 1024;
+
+/// Why a redactor can't be made.
+#[derive(Debug, thiserror::Error)]
+pub enum RedactorError {
+    /// A pattern of the policy.
+    #[error("the pattern {name} can't be used")]
+    Pattern {
+        /// Its name.
+        name: String,
+        /// Why.
+        #[source]
+        source: Box<regex::Error>,
+    },
+    /// The exact values.
+    #[error("the values to redact can't be looked for")]
+    Values(#[source] Box<aho_corasick::BuildError>),
+    /// The kernel gave no random bytes.
+    #[error("no random bytes for a salt")]
+    Random(#[source] getrandom::Error),
+}
+
+/// A pattern of a policy.
+#[derive(Clone, Debug)]
+pub struct Pattern {
+    /// What it is called in the record.
+    pub name: String,
+    /// A regular expression (the syntax of the `regex` crate, version 1, on bytes with ASCII classes). Its first group that
+    /// takes part is the secret, or else the whole match.
+    pub pattern: String,
+}
+
+/// Takes credentials out of texts.
+#[derive(Debug)]
+pub struct Redactor {
+    salt: [u8; 32],
+    values: Option<AhoCorasick>,
+    /// Of each form of a value: the value's digest.
+    digests: Vec<Digest>,
+    patterns: Vec<(Arc<str>, Regex)>,
+}
+
+/// Something that has to go.
+#[derive(Clone, Debug)]
+pub(crate) struct Found {
+    pub(crate) range: Range<usize>,
+    pub(crate) kind: Arc<str>,
+    pub(crate) digest: Digest,
+}
+
+/// Where in a text something has to go.
+#[derive(Debug)]
+pub struct Places(Vec<Found>);
+
+impl Places {
+    /// Whether one of them lies on both sides of an offset.
+    #[must_use]
+    pub fn cross(&self, offset: usize) -> bool {
+        self.0.iter().any(|found| found.range.start < offset && offset < found.range.end)
+    }
+}
+
+/// What was taken out of a text.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mark {
+    /// Where the marker stands in the new text, in bytes.
+    pub range: Range<usize>,
+    /// Which rule, pattern, or [`INJECTED`].
+    pub kind: String,
+    /// HMAC-SHA-256 of it under the session's salt.
+    pub digest: Digest,
+}
+
+impl Redactor {
+    /// With the published patterns alone, under a salt that nobody keeps.
+    ///
+    /// # Errors
+    /// [`RedactorError::Random`].
+    pub fn standard() -> Result<Self, RedactorError> {
+        let mut salt = [0; 32];
+        getrandom::fill(&mut salt).map_err(RedactorError::Random)?;
+        Ok(Self { salt, values: None, digests: Vec::new(), patterns: Vec::new() })
+    }
+
+    /// With exact values and patterns of a policy as well. Values shorter than [`MIN_VALUE_BYTES`] are left out.
+    ///
+    /// # Errors
+    /// [`RedactorError`].
+    pub fn new(
+        salt: [u8; 32],
+        values: &[&str],
+        patterns: &[Pattern],
+    ) -> Result<Self, RedactorError> {
+        let mut digests = Vec::new();
+        let mut wanted: Vec<Zeroizing<Vec<u8>>> = Vec::new();
+        for value in values.iter().filter(|value| value.len() >= MIN_VALUE_BYTES) {
+            let digest = digest(&salt, value.as_bytes());
+            for form in forms::of(value).into_iter().filter(|form| form.len() >= MIN_VALUE_BYTES) {
+                wanted.push(Zeroizing::new(form));
+                digests.push(digest);
+            }
+        }
+        let values = match wanted.is_empty() {
+            true => None,
+            false => Some(
+                AhoCorasick::builder()
+                    .match_kind(MatchKind::LeftmostLongest)
+                    .build(wanted.iter().map(|form| form.as_slice()))
+                    .map_err(|e| RedactorError::Values(Box::new(e)))?,
+            ),
+        };
+        let patterns = patterns.iter().map(|pattern| {
+            let regex = rules::compile(&pattern.pattern).map_err(|source| {
+                RedactorError::Pattern { name: pattern.name.clone(), source: Box::new(source) }
+            })?;
+            Ok((Arc::from(pattern.name.as_str()), regex))
+        });
+        let patterns = patterns.collect::<Result<_, _>>()?;
+        Ok(Self { salt, values, digests, patterns })
+    }
+
+    /// Everything in a text that has to go, in order and without overlaps.
+    pub(crate) fn find(&self, text: &[u8]) -> Vec<Found> {
+        let mut found = Vec::new();
+        if let Some(values) = &self.values {
+            found.extend(values.find_iter(text).map(|hit| Found {
+                range: hit.range(),
+                kind: INJECTED.into(),
+                digest: self.digests[hit.pattern().as_usize()],
+            }));
+        }
+        for (name, regex) in &self.patterns {
+            for captures in regex.captures_iter(text) {
+                let secret = captures.iter().skip(1).flatten().next().or_else(|| captures.get(0));
+                let Some(secret) = secret.filter(|secret| !secret.is_empty()) else { continue };
+                let digest = digest(&self.salt, secret.as_bytes());
+                found.push(Found { range: secret.range(), kind: name.clone(), digest });
+            }
+        }
+        if let Some(rules) = rules::all() {
+            found.extend(rules.find(text).into_iter().map(|hit| Found {
+                digest: digest(&self.salt, &text[hit.range.clone()]),
+                range: hit.range,
+                kind: hit.rule.into(),
+            }));
+        }
+        // Of two that overlap the one that begins first gives its name, and both go whole.
+        found.sort_by_key(|found| found.range.start);
+        let mut apart: Vec<Found> = Vec::with_capacity(found.len());
+        for next in found {
+            match apart.last_mut() {
+                Some(last) if next.range.start < last.range.end => {
+                    last.range.end = last.range.end.max(next.range.end);
+                }
+                Some(_) | None => apart.push(next),
+            }
+        }
+        apart
+    }
+
+    /// Whether the canonical bytes of an event may hold something that has to go. What is escaped in them is not judged here:
+    /// then a keyword or a pattern of the policy is enough.
+    pub(crate) fn suspects(&self, canonical: &[u8]) -> bool {
+        let Some(rules) = rules::all() else { return true };
+        if canonical.contains(&b'\\') && (!self.patterns.is_empty() || rules.any_keyword(canonical))
+        {
+            return true;
+        }
+        self.values.as_ref().is_some_and(|values| values.is_match(canonical))
+            || self.patterns.iter().any(|(_, regex)| regex.is_match(canonical))
+            || !rules.find(canonical).is_empty()
+    }
+
+    /// Where in a text something has to go, for [`Redactor::part`].
+    #[must_use]
+    pub fn places(&self, text: &str) -> Places {
+        Places(self.find(text.as_bytes()))
+    }
+
+    /// A part of a text without what has to go, and what that was. `places` are those of the whole text. What begins before the
+    /// part and ends in it is left out here, too.
+    #[must_use]
+    pub fn part(&self, text: &str, places: &Places, part: Range<usize>) -> (String, Vec<Mark>) {
+        let mut out = Vec::with_capacity(part.len());
+        let marks = replace(text.as_bytes(), &places.0, part, &mut out);
+        (String::from_utf8_lossy(&out).into_owned(), marks)
+    }
+
+    /// A text without what has to go, and what that was; `None` if nothing has to.
+    #[must_use]
+    pub fn redact(&self, text: &str) -> Option<(String, Vec<Mark>)> {
+        let found = self.find(text.as_bytes());
+        if found.is_empty() {
+            return None;
+        }
+        let mut out = Vec::with_capacity(text.len());
+        let marks = replace(text.as_bytes(), &found, 0..text.len(), &mut out);
+        // A pattern works on bytes and may have cut a character.
+        match String::from_utf8(out) {
+            Ok(text) => Some((text, marks)),
+            Err(error) => Some((String::from_utf8_lossy(error.as_bytes()).into_owned(), marks)),
+        }
+    }
+}
+
+fn digest(salt: &[u8; 32], secret: &[u8]) -> Digest {
+    Digest::from_bytes(keyed(salt, &[secret]))
+}
+
+/// Appends `text[part]` with markers for what was found. What begins in `part` goes whole, even if it ends after it.
+pub(crate) fn replace(
+    text: &[u8],
+    found: &[Found],
+    part: Range<usize>,
+    out: &mut Vec<u8>,
+) -> Vec<Mark> {
+    let mut marks = Vec::new();
+    let earlier = found.iter().filter(|found| found.range.start < part.start);
+    let mut at = earlier.map(|found| found.range.end).fold(part.start, usize::max);
+    for Found { range, kind, digest } in found {
+        if range.start < part.start || range.start >= part.end {
+            continue;
+        }
+        out.extend_from_slice(&text[at..range.start]);
+        let start = out.len();
+        out.extend_from_slice(format!("[redacted:{kind}:{}]", &digest.hex()[..8]).as_bytes());
+        let marked = start..out.len();
+        // Lines stay lines, and those of a diff keep their sign.
+        let lines = text[range.clone()].split(|byte| *byte == b'\n').skip(1);
+        for line in lines {
+            out.push(b'\n');
+            out.extend(line.first().filter(|sign| matches!(sign, b'+' | b'-' | b' ')));
+        }
+        marks.push(Mark { range: marked, kind: kind.to_string(), digest: *digest });
+        at = range.end;
+    }
+    out.extend_from_slice(text.get(at..part.end).unwrap_or_default());
+    marks
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,191 @@
+//! Sealed content: only with its key, never in clear, and gone with it while everything that was recorded still verifies.
+
+mod samples;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use custody_model::EventId;
+use custody_record::event::{Body, TerminalRecorded};
+use custody_record::{
+    BlobError, Blobs, Code, Completeness, Erasure, Integrity, Journal, JournalOptions, KeyChoice,
+    Reader, Report, Scope, Sink, Vault, VerifyOptions, verify,
+};
+use samples::{at, header, keys, session, user};
+
+const CONTENT: &[u8] = b"what the terminal showed: nothing that anybody else should see";
+
+struct Place {
+    dir: tempfile::TempDir,
+    vault: Arc<Vault>,
+}
+
+impl Place {
+    /// With a sealed record that names one sealed content.
+    fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let vault = Arc::new(Vault::open(&dir.path().join("vault")).unwrap());
+        let place = Self { dir, vault };
+        let key = place.vault.make(Scope::Session(session())).unwrap();
+        let journal = Journal::create(&place.record(), header(), JournalOptions::default());
+        let journal = journal.unwrap().with_key(key);
+        let blob = journal.blobs().put_bytes("terminal", "text/plain", CONTENT).unwrap();
+        let body = Body::TerminalRecorded(TerminalRecorded {
+            output_bytes: 1,
+            input_bytes: 0,
+            cut_bytes: 0,
+        });
+        let draft = custody_record::Draft::new(at(1), custody_model::Actor::Keeper, body);
+        journal.observe(custody_record::Draft { blobs: vec![blob], ..draft }).unwrap();
+        let counts = [("terminal.recorded".to_owned(), 1)];
+        samples::observe(&journal, samples::closed(counts.into()));
+        let log = custody_record::InstallationLog::open(&place.dir.path().join("log"), &keys());
+        journal.seal(&keys(), &log.unwrap()).unwrap();
+        place
+    }
+
+    fn record(&self) -> std::path::PathBuf {
+        self.dir.path().join("record")
+    }
+
+    fn check(&self, vault: bool) -> Report {
+        let options = VerifyOptions::new(KeyChoice::Given(keys().verifier()))
+            .with_installation_log(&self.dir.path().join("log"));
+        let vault = vault.then(|| self.vault.clone());
+        verify(&self.record(), &VerifyOptions { vault, ..options })
+    }
+
+    fn digest(&self) -> custody_model::Digest {
+        let reader = Reader::open(&self.record()).unwrap();
+        let mut events = reader.events().unwrap();
+        events.find_map(|event| event.unwrap().blobs.first().map(|blob| blob.digest)).unwrap()
+    }
+
+    fn files(&self) -> Vec<std::path::PathBuf> {
+        files(&self.record().join("blobs"))
+    }
+}
+
+fn files(dir: &Path) -> Vec<std::path::PathBuf> {
+    let Ok(entries) = std::fs::read_dir(dir) else { return Vec::new() };
+    let paths = entries.map(|entry| entry.unwrap().path());
+    paths.flat_map(|path| if path.is_dir() { files(&path) } else { vec![path] }).collect()
+}
+
+fn codes(report: &Report) -> Vec<Code> {
+    report.findings.iter().map(|finding| finding.code).collect()
+}
+
+#[test]
+fn content_is_read_with_its_key_alone_and_its_name_tells_nothing() {
+    let place = Place::new();
+    let digest = place.digest();
+    let blobs = place.vault.blobs(Scope::Session(session()), &place.record()).unwrap();
+    assert_eq!(blobs.get(&digest).unwrap(), CONTENT);
+    let keyless = Blobs::open(&place.record());
+    assert!(matches!(keyless.get(&digest), Err(BlobError::Locked(_))));
+    let other = custody_record::ContentKey::from_bytes([9; 32]);
+    assert!(matches!(keyless.with_key(Some(other)).get(&digest), Err(BlobError::Missing(_))));
+    let [file] = place.files().try_into().unwrap();
+    assert!(!file.display().to_string().contains(&digest.hex()[..16]), "{file:?}");
+    let bytes = std::fs::read(&file).unwrap();
+    assert!(!bytes.windows(8).any(|window| window == &CONTENT[..8]));
+    // As it is handed out it is what any reader of a record reads.
+    let copy = tempfile::tempdir().unwrap();
+    let path = Blobs::open(copy.path()).path(&digest);
+    std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+    std::fs::write(&path, blobs.clear_form(&digest).unwrap()).unwrap();
+    assert_eq!(Blobs::open(copy.path()).get(&digest).unwrap(), CONTENT);
+}
+
+#[test]
+fn verification_checks_sealed_content_with_the_vault_and_says_so_without() {
+    let place = Place::new();
+    let report = place.check(true);
+    assert!(report.is_good() && report.findings.is_empty(), "{report}");
+    let report = place.check(false);
+    assert!(report.is_good(), "{report}");
+    assert_eq!(codes(&report), [Code::ContentLocked]);
+    let [file] = place.files().try_into().unwrap();
+    let bytes = std::fs::read(&file).unwrap();
+    for at in 0..bytes.len() {
+        let mut changed = bytes.clone();
+        changed[at] ^= 1;
+        std::fs::write(&file, changed).unwrap();
+        let report = place.check(true);
+        assert_eq!(report.integrity, Integrity::Broken, "a flip at {at} is not seen");
+    }
+    println!("{} bytes of sealed content flipped, each is detected", bytes.len());
+    std::fs::remove_file(&file).unwrap();
+    for vault in [true, false] {
+        let report = place.check(vault);
+        assert_eq!(report.integrity, Integrity::Broken);
+        assert!(codes(&report).contains(&Code::BlobMissing), "{report}");
+    }
+}
+
+#[test]
+fn erased_content_is_gone_and_its_record_verifies_and_says_by_whom() {
+    let place = Place::new();
+    let wrapped = place.vault.path(Scope::Session(session()));
+    let kept = std::fs::read(&wrapped).unwrap();
+    let erasure = Erasure {
+        session: session(),
+        by: user("admin"),
+        at: at(100),
+        reason: "asked for".to_owned(),
+        event: EventId::new(at(100), [1; 10]),
+    };
+    erasure.write(&place.record(), &keys()).unwrap();
+    // Whoever dies here has a note and a key: nothing is hidden by that.
+    assert_eq!(place.check(true).integrity, Integrity::Intact);
+    assert!(place.vault.destroy(Scope::Session(session())).unwrap());
+    assert!(!wrapped.exists() && !kept.is_empty());
+    assert!(!place.vault.destroy(Scope::Session(session())).unwrap(), "it was there twice");
+    Blobs::remove_sealed(&place.record()).unwrap();
+    for vault in [true, false] {
+        let report = place.check(vault);
+        assert_eq!(report.completeness, Completeness::Complete, "{report}");
+        assert_eq!(report.integrity, Integrity::Intact, "{report}");
+        assert_eq!(codes(&report), [Code::ContentErased]);
+        assert!(report.to_string().contains("content erased by admin at "), "{report}");
+    }
+    let blobs = place.vault.blobs(Scope::Session(session()), &place.record()).unwrap();
+    assert!(matches!(blobs.get(&place.digest()), Err(BlobError::Erased { .. })));
+}
+
+#[test]
+fn a_note_of_erasure_that_the_installation_did_not_sign_hides_nothing() {
+    let place = Place::new();
+    let erasure = Erasure {
+        session: session(),
+        by: user("admin"),
+        at: at(100),
+        reason: "x".to_owned(),
+        event: EventId::new(at(100), [1; 10]),
+    };
+    let forger = custody_record::Keys::from_seed("custody/0123456789abcdef", [8; 32]);
+    erasure.write(&place.record(), &forger).unwrap();
+    Blobs::remove_sealed(&place.record()).unwrap();
+    let report = place.check(false);
+    assert_eq!(report.integrity, Integrity::Broken);
+    assert!(codes(&report).contains(&Code::ErasureNotGenuine), "{report}");
+}
+
+#[test]
+fn keys_are_wrapped_for_their_scope_and_by_their_wrapping_key_alone() {
+    let place = Place::new();
+    let other = custody_model::SessionId::new(at(5), [5; 10]);
+    std::fs::copy(
+        place.vault.path(Scope::Session(session())),
+        place.vault.path(Scope::Session(other)),
+    )
+    .unwrap();
+    assert!(place.vault.key(Scope::Session(other)).is_err(), "it opens for another session");
+    std::fs::remove_file(place.dir.path().join("vault/wrapping.key")).unwrap();
+    let strange = Vault::open(&place.dir.path().join("vault")).unwrap();
+    assert!(strange.key(Scope::Session(session())).is_err(), "another wrapping key opens it");
+    use std::os::unix::fs::PermissionsExt as _;
+    let mode = std::fs::metadata(place.dir.path().join("vault/wrapping.key")).unwrap();
+    assert_eq!(mode.permissions().mode() & 0o777, 0o600);
+}
