@@ -58,7 +58,11 @@ const EDGES: &[(&str, &[&str])] = &[
         ],
     ),
     ("custody-investigate", &["custody-model", "custody-record", "custody-store"]),
-    ("custody-api-types", &["custody-model", "custody-record", "custody-investigate"]),
+    ("custody-export", &["custody-model", "custody-record"]),
+    (
+        "custody-api-types",
+        &["custody-model", "custody-record", "custody-investigate", "custody-export"],
+    ),
     (
         "custody-api-server",
         &[
@@ -70,12 +74,19 @@ const EDGES: &[(&str, &[&str])] = &[
             "custody-control",
             "custody-session",
             "custody-investigate",
+            "custody-export",
             "custody-api-types",
         ],
     ),
     (
         "custody-api-client",
-        &["custody-model", "custody-record", "custody-investigate", "custody-api-types"],
+        &[
+            "custody-model",
+            "custody-record",
+            "custody-investigate",
+            "custody-export",
+            "custody-api-types",
+        ],
     ),
     ("custody", ANYTHING),
     ("custody-tests", ANYTHING),
@@ -94,6 +105,7 @@ const PURE: &[&str] = &[
     "custody-record",
     "custody-identity",
     "custody-investigate",
+    "custody-export",
 ];
 
 fn name(package: &Value) -> &str {
