@@ -17,7 +17,7 @@ NEXTEST := $(CARGO) nextest run --config-file .ci/nextest.toml --locked
 # Where `make install` puts the binary.
 PREFIX ?= /usr/local
 
-.PHONY: setup build release install test check demo bench tools format
+.PHONY: setup build release install test check demo bench fuzz tools format
 
 # Installs what the other targets need: Debian's packages and cargo-nextest. Can be repeated.
 setup:
@@ -47,6 +47,12 @@ $(TOOLS)/schemathesis/bin/schemathesis:
 test: setup build tools
 	$(NEXTEST) --workspace
 	$(CARGO) test --locked --quiet --workspace --doc
+	tests/fuzz/run 60
+
+# Each fuzz target for so many seconds, from the inputs that earlier runs found.
+FUZZ_SECONDS ?= 3600
+fuzz: setup
+	tests/fuzz/run $(FUZZ_SECONDS)
 
 # What is quick to know: format, lints, house rules, licences, generated files.
 check:

@@ -90,6 +90,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ),
     ("custody", ANYTHING),
     ("custody-tests", ANYTHING),
+    ("custody-fuzz", ANYTHING),
 ];
 
 /// The binary builds everything, and the tests test it.

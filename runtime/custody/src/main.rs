@@ -59,6 +59,7 @@ fn dispatch(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Token(command) => commands::token::run(&wire, command),
         Command::User(command) => commands::user::run(&wire, command),
         Command::Control(command) => commands::control::run(&wire, command),
+        Command::Keys(command) => commands::keys::run(&wire, command),
         Command::Reindex(args) => commands::reindex::run(&wire, &args),
         Command::Config(command) => commands::config::run(&wire, command),
         Command::Doctor => commands::doctor::run(&wire),

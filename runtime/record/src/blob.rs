@@ -48,6 +48,9 @@ pub enum BlobError {
         /// Bytes.
         limit: u64,
     },
+    /// What a content was to be written to.
+    #[error("the content can't be written where it is wanted")]
+    Write(#[source] io::Error),
     /// Reading or writing a file.
     #[error("the blob store at {path} can't be used")]
     Io {
@@ -153,6 +156,25 @@ impl Blobs {
         let mut size = 0;
         self.read_checked(digest, limit, |chunk| size += chunk.len() as u64)?;
         Ok(size)
+    }
+
+    /// Writes the content to `out` and checks it meanwhile: after an error, what was written is not the content.
+    ///
+    /// # Errors
+    /// [`BlobError`]; [`BlobError::Write`] for `out` itself.
+    pub fn copy(
+        &self,
+        digest: &Digest,
+        limit: u64,
+        out: &mut dyn io::Write,
+    ) -> Result<(), BlobError> {
+        let mut written = Ok(());
+        self.read_checked(digest, limit, |chunk| {
+            if written.is_ok() {
+                written = out.write_all(chunk);
+            }
+        })?;
+        written.map_err(BlobError::Write)
     }
 
     fn read_checked(

@@ -98,10 +98,28 @@ impl InstallationLog {
     /// # Errors
     /// [`LogError`]; nothing was appended then that a later append would not replace.
     pub fn append(&self, head: &SessionHead) -> Result<LogPosition, LogError> {
+        Ok(self.append_signed(head)?.0)
+    }
+
+    /// The same, with the keys that signed the new head: the seal that names the position has to be theirs, too.
+    pub(crate) fn append_signed(
+        &self,
+        head: &SessionHead,
+    ) -> Result<(LogPosition, Keys), LogError> {
         let leaf = canonical::to_vec(head)?;
         let lock = self.0.lock()?;
+        let keys = self.0.keys()?;
         let Checkpoint { origin, size, root } = self.0.extend(&lock, [leaf.as_slice()])?;
-        Ok(LogPosition { origin, index: size - 1, size, root })
+        Ok((LogPosition { origin, index: size - 1, size, root }, keys))
+    }
+
+    /// Name of the installation.
+    pub(crate) fn name(&self) -> &str {
+        self.0.name()
+    }
+
+    pub(crate) fn signed(&self) -> &SignedLog {
+        &self.0
     }
 }
 

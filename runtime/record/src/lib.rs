@@ -7,6 +7,7 @@ pub mod canonical;
 pub mod control;
 mod durable;
 pub mod event;
+pub mod evidence;
 pub mod installation;
 pub mod journal;
 pub mod reader;
@@ -19,6 +20,7 @@ pub mod verify;
 pub use blob::{BlobError, Blobs};
 pub use control::{ControlBody, ControlDraft, ControlEvent, ControlLog, ControlLogError};
 pub use event::{Body, Draft, Event, EventError, EventType};
+pub use evidence::{EvidenceReport, Selection, Sequences, verify_evidence};
 pub use installation::{InstallationLog, LogError, LogPosition, SessionHead};
 pub use journal::{
     Cut, Head, Journal, JournalError, JournalHeader, JournalOptions, Recovered, recover,
@@ -27,7 +29,7 @@ pub use reader::{ReadError, Reader};
 pub use seal::{SealError, Sealed};
 pub use sink::{Recorded, Sink, SinkError};
 pub use tail::{Fresh, Tail};
-pub use tlog::{ExtendError, KeyError, Keys, Verifier};
+pub use tlog::{ExtendError, KeyError, KeyHistory, Keys, Verifier, rotate};
 pub use verify::{
     Code, Completeness, Finding, Integrity, KeyChoice, KeySource, Report, VerifyOptions, verify,
 };

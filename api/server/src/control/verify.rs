@@ -16,9 +16,9 @@ pub(crate) async fn verify(
     let plane = orchestrator.plane();
     // What was appended just now is signed first, so that the verdict is about everything.
     plane.integrate().await?;
-    let (log, key) = (plane.log().clone(), orchestrator.state().keys().join("installation.vkey"));
+    let (log, keys) = (plane.log().clone(), orchestrator.state().keys());
     let verified = tokio::task::spawn_blocking(move || {
-        let verifier = Verifier::read(&key).map_err(ApiError::internal)?;
+        let verifier = Verifier::of_installation(&keys).map_err(ApiError::internal)?;
         verify_control(log.dir(), &verifier).map_err(ApiError::from)
     });
     Ok(Json(verified.await??))

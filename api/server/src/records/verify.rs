@@ -21,8 +21,8 @@ pub(crate) async fn verify(
         if !record.exists() {
             return Err(no_record());
         }
-        let key = state.keys().join("installation.vkey");
-        let verifier = Verifier::read(&key).map_err(ApiError::internal)?;
+        let keys = state.keys();
+        let verifier = Verifier::of_installation(&keys).map_err(ApiError::internal)?;
         let options = VerifyOptions::new(KeyChoice::Installation(verifier));
         Ok(check(&record, &options.with_installation_log(&state.log())))
     });

@@ -104,7 +104,7 @@ async fn a_record_that_is_handed_out_verifies_on_its_own() {
     let dir = tempfile::tempdir().unwrap();
     tar::Archive::new(answer.body.as_slice()).unpack(dir.path()).unwrap();
     let record = dir.path().join(row.id.to_string());
-    let key = Verifier::read(&installation.state.keys().join("installation.vkey")).unwrap();
+    let key = Verifier::of_installation(&installation.state.keys()).unwrap();
     let report = custody_record::verify(&record, &VerifyOptions::new(KeyChoice::Given(key)));
     assert_eq!(
         (report.integrity, report.completeness, report.events),

@@ -1,5 +1,10 @@
 //! Sessions over the API: asked for once, found, decided about by others, stopped.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+
+use custody_control::Author;
+use custody_record::control::{ControlBody, ProjectCreated};
 use serde_json::{Value, json};
 
 use crate::http::{Answer, Call};
@@ -173,24 +178,43 @@ async fn nobody_approves_their_own_request_and_a_rejection_says_why() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn many_are_refused_at_once_and_every_caller_has_an_answer() {
-    // Each refusal seals a record and changes the session's row, while the others' events change the store.
-    const SESSIONS: usize = 40;
+async fn a_refusal_is_sealed_and_indexed_however_many_control_events_come_meanwhile() {
+    const REFUSALS: usize = 10;
+    // Of one append: the store follows them one after the other, without a pause.
+    const BURST: usize = 200;
     let installation = Installation::start().await;
-    let mut waiting = Vec::new();
-    for _session in 0..SESSIONS {
-        waiting.push(installation.session(Some(APPROVED)).await.id);
-    }
-    let refusals = waiting.iter().map(|id| {
-        Call::post(&format!("/v1/sessions/{id}/reject"), &json!({ "reason": "not today" }))
-            .token(installation.token("projectadmin"))
-            .to(installation.address)
+    let plane = installation.orchestrator.plane().clone();
+    let enough = Arc::new(AtomicBool::new(false));
+    let writer = tokio::spawn({
+        let (plane, enough) = (plane.clone(), enough.clone());
+        async move {
+            let mut made = 0;
+            while !enough.load(Relaxed) {
+                let bodies = (0..BURST).map(|number| {
+                    let project = format!("p{}", made + number).parse().unwrap();
+                    ControlBody::ProjectCreated(ProjectCreated {
+                        project,
+                        description: String::new(),
+                    })
+                });
+                plane.record(&Author::server(), bodies.collect()).await.unwrap();
+                made += BURST;
+            }
+            made
+        }
     });
-    for refused in futures_util::future::join_all(refusals).await {
-        let refused = refused.ok(200);
-        assert_eq!(refused["state"]["state"], "refused");
+    for _refusal in 0..REFUSALS {
+        let waiting = installation.session(Some(APPROVED)).await.id;
+        let at = format!("/v1/sessions/{waiting}/reject");
+        let reject = Call::post(&at, &json!({ "reason": "not today" }));
+        let reject = reject.token(installation.token("projectadmin"));
+        let refused = reject.to(installation.address).await.ok(200);
         assert!(refused["root"].is_string(), "a refusal has a sealed record: {refused}");
     }
+    enough.store(true, Relaxed);
+    let made = writer.await.unwrap();
+    println!("{REFUSALS} refusals beside {made} other control events");
+    assert!(made > REFUSALS, "nothing else was written meanwhile");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

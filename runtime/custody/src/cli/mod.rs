@@ -17,7 +17,7 @@ pub use machine::{ConfigCommand, DebugCommand, KeeperArgs};
 pub use people::{ContextCommand, LoginArgs, LogoutArgs, TokenCommand, UserCommand, grants};
 pub use policy::{InProject, PolicyCommand};
 pub use project::{ImageCommand, ProjectCommand, RepoCommand};
-pub use record::{InvestigateArgs, VerifyArgs};
+pub use record::{InvestigateArgs, KeysCommand, VerifyArgs};
 pub use run::{AttachArgs, RunArgs};
 pub use server::{ControlCommand, FaultAt, ReindexArgs, ServeArgs};
 pub use session::{ListArgs, SessionArg, SessionCommand, Signal};
@@ -121,6 +121,9 @@ pub enum Command {
     /// Read and verify the control log: who asked the server for what, and with what result.
     #[command(subcommand)]
     Control(ControlCommand),
+    /// Replace the key that the installation signs its records with, and list those before it.
+    #[command(subcommand)]
+    Keys(KeysCommand),
     /// Make the index anew from the logs, while no server runs.
     Reindex(ReindexArgs),
     /// Check, show and describe the configuration.

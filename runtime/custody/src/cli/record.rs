@@ -1,6 +1,8 @@
-//! `custody verify` and `custody investigate`.
+//! `custody verify`, `custody investigate` and `custody keys`.
 
-use clap::Args;
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
 
 /// `custody verify`.
 #[derive(Debug, Args)]
@@ -22,6 +24,10 @@ pub struct VerifyArgs {
     /// The verifier key that you trust (C2SP signed-note), instead of the installation's own.
     #[arg(long, value_name = "VKEY")]
     pub key: Option<String>,
+    /// The history of keys (`keys/history.json`) that the key stands in: what the installation's other keys sealed in
+    /// their time is good as well.
+    #[arg(long, value_name = "FILE", requires = "key")]
+    pub key_history: Option<PathBuf>,
     /// Bring the record of the session here and check it here, instead of believing the server.
     #[arg(long)]
     pub download: bool,
@@ -41,4 +47,22 @@ pub struct InvestigateArgs {
     /// The checkout whose history is meant, or the name of a registered repository; this directory without it.
     #[arg(long, value_name = "DIR|NAME")]
     pub repo: Option<String>,
+}
+
+/// `custody keys …`.
+#[derive(Debug, Subcommand)]
+#[command(after_help = "\
+Examples:
+  custody keys list
+  custody keys list -o json
+  custody keys rotate
+
+They work on the state directory of this machine, whether or not a server runs. Each new key is signed by the one before
+it and signs that itself, so that whoever trusts one of them can check all: `keys/history.json` holds the chain. What a
+key signed in its time stays good; what it signs later is refused. Running sessions and servers follow by themselves.")]
+pub enum KeysCommand {
+    /// The keys, the first one first, and which heads of the installation log each may have signed.
+    List,
+    /// Put a new key in force. The old secret is gone afterwards.
+    Rotate,
 }

@@ -9,6 +9,7 @@ pub mod doctor;
 pub mod image;
 pub mod investigate;
 pub mod keeper;
+pub mod keys;
 pub mod login;
 pub mod policy;
 pub mod project;

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use custody_model::ErrorCode;
-use custody_record::Verifier;
 use custody_record::verify::{Completeness, Integrity, KeyChoice, Report, VerifyOptions, verify};
+use custody_record::{KeyHistory, Verifier};
 
 use super::session;
 use crate::cli::VerifyArgs;
@@ -19,7 +19,7 @@ use crate::wire::Wire;
 pub fn run(wire: &Wire, args: &VerifyArgs) -> Result<ExitCode, Failure> {
     let path = Path::new(&args.target);
     let report = if path.is_dir() {
-        verify(path, &options(wire, args.key.as_deref())?)
+        verify(path, &options(wire, args)?)
     } else {
         let server = Connection::open(wire)?;
         let found = session::named(&server, &args.target)?;
@@ -54,7 +54,7 @@ fn downloaded(
     tar::Archive::new(archive)
         .unpack(&record)
         .explain(ErrorCode::VerificationFailed, "the record can't be unpacked")?;
-    Ok(verify(&root_of(&record), &options(wire, args.key.as_deref())?))
+    Ok(verify(&root_of(&record), &options(wire, args)?))
 }
 
 /// The directory of the record in what was unpacked: itself, or the only one in it.
@@ -66,18 +66,30 @@ fn root_of(unpacked: &Path) -> PathBuf {
     }
 }
 
-fn options(wire: &Wire, key: Option<&str>) -> Result<VerifyOptions, Failure> {
+fn options(wire: &Wire, args: &VerifyArgs) -> Result<VerifyOptions, Failure> {
     let installation: PathBuf = wire.state.keys().join("installation.vkey");
-    let key = match key {
+    let key = match args.key.as_deref() {
         Some(text) => {
-            KeyChoice::Given(text.parse::<Verifier>().explain(ErrorCode::Usage, "--key")?)
+            let key = text.parse::<Verifier>().explain(ErrorCode::Usage, "--key")?;
+            KeyChoice::Given(match &args.key_history {
+                Some(path) => with_history(&key, path)?,
+                None => key,
+            })
         }
         None if installation.exists() && wire.url.is_none() => {
-            let verifier = Verifier::read(&installation)
+            let verifier = Verifier::of_installation(&wire.state.keys())
                 .explain(ErrorCode::Io, "the installation's key can't be read")?;
             KeyChoice::Installation(verifier)
         }
         None => KeyChoice::Record,
     };
     Ok(VerifyOptions::new(key))
+}
+
+/// The key with those that the history in this file ties to it.
+fn with_history(key: &Verifier, path: &Path) -> Result<Verifier, Failure> {
+    let unusable = format!("{} is no history of the key", path.display());
+    let bytes = std::fs::read(path).explain(ErrorCode::Io, unusable.clone())?;
+    let history = KeyHistory::parse(&bytes).explain(ErrorCode::Invalid, unusable.clone())?;
+    history.trusting(key).explain(ErrorCode::Invalid, unusable)
 }

@@ -90,7 +90,7 @@ impl Embedded {
 }
 
 /// The state directory, which nobody else may look into.
-pub(super) fn make_state(path: &Path) -> Result<(), Failure> {
+pub fn make_state(path: &Path) -> Result<(), Failure> {
     use std::os::unix::fs::DirBuilderExt;
     let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path);
     made.map_err(|error| {

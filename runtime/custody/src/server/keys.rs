@@ -62,7 +62,7 @@ async fn rotate(identity: &Identity, plane: &ControlPlane) {
     }
     let newest = identity.jwks(plane.now()).await.keys.pop();
     let Some(key) = newest.map(|key| key.kid().to_string()) else { return };
-    let body = ControlBody::KeyRotated(KeyRotated { key });
+    let body = ControlBody::KeyRotated(KeyRotated { key, rotation: None });
     if let Err(error) = plane.record(&Author::server(), vec![body]).await {
         tracing::error!(%error, "that the local issuer has a new key can't be put on record");
     }

@@ -16,5 +16,6 @@ mod sockets;
 mod visible;
 mod whole;
 
+pub use embedded::make_state;
 pub use locks::IndexLock;
 pub use parts::open_plane;

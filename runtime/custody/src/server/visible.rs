@@ -55,8 +55,8 @@ fn look(state: &StateDir, session: SessionId) -> Result<Looked, InvestigateError
     if !record.exists() {
         return Ok(Looked::Absent);
     }
-    let key = state.keys().join("installation.vkey");
-    let key = Verifier::read(&key).map_err(failed)?;
+    let keys = state.keys();
+    let key = Verifier::of_installation(&keys).map_err(failed)?;
     let options = VerifyOptions::new(KeyChoice::Installation(key));
     let report = verify(&record, &options.with_installation_log(&state.log()));
     let verdicts = RecordVerdicts {

@@ -4,7 +4,7 @@ use std::sync::mpsc::RecvTimeoutError;
 use std::time::{Duration, Instant};
 
 use custody_record::event::{Body, ExitStatus, Outcome, SessionPaused, SessionResumed};
-use custody_record::{SessionHead, SinkError};
+use custody_record::{SessionHead, Sink as _, SinkError};
 
 use super::provision::Running;
 use super::{Message, Session};
@@ -15,8 +15,8 @@ use crate::inside::protocol::Window;
 /// How often limits, exits and the installation log are looked after.
 const TICK: Duration = Duration::from_millis(200);
 
-/// Least time between two heads in the installation log.
-const HEAD_PERIOD: Duration = Duration::from_secs(1);
+/// Least time between two heads in the installation log: with a tick on top a head is there at least once a second.
+const HEAD_PERIOD: Duration = Duration::from_millis(800);
 
 /// Time between SIGTERM and SIGKILL when a session is stopped.
 const GRACE: Duration = Duration::from_secs(5);
@@ -197,7 +197,8 @@ impl Course {
         if head.size == self.head_size {
             return Ok(());
         }
-        self.head_size = head.size;
+        // What is in the installation log has to be in the record after a loss of power, too.
+        session.journal.barrier().map_err(|e| e.to_string())?;
         let leaf = SessionHead {
             session: session.spec.id,
             size: head.size,
@@ -205,7 +206,9 @@ impl Course {
             time: session.setup.clock.now(),
             sealed: false,
         };
-        session.log.append(&leaf).map(drop).map_err(|e| e.to_string())
+        session.log.append(&leaf).map_err(|e| e.to_string())?;
+        self.head_size = head.size;
+        Ok(())
     }
 
     fn stop(&mut self, running: &mut Running, reason: String) {

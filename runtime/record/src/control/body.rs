@@ -201,12 +201,16 @@ pub struct TokenRevoked {
     pub reason: String,
 }
 
-/// `key.rotated`: the local issuer signs with another key.
+/// `key.rotated`: the local issuer signs tokens, or the installation signs its records, with another key.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct KeyRotated {
-    /// RFC 7638 thumbprint of the key that signs from here on.
+    /// The key that signs from here on: the RFC 7638 thumbprint of the local issuer's, or name and hash (C2SP
+    /// signed-note v1.0.0) of the installation's.
     pub key: String,
+    /// For the installation's key, the note that the key before and this one signed, as in the history of keys.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rotation: Option<String>,
 }
 
 /// The name that a client gave a request, so that it can be repeated without a second session.

@@ -290,6 +290,16 @@ impl ControlLog {
         self.begin(lock, Base { size: found.size(), prev: found.prev() })
     }
 
+    /// Puts everything into signed tiles and does `with` while nobody else can append.
+    pub(crate) fn held<T, E: From<ControlLogError> + From<ExtendError>>(
+        &self,
+        with: impl FnOnce(&SignedLog, &LogLock) -> Result<T, E>,
+    ) -> Result<T, E> {
+        let lock = self.log.lock()?;
+        self.integrate_locked(&lock)?;
+        with(&self.log, &lock)
+    }
+
     /// Number of events in the log.
     ///
     /// # Errors

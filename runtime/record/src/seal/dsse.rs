@@ -7,7 +7,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
 
 use crate::canonical::{self, CanonicalError};
-use crate::tlog::{Keys, Verifier};
+use crate::tlog::{Keys, Term, Verifier};
 
 /// The payload's type: an in-toto statement in JSON.
 pub const PAYLOAD_TYPE: &str = "application/vnd.in-toto+json";
@@ -66,8 +66,9 @@ pub struct Envelope {
     pub signatures: Vec<DsseSignature>,
 }
 
-/// The pre-authentication encoding: what is signed.
-fn pae(payload_type: &str, payload: &[u8]) -> Vec<u8> {
+/// The pre-authentication encoding (PAE): what is signed.
+#[must_use]
+pub fn pre_authentication(payload_type: &str, payload: &[u8]) -> Vec<u8> {
     let mut out =
         format!("DSSEv1 {} {payload_type} {} ", payload_type.len(), payload.len()).into_bytes();
     out.extend_from_slice(payload);
@@ -78,7 +79,7 @@ impl Envelope {
     /// Signs a payload.
     #[must_use]
     pub fn sign(payload: &[u8], keys: &Keys) -> Self {
-        let sig = STANDARD.encode(keys.sign(&pae(PAYLOAD_TYPE, payload)));
+        let sig = STANDARD.encode(keys.sign(&pre_authentication(PAYLOAD_TYPE, payload)));
         Self {
             payload_type: PAYLOAD_TYPE.to_owned(),
             payload: STANDARD.encode(payload),
@@ -108,40 +109,43 @@ impl Envelope {
         Ok(out)
     }
 
-    /// The payload, if the key signed it.
+    /// The payload, if the key, or one of the installation's earlier keys that it knows, signed it.
     ///
     /// # Errors
     /// [`DsseError`].
     pub fn verify(&self, verifier: &Verifier) -> Result<Vec<u8>, DsseError> {
+        Ok(self.opened(verifier)?.0)
+    }
+
+    /// The same, with the key that did and its term.
+    ///
+    /// # Errors
+    /// [`DsseError`].
+    pub fn opened(&self, verifier: &Verifier) -> Result<(Vec<u8>, Verifier, Term), DsseError> {
         if self.payload_type != PAYLOAD_TYPE {
             return Err(DsseError::PayloadType(self.payload_type.clone()));
         }
         let payload = STANDARD.decode(&self.payload)?;
-        let message = pae(&self.payload_type, &payload);
-        let mut named = false;
-        for signature in self.signatures.iter().filter(|s| s.keyid == verifier.id()) {
-            named = true;
-            if verifier.verify(&message, &STANDARD.decode(&signature.sig)?) {
-                return Ok(payload);
+        let message = pre_authentication(&self.payload_type, &payload);
+        let mut named = None;
+        for signature in &self.signatures {
+            for (key, term) in verifier.keys().filter(|(key, _)| key.id() == signature.keyid) {
+                if key.verify(&message, &STANDARD.decode(&signature.sig)?) {
+                    return Ok((payload, key, term));
+                }
+                named = Some(key.id());
             }
         }
-        let id = verifier.id();
-        Err(if named { DsseError::BadSignature(id) } else { DsseError::UnknownKey(id) })
+        Err(match named {
+            Some(key) => DsseError::BadSignature(key),
+            None => DsseError::UnknownKey(verifier.id()),
+        })
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_encoding_is_that_of_the_public_vector() {
-        // protocol.md of secure-systems-lab/dsse, test vectors.
-        assert_eq!(
-            pae("http://example.com/HelloWorld", b"hello world"),
-            b"DSSEv1 29 http://example.com/HelloWorld 11 hello world"
-        );
-    }
 
     proptest::proptest! {
         #[test]

@@ -19,10 +19,12 @@ use crate::journal::frame::FrameReader;
 use crate::journal::{FrameError, Head, JOURNAL_FILE, JournalHeader};
 use crate::sink::SinkError;
 use crate::tlog::{Checkpoint, Keys, TileWriter};
-pub use dsse::{DsseError, DsseSignature, Envelope, MAX_ENVELOPE_BYTES, PAYLOAD_TYPE};
+pub use dsse::{
+    DsseError, DsseSignature, Envelope, MAX_ENVELOPE_BYTES, PAYLOAD_TYPE, pre_authentication,
+};
 pub use statement::{
-    AgentSession, DigestSet, LogReference, PREDICATE_TYPE, STATEMENT_TYPE, Statement, Subject,
-    Summary,
+    AgentSession, DigestSet, LogReference, PREDICATE_SCHEMA_ID, PREDICATE_TYPE,
+    STATEMENT_SCHEMA_ID, STATEMENT_TYPE, Statement, Subject, Summary,
 };
 
 /// Name of the attestation's file in a record's directory.
@@ -70,6 +72,12 @@ pub enum SealError {
     /// The installation log.
     #[error("the record's head can't be appended to the installation log")]
     Log(#[from] LogError),
+    /// The log is another installation's.
+    #[error("the keys {keys} and the installation log are not of one installation")]
+    Installation {
+        /// Name of the keys.
+        keys: String,
+    },
     /// The attestation.
     #[error("the attestation can't be written")]
     Encode(#[from] CanonicalError),
@@ -92,6 +100,9 @@ pub(crate) fn seal(
     log: &InstallationLog,
 ) -> Result<Sealed, SealError> {
     let io = |source| SealError::Io { path: dir.to_owned(), source };
+    if log.name() != keys.name() {
+        return Err(SealError::Installation { keys: keys.name().to_owned() });
+    }
     let summary = write_tiles(dir, header, head)?;
     let closed = summary.closed_at().ok_or(SealError::NotClosed)?;
 
@@ -102,17 +113,18 @@ pub(crate) fn seal(
         time: closed,
         sealed: true,
     };
-    let position = log.append(&leaf)?;
+    // The keys in force when it was appended: they may have been rotated since the session began.
+    let (position, keys) = log.append_signed(&leaf)?;
 
     let verifier = keys.verifier();
     let origin = verifier.session_origin(header.session);
     let checkpoint =
-        Checkpoint { origin: origin.clone(), size: head.size, root: head.root }.sign(keys);
+        Checkpoint { origin: origin.clone(), size: head.size, root: head.root }.sign(&keys);
     let reference = LogReference { origin, size: head.size, root: head.root };
     let statement = summary
         .statement(reference, Some(position.clone()), &checkpoint)
         .ok_or(SealError::NotClosed)?;
-    let envelope = Envelope::sign(&canonical::to_vec(&statement)?, keys);
+    let envelope = Envelope::sign(&canonical::to_vec(&statement)?, &keys);
 
     durable::replace(&dir.join(KEY_FILE), format!("{verifier}\n").as_bytes()).map_err(io)?;
     durable::replace(&dir.join(SEAL_FILE), &envelope.to_bytes()?).map_err(io)?;

@@ -17,10 +17,19 @@ use crate::installation::LogPosition;
 /// The statement's type.
 pub const STATEMENT_TYPE: &str = "https://in-toto.io/Statement/v1";
 
-/// The predicate's type, version 1.
+/// The predicate's type, version 1. Its JSON Schema is `schema/agent-session.schema.json` of this crate, and
+/// `deploy/evidence.md` describes it. A name, not an address: nothing is fetched from there.
 pub const PREDICATE_TYPE: &str = "https://custody.dev/attestation/agent-session/v1";
 
-/// Digests by algorithm, as in-toto's DigestSet: `gitCommit`, `gitTree`, `sha256`; hex digits.
+/// Where the schema of the predicate says that it belongs (`$id`).
+pub const PREDICATE_SCHEMA_ID: &str =
+    "https://custody.dev/attestation/agent-session/v1/agent-session.schema.json";
+
+/// Where the schema of the whole statement says that it belongs (`$id`).
+pub const STATEMENT_SCHEMA_ID: &str =
+    "https://custody.dev/attestation/agent-session/v1/statement.schema.json";
+
+/// Digests by algorithm, as in-toto's DigestSet: `gitCommit`, `gitTree`, `sha256`; lower-case hex digits.
 pub type DigestSet = BTreeMap<String, String>;
 
 /// What the attestation is about.
@@ -30,6 +39,10 @@ pub struct Subject {
     /// The branch for a commit, `tree` for a tree, `checkpoint` for the log's checkpoint file.
     pub name: String,
     /// Its digest.
+    #[schemars(extend(
+        "minProperties" = 1,
+        "additionalProperties" = { "type": "string", "pattern": "^[0-9a-f]{40,64}$" }
+    ))]
     pub digest: DigestSet,
 }
 
@@ -103,11 +116,14 @@ pub struct AgentSession {
 pub struct Statement {
     /// [`STATEMENT_TYPE`].
     #[serde(rename = "_type")]
+    #[schemars(extend("const" = STATEMENT_TYPE))]
     pub statement_type: String,
     /// Commits and trees, in the order of the branch, then the log's checkpoint.
+    #[schemars(length(min = 1))]
     pub subject: Vec<Subject>,
     /// [`PREDICATE_TYPE`].
     #[serde(rename = "predicateType")]
+    #[schemars(extend("const" = PREDICATE_TYPE))]
     pub predicate_type: String,
     /// The predicate.
     pub predicate: AgentSession,

@@ -27,6 +27,16 @@ pub enum CheckpointError {
         /// The log that it should be of.
         wanted: String,
     },
+    /// By a key that was not in force at that size.
+    #[error("the key {key} was not in force when the log {origin} had {size} entries")]
+    OutOfTerm {
+        /// Name and hash of the key.
+        key: String,
+        /// The log.
+        origin: String,
+        /// The size of the head.
+        size: u64,
+    },
 }
 
 /// A log's head.
@@ -77,7 +87,16 @@ impl Checkpoint {
         Ok(Self { origin, size, root })
     }
 
-    /// Parses a signed note and checks origin and signature.
+    /// What a signed note says, with no signature checked: for showing, and for finding the key to check with.
+    ///
+    /// # Errors
+    /// [`CheckpointError::Note`], [`CheckpointError::Malformed`].
+    pub fn peek(bytes: &[u8]) -> Result<Self, CheckpointError> {
+        Self::parse(Note::parse(bytes)?.text())
+    }
+
+    /// Parses a signed note and checks origin and signature, and, for the installation's own logs, that the key was in
+    /// force at that size.
     ///
     /// # Errors
     /// [`CheckpointError`].
@@ -90,7 +109,19 @@ impl Checkpoint {
                 wanted: origin.to_owned(),
             });
         }
-        note.verify(&verifier.named(origin))?;
-        Ok(checkpoint)
+        let (key, term) = note.signer(&verifier.named(origin))?;
+        let size = checkpoint.size;
+        let in_force = if origin == verifier.log_origin() {
+            term.covers_log(size)
+        } else if origin == verifier.control_origin() {
+            term.covers_control(size)
+        } else {
+            true
+        };
+        if in_force {
+            Ok(checkpoint)
+        } else {
+            Err(CheckpointError::OutOfTerm { key: key.id(), origin: origin.to_owned(), size })
+        }
     }
 }

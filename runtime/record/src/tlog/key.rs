@@ -5,11 +5,11 @@
 //! key under the log's origin as its name, because a checkpoint's key is named like its log.
 
 use std::fmt;
-use std::fs::{self, DirBuilder, OpenOptions};
-use std::io::{self, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
+use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -17,7 +17,8 @@ use custody_model::SessionId;
 use ed25519_dalek::{Signature, Signer as _, SigningKey, VerifyingKey};
 use sha2::{Digest as _, Sha256};
 
-use crate::durable;
+use super::history::{HistoryError, KeyHistory};
+use super::term::{Term, Termed};
 
 /// Algorithm byte of Ed25519.
 const ED25519: u8 = 1;
@@ -46,6 +47,18 @@ pub enum KeyError {
         #[source]
         source: InvalidVerifier,
     },
+    /// The history of keys.
+    #[error("the history of keys in {path} can't be used")]
+    History {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: HistoryError,
+    },
+    /// The key is not the one that the history ends with.
+    #[error("the key file {0} holds another key than the history of keys ends with")]
+    NotInForce(PathBuf),
     /// The kernel gave no random bytes.
     #[error("no random bytes for a new key")]
     Random(#[source] getrandom::Error),
@@ -69,14 +82,69 @@ fn valid_name(name: &str) -> bool {
     !name.is_empty() && !name.contains(|c: char| c.is_whitespace() || c.is_control() || c == '+')
 }
 
-/// A public key with its name. Text form: the verifier key (vkey) of signed notes.
-#[derive(Clone, PartialEq, Eq)]
+/// A public key with its name, and the installation's earlier keys if a history of them was given. Text form: the
+/// verifier key (vkey) of signed notes, of the one key in force. Two are equal if that key is the same.
+#[derive(Clone)]
 pub struct Verifier {
     name: String,
-    public: VerifyingKey,
+    /// The one in force, then those before it, the newest first.
+    keys: Arc<[Termed]>,
 }
 
+impl PartialEq for Verifier {
+    fn eq(&self, other: &Self) -> bool {
+        self.name == other.name && self.public() == other.public()
+    }
+}
+
+impl Eq for Verifier {}
+
 impl Verifier {
+    fn single(name: &str, public: VerifyingKey) -> Self {
+        Self { name: name.to_owned(), keys: Arc::new([Termed { public, term: Term::default() }]) }
+    }
+
+    /// Of keys of which there is at least one.
+    pub(super) fn with_keys(name: &str, keys: &Arc<[Termed]>) -> Self {
+        debug_assert!(!keys.is_empty());
+        Self { name: name.to_owned(), keys: keys.clone() }
+    }
+
+    /// All keys, to share.
+    pub(super) fn shared_keys(&self) -> Arc<[Termed]> {
+        self.keys.clone()
+    }
+
+    /// The key in force.
+    pub(super) fn public(&self) -> &VerifyingKey {
+        &self.keys[0].public
+    }
+
+    /// The key in force, without those before it.
+    #[must_use]
+    pub fn alone(&self) -> Self {
+        Self::single(&self.name, *self.public())
+    }
+
+    /// Every key that is known, each alone and with its term, the newest first.
+    pub fn keys(&self) -> impl Iterator<Item = (Self, Term)> + '_ {
+        self.keys.iter().map(|key| (Self::single(&self.name, key.public), key.term))
+    }
+
+    /// Whether that key is the one in force or one before it.
+    #[must_use]
+    pub fn knows(&self, key: &Self) -> bool {
+        self.name == key.name && self.keys.iter().any(|known| known.public == *key.public())
+    }
+
+    /// The verifier of the installation whose keys are in `dir`, with its earlier keys.
+    ///
+    /// # Errors
+    /// [`KeyError`].
+    pub fn of_installation(dir: &Path) -> Result<Self, KeyError> {
+        Ok(KeyHistory::read(dir)?.verifier())
+    }
+
     /// The key's name.
     #[must_use]
     pub fn name(&self) -> &str {
@@ -86,13 +154,13 @@ impl Verifier {
     /// The same key under another name, as that of a log.
     #[must_use]
     pub fn named(&self, name: &str) -> Self {
-        Self { name: name.to_owned(), public: self.public }
+        Self { name: name.to_owned(), keys: self.keys.clone() }
     }
 
     /// The four bytes that a signature line names the key with.
     #[must_use]
     pub fn hash(&self) -> [u8; 4] {
-        key_hash(&self.name, &self.public)
+        key_hash(&self.name, self.public())
     }
 
     /// Name and hash, as in `custody/1f0c…+2b7e1516`.
@@ -120,10 +188,10 @@ impl Verifier {
         format!("{}/control", self.name)
     }
 
-    /// Strict verification: malleable signatures and weak keys are refused.
+    /// Strict verification with the key in force: malleable signatures and weak keys are refused.
     pub(crate) fn verify(&self, message: &[u8], signature: &[u8]) -> bool {
         Signature::from_slice(signature)
-            .is_ok_and(|s| self.public.verify_strict(message, &s).is_ok())
+            .is_ok_and(|s| self.public().verify_strict(message, &s).is_ok())
     }
 
     /// Reads a file that holds one verifier key.
@@ -141,7 +209,7 @@ impl Verifier {
 impl fmt::Display for Verifier {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut raw = vec![ED25519];
-        raw.extend_from_slice(self.public.as_bytes());
+        raw.extend_from_slice(self.public().as_bytes());
         write!(f, "{}+{}", self.id(), STANDARD.encode(raw))
     }
 }
@@ -164,7 +232,7 @@ impl FromStr for Verifier {
                 return None;
             };
             let public = VerifyingKey::from_bytes(public.try_into().ok()?).ok()?;
-            let verifier = Self { name: name.to_owned(), public };
+            let verifier = Self::single(name, public);
             // One text per key: it also checks the hash.
             (valid_name(name) && verifier.to_string() == text).then_some(verifier)
         };
@@ -172,11 +240,15 @@ impl FromStr for Verifier {
     }
 }
 
-/// The installation's signing key.
+/// The installation's signing key, as it was when it was read.
 #[derive(Clone)]
 pub struct Keys {
     name: String,
-    signing: SigningKey,
+    pub(super) signing: SigningKey,
+    /// All keys, this one first.
+    pub(super) known: Arc<[Termed]>,
+    /// Where it was read from, and how long the history there was.
+    pub(super) place: Option<(PathBuf, u64)>,
 }
 
 impl fmt::Debug for Keys {
@@ -186,61 +258,6 @@ impl fmt::Debug for Keys {
 }
 
 impl Keys {
-    /// Opens the keys in `dir` (`installation.key`, mode 0600, and `installation.vkey`) and makes them at first use,
-    /// with the name `custody/` and 16 random hex digits.
-    ///
-    /// # Errors
-    /// [`KeyError`].
-    pub fn open(dir: &Path) -> Result<Self, KeyError> {
-        let path = dir.join("installation.key");
-        let io = |source| KeyError::Io { path: path.clone(), source };
-        DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(io)?;
-        let keys = match fs::read_to_string(&path) {
-            Ok(text) => {
-                Self::parse(text.trim_end()).ok_or_else(|| KeyError::Malformed(path.clone()))?
-            }
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Self::make(dir, &path)?,
-            Err(error) => return Err(io(error)),
-        };
-        let public = dir.join("installation.vkey");
-        if !public.exists() {
-            durable::replace(&public, format!("{}\n", keys.verifier()).as_bytes()).map_err(io)?;
-        }
-        Ok(keys)
-    }
-
-    fn make(dir: &Path, path: &Path) -> Result<Self, KeyError> {
-        let io = |source| KeyError::Io { path: path.to_owned(), source };
-        let mut random = [0; 40];
-        getrandom::fill(&mut random).map_err(KeyError::Random)?;
-        let (seed, id) = random.split_at(32);
-        let id = id.iter().map(|b| format!("{b:02x}")).collect::<String>();
-        let mut bytes = [0; 32];
-        bytes.copy_from_slice(seed);
-        let keys = Self::from_seed(&format!("custody/{id}"), bytes);
-        let temporary = dir.join(format!(".installation.key.{id}"));
-        let mut file = OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .mode(0o600)
-            .open(&temporary)
-            .map_err(io)?;
-        file.write_all(format!("{}\n", keys.private_text()).as_bytes()).map_err(io)?;
-        file.sync_all().map_err(io)?;
-        // A link never replaces: of two processes that start at once, one key wins.
-        let linked = fs::hard_link(&temporary, path);
-        fs::remove_file(&temporary).map_err(io)?;
-        durable::sync_dir(dir).map_err(io)?;
-        match linked {
-            Ok(()) => Ok(keys),
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-                let text = fs::read_to_string(path).map_err(io)?;
-                Self::parse(text.trim_end()).ok_or_else(|| KeyError::Malformed(path.to_owned()))
-            }
-            Err(error) => Err(io(error)),
-        }
-    }
-
     /// A key from its 32-byte seed.
     ///
     /// # Panics
@@ -248,16 +265,18 @@ impl Keys {
     #[must_use]
     pub fn from_seed(name: &str, seed: [u8; 32]) -> Self {
         assert!(valid_name(name), "{name:?} can't name a key of signed notes");
-        Self { name: name.to_owned(), signing: SigningKey::from_bytes(&seed) }
+        let signing = SigningKey::from_bytes(&seed);
+        let known = Arc::new([Termed { public: signing.verifying_key(), term: Term::default() }]);
+        Self { name: name.to_owned(), signing, known, place: None }
     }
 
-    fn private_text(&self) -> String {
+    pub(super) fn private_text(&self) -> String {
         let mut raw = vec![ED25519];
         raw.extend_from_slice(self.signing.as_bytes());
         format!("PRIVATE+KEY+{}+{}", self.verifier().id(), STANDARD.encode(raw))
     }
 
-    fn parse(text: &str) -> Option<Self> {
+    pub(super) fn parse(text: &str) -> Option<Self> {
         let (name, rest) = text.strip_prefix("PRIVATE+KEY+")?.split_once('+')?;
         let raw = STANDARD.decode(rest.split_once('+')?.1).ok()?;
         let (&ED25519, seed) = raw.split_first()? else {
@@ -280,10 +299,10 @@ impl Keys {
         self.verifier().to_string()
     }
 
-    /// The public half.
+    /// The public half, with the installation's earlier keys.
     #[must_use]
     pub fn verifier(&self) -> Verifier {
-        Verifier { name: self.name.clone(), public: self.signing.verifying_key() }
+        Verifier::with_keys(&self.name, &self.known)
     }
 
     pub(crate) fn sign(&self, message: &[u8]) -> [u8; 64] {

@@ -6,6 +6,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
 use super::key::{Keys, Verifier};
+use super::term::Term;
 
 /// Longest note that is read, in bytes.
 pub const MAX_NOTE_BYTES: usize = 64 * 1024;
@@ -60,6 +61,12 @@ impl Note {
         Self { text: text.to_owned(), signatures: vec![signature] }
     }
 
+    /// With a signature of another key.
+    pub(crate) fn also_by(mut self, keys: &Keys, name: &str) -> Self {
+        self.signatures.append(&mut Self::sign(&self.text, keys, name).signatures);
+        self
+    }
+
     /// Parses a note.
     ///
     /// # Errors
@@ -97,22 +104,32 @@ impl Note {
         &self.signatures
     }
 
-    /// Whether the key signed the text.
+    /// Whether the key, or one of the installation's earlier keys that it knows, signed the text.
     ///
     /// # Errors
     /// [`NoteError::UnknownKey`], [`NoteError::BadSignature`].
     pub fn verify(&self, verifier: &Verifier) -> Result<&str, NoteError> {
-        let mut known = false;
-        for line in &self.signatures {
-            if line.name == verifier.name() && line.hash == verifier.hash() {
-                known = true;
-                if verifier.verify(self.text.as_bytes(), &line.signature) {
-                    return Ok(&self.text);
+        self.signer(verifier).map(|_| self.text.as_str())
+    }
+
+    /// The same, with the key that did and its term.
+    ///
+    /// # Errors
+    /// [`NoteError::UnknownKey`], [`NoteError::BadSignature`].
+    pub fn signer(&self, verifier: &Verifier) -> Result<(Verifier, Term), NoteError> {
+        let mut known = None;
+        for line in self.signatures.iter().filter(|line| line.name == verifier.name()) {
+            for (key, term) in verifier.keys().filter(|(key, _)| key.hash() == line.hash) {
+                if key.verify(self.text.as_bytes(), &line.signature) {
+                    return Ok((key, term));
                 }
+                known = Some(key.id());
             }
         }
-        let key = verifier.id();
-        Err(if known { NoteError::BadSignature(key) } else { NoteError::UnknownKey(key) })
+        Err(match known {
+            Some(key) => NoteError::BadSignature(key),
+            None => NoteError::UnknownKey(verifier.id()),
+        })
     }
 
     /// The bytes.

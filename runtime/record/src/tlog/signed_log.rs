@@ -6,7 +6,7 @@ use std::os::fd::AsRawFd as _;
 use std::path::{Path, PathBuf};
 
 use super::checkpoint::{Checkpoint, CheckpointError};
-use super::key::Keys;
+use super::key::{KeyError, Keys};
 use super::tiles::{TileWriter, remove_outdated};
 use crate::durable;
 
@@ -25,6 +25,9 @@ pub enum ExtendError {
     /// Its head.
     #[error("the log's checkpoint is not this installation's")]
     Checkpoint(#[from] CheckpointError),
+    /// The keys that sign its heads.
+    #[error("the keys that sign the log can't be used")]
+    Keys(#[from] KeyError),
     /// Its tiles.
     #[error("the log's tiles do not give the root of its checkpoint")]
     Root,
@@ -56,6 +59,11 @@ impl SignedLog {
         &self.dir
     }
 
+    /// Name of the installation.
+    pub(crate) fn name(&self) -> &str {
+        self.keys.name()
+    }
+
     pub(crate) fn io(&self) -> impl Fn(io::Error) -> ExtendError + use<'_> {
         |source| ExtendError::Io { path: self.dir.clone(), source }
     }
@@ -70,13 +78,28 @@ impl SignedLog {
         Ok(LogLock { _file: lock })
     }
 
+    /// The keys as they are now.
+    pub(crate) fn keys(&self) -> Result<Keys, ExtendError> {
+        Ok(self.keys.renewed()?)
+    }
+
     /// The signed head; `None` before the first.
     pub(crate) fn head(&self) -> Result<Option<Checkpoint>, ExtendError> {
-        match fs::read(self.dir.join("checkpoint")) {
-            Ok(bytes) => Ok(Some(Checkpoint::open(&bytes, &self.origin, &self.keys.verifier())?)),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(self.io()(error)),
-        }
+        let bytes = match fs::read(self.dir.join("checkpoint")) {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(self.io()(error)),
+        };
+        // After the head: one that a newer key signed is then known.
+        let verifier = self.keys()?.verifier();
+        Ok(Some(Checkpoint::open(&bytes, &self.origin, &verifier)?))
+    }
+
+    /// Signs the head with the key that is in force now.
+    pub(crate) fn sign_again(&self, _lock: &LogLock) -> Result<(), ExtendError> {
+        let Some(head) = self.head()? else { return Ok(()) };
+        let signed = head.sign(&self.keys()?);
+        durable::replace(&self.dir.join("checkpoint"), &signed).map_err(self.io())
     }
 
     /// Appends entries of at most 65,535 bytes, durably, and signs the new head. After an error nothing was appended
@@ -98,7 +121,7 @@ impl SignedLog {
         tiles.finish().map_err(self.io())?;
         let (origin, frontier) = (self.origin.clone(), tiles.frontier());
         let after = Checkpoint { origin, size: frontier.size(), root: frontier.root() };
-        durable::replace(&self.dir.join("checkpoint"), &after.sign(&self.keys))
+        durable::replace(&self.dir.join("checkpoint"), &after.sign(&self.keys()?))
             .map_err(self.io())?;
         remove_outdated(&self.dir, size, after.size);
         Ok(after)

@@ -234,29 +234,19 @@ fn sync_file_system(dir: &Path) -> io::Result<()> {
     }
 }
 
-/// Removes the partial tiles of `old` that are not those of `new`, the log's durable size. What can't be removed does no
-/// harm: nobody reads it.
+/// Removes the partial tiles that became full while the log grew from `old` to `new`, its durable size. Those of every other
+/// head that was signed stay: whoever saw that head may ask for them. What can't be removed does no harm.
 pub(crate) fn remove_outdated(dir: &Path, old: u64, new: u64) {
-    let partials = |size: u64| {
-        let bundle = (!size.is_multiple_of(ENTRIES_PER_BUNDLE))
-            .then(|| entry_path(size / ENTRIES_PER_BUNDLE, size % ENTRIES_PER_BUNDLE));
-        let hashes = (0..8).filter_map(move |level| {
-            let nodes = size >> (8 * level);
-            let (index, width) = (nodes / ENTRIES_PER_BUNDLE, nodes % ENTRIES_PER_BUNDLE);
-            (width > 0).then(|| hash_path(level, index, width))
-        });
-        bundle.into_iter().chain(hashes).collect::<Vec<_>>()
-    };
-    let keep = partials(new);
-    for path in partials(old).iter().filter(|p| !keep.contains(p)) {
-        let path = dir.join(path);
-        let removed = fs::remove_file(&path);
-        if removed.is_ok()
-            && let Some(dir) = path.parent()
-        {
-            // Only succeeds when it was the last width of a tile that is full now.
-            drop(fs::remove_dir(dir));
+    let full = |level: u32, size: u64| (size >> (8 * level)) / ENTRIES_PER_BUNDLE;
+    let mut outdated = Vec::new();
+    for level in (0..8).filter(|level| full(*level, old) < full(*level, new)) {
+        outdated.push(hash_path(level, full(level, old), ENTRIES_PER_BUNDLE));
+        if level == 0 {
+            outdated.push(entry_path(full(level, old), ENTRIES_PER_BUNDLE));
         }
+    }
+    for path in outdated {
+        drop(fs::remove_dir_all(dir.join(format!("{path}.p"))));
     }
 }
 

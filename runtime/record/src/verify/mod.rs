@@ -20,7 +20,7 @@ use crate::installation::{InstallationLeaves, LogPosition};
 use crate::journal::frame::FrameReader;
 use crate::journal::{FrameError, JOURNAL_FILE, JournalHeader};
 use crate::seal::{KEY_FILE, SEAL_FILE, Summary};
-use crate::tlog::{ENTRIES_PER_BUNDLE, Verifier, entry_path, hash_path, widths};
+use crate::tlog::{ENTRIES_PER_BUNDLE, Term, Verifier, entry_path, hash_path, widths};
 pub use report::{Code, Completeness, Concern, Finding, Integrity, KeySource, Report};
 use scan::{Chunk, Scan};
 
@@ -79,6 +79,8 @@ pub fn verify(dir: &Path, options: &VerifyOptions) -> Report {
         summary: None,
         blobs: 0,
         position: None,
+        signer: None,
+        terms: Vec::new(),
     };
     check.run()
 }
@@ -94,6 +96,10 @@ struct Check<'a> {
     blobs: u64,
     /// Where the seal says that the head is in the installation log.
     position: Option<LogPosition>,
+    /// The key that signed the seal.
+    signer: Option<Verifier>,
+    /// The terms of the keys that signed checkpoint and seal.
+    terms: Vec<Term>,
 }
 
 impl Check<'_> {
@@ -146,7 +152,7 @@ impl Check<'_> {
             integrity,
             completeness,
             key_source: self.key_source,
-            key: self.verifier.as_ref().map(Verifier::id),
+            key: self.signer.as_ref().or(self.verifier.as_ref()).map(Verifier::id),
             events: self.scan.entries(),
             root: self.scan.root(),
             blobs: self.blobs,
@@ -181,7 +187,7 @@ impl Check<'_> {
             KeyChoice::Record => (None, KeySource::Absent),
         };
         match (&verifier, &named) {
-            (Some(verifier), Some(named)) if verifier != named => {
+            (Some(verifier), Some(named)) if !verifier.knows(named) => {
                 let what = format!("the record names the key {}", named.id());
                 self.findings.push(Finding::new(Code::KeyDiffers, what).file(KEY_FILE));
             }
@@ -339,7 +345,7 @@ impl Check<'_> {
                         BlobError::Missing(_) => Code::BlobMissing,
                         BlobError::Swapped(..) => Code::BlobSwapped,
                         BlobError::Damaged { .. } | BlobError::TooLarge { .. } => Code::BlobDamaged,
-                        BlobError::Io { .. } => Code::Unreadable,
+                        BlobError::Io { .. } | BlobError::Write(_) => Code::Unreadable,
                     };
                     (code, error.to_string())
                 })

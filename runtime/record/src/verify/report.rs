@@ -120,6 +120,8 @@ codes! {
     KeyFileDamaged => Integrity,
     /// The record names another key than the one that it was checked with.
     KeyDiffers => Integrity,
+    /// The seal's key was not in force when the record was sealed.
+    KeyOutOfTerm => Integrity,
     /// No key was there to check signatures with.
     KeyMissing => Integrity,
     /// The key was taken from the record itself.
@@ -170,6 +172,20 @@ codes! {
     InstallationLogDiffers => Integrity,
     /// The sealed head is not in the installation log, or not where the seal says.
     SealNotInInstallationLog => Completeness,
+    /// An evidence pack is not in the form in which it was written.
+    PackMalformed => Integrity,
+    /// An evidence pack ends too early.
+    PackTruncated => Integrity,
+    /// A file of an evidence pack is not the one that its manifest names, or the manifest says something else than they.
+    PackAltered => Integrity,
+    /// A proof of an evidence pack proves nothing.
+    ProofBroken => Integrity,
+    /// The policy document is not the one that the events name.
+    PolicyDiffers => Integrity,
+    /// Events are withheld from an evidence pack.
+    EventsWithheld => Note,
+    /// A content is withheld from an evidence pack.
+    BlobWithheld => Note,
 }
 
 impl fmt::Display for Code {
@@ -199,7 +215,7 @@ pub struct Finding {
 }
 
 impl Finding {
-    pub(super) fn new(code: Code, what: impl Into<String>) -> Self {
+    pub(crate) fn new(code: Code, what: impl Into<String>) -> Self {
         Self {
             code,
             concern: code.concern(),
@@ -210,19 +226,36 @@ impl Finding {
         }
     }
 
-    pub(super) fn file(mut self, file: impl Into<String>) -> Self {
+    pub(crate) fn file(mut self, file: impl Into<String>) -> Self {
         self.file = Some(file.into());
         self
     }
 
-    pub(super) fn seq(mut self, seq: u64) -> Self {
+    pub(crate) fn seq(mut self, seq: u64) -> Self {
         self.seq = Some(seq);
         self
     }
 
-    pub(super) fn offset(mut self, offset: u64) -> Self {
+    pub(crate) fn offset(mut self, offset: u64) -> Self {
         self.offset = Some(offset);
         self
+    }
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.code, self.what)?;
+        if let Some(seq) = self.seq {
+            write!(f, " [event {seq}]")?;
+        }
+        if let Some(file) = &self.file {
+            write!(f, " [{file}")?;
+            if let Some(offset) = self.offset {
+                write!(f, " at byte {offset}")?;
+            }
+            write!(f, "]")?;
+        }
+        Ok(())
     }
 }
 
@@ -293,18 +326,7 @@ impl fmt::Display for Report {
             None => writeln!(f, "key           {key}")?,
         }
         for finding in &self.findings {
-            write!(f, "- {}: {}", finding.code, finding.what)?;
-            if let Some(seq) = finding.seq {
-                write!(f, " [event {seq}]")?;
-            }
-            if let Some(file) = &finding.file {
-                write!(f, " [{file}")?;
-                if let Some(offset) = finding.offset {
-                    write!(f, " at byte {offset}")?;
-                }
-                write!(f, "]")?;
-            }
-            writeln!(f)?;
+            writeln!(f, "- {finding}")?;
         }
         if self.findings_omitted > 0 {
             writeln!(f, "- and {} more", self.findings_omitted)?;

@@ -8,7 +8,7 @@ use super::report::{Code, Finding};
 use super::scan::Scan;
 use crate::canonical;
 use crate::seal::{DsseError, Envelope, LogReference, MAX_ENVELOPE_BYTES, SEAL_FILE, Statement};
-use crate::tlog::{Checkpoint, MAX_NOTE_BYTES, Note, NoteError};
+use crate::tlog::{Checkpoint, MAX_NOTE_BYTES, Note, NoteError, Term};
 
 /// The checkpoint of a sealed record, with its bytes.
 pub(super) struct SealedHead {
@@ -62,8 +62,8 @@ impl Check<'_> {
             );
         }
         if let Some(verifier) = &self.verifier {
-            match note.verify(&verifier.named(&checkpoint.origin)) {
-                Ok(_) => {}
+            match note.signer(&verifier.named(&checkpoint.origin)) {
+                Ok((_, term)) => self.terms.push(term),
                 Err(error @ NoteError::UnknownKey(_)) => {
                     self.at_checkpoint(Code::CheckpointKeyUnknown, error.to_string());
                 }
@@ -140,8 +140,12 @@ impl Check<'_> {
             }
         };
         let Some(verifier) = &self.verifier else { return };
-        let payload = match envelope.verify(verifier) {
-            Ok(payload) => payload,
+        let payload = match envelope.opened(verifier) {
+            Ok((payload, key, term)) => {
+                self.signer = Some(key);
+                self.terms.push(term);
+                payload
+            }
             Err(error @ DsseError::UnknownKey(_)) => {
                 self.at_seal(Code::SealKeyUnknown, error.to_string());
                 return;
@@ -180,5 +184,14 @@ impl Check<'_> {
             }
         }
         self.position = statement.predicate.installation_log;
+        let size = self.position.as_ref().map(|position| position.size);
+        let in_force = |term: &Term| match size {
+            Some(size) => term.covers_log(size),
+            None => term.is_unbounded(),
+        };
+        if !self.terms.iter().all(in_force) {
+            let what = "the key that signed it was not in force when the record was sealed";
+            self.at_seal(Code::KeyOutOfTerm, what);
+        }
     }
 }

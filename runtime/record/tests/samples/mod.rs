@@ -10,6 +10,7 @@ use custody_model::{
     WorkspacePath,
 };
 use custody_record::event::*;
+use custody_record::seal;
 use custody_record::tlog::leaf_hash;
 use custody_record::{InstallationLog, Journal, JournalHeader, JournalOptions, Keys, Sealed, Sink};
 
@@ -394,6 +395,10 @@ pub(crate) fn generated() -> Vec<(PathBuf, Vec<u8>)> {
         text.push(b'\n');
         text
     };
+    let named = |id: &str, mut of: schemars::Schema| {
+        of.insert("$id".to_owned(), id.into());
+        schema(of)
+    };
     vec![
         (fixtures.join("events.jsonl"), lines),
         (fixtures.join("leaves.txt"), leaves.into_bytes()),
@@ -403,7 +408,11 @@ pub(crate) fn generated() -> Vec<(PathBuf, Vec<u8>)> {
         (package.join("schema/event.schema.json"), schema(schemars::schema_for!(Event))),
         (
             package.join("schema/agent-session.schema.json"),
-            schema(schemars::schema_for!(custody_record::seal::AgentSession)),
+            named(seal::PREDICATE_SCHEMA_ID, schemars::schema_for!(seal::AgentSession)),
+        ),
+        (
+            package.join("schema/statement.schema.json"),
+            named(seal::STATEMENT_SCHEMA_ID, schemars::schema_for!(seal::Statement)),
         ),
     ]
 }
