@@ -34,7 +34,8 @@ install: setup release
 	install -D --mode=755 $(TARGET)/release/custody $(DESTDIR)$(PREFIX)/bin/custody
 
 # POSIX conformance is measured with the test suite of the file systems' people.
-tools: $(TOOLS)/bin/pjdfstest $(TOOLS)/schemathesis/bin/schemathesis
+tools: $(TOOLS)/bin/pjdfstest $(TOOLS)/schemathesis/bin/schemathesis $(TOOLS)/formats/complete \
+    $(TOOLS)/bin/asciinema
 $(TOOLS)/bin/pjdfstest:
 	$(CARGO) install --locked --quiet --root $(TOOLS) --version 0.2.2 pjdfstest
 
@@ -42,6 +43,16 @@ $(TOOLS)/bin/pjdfstest:
 $(TOOLS)/schemathesis/bin/schemathesis:
 	/usr/bin/python3 -m venv --clear $(TOOLS)/schemathesis
 	$(TOOLS)/schemathesis/bin/pip install --quiet --disable-pip-version-check schemathesis==4.32.5
+
+# Exports are read by the packages of those who made the formats.
+$(TOOLS)/formats/complete: Makefile
+	/usr/bin/python3 -m venv --clear $(TOOLS)/formats
+	$(TOOLS)/formats/bin/pip install --quiet --disable-pip-version-check ocsf-json-schema==1.2.0 \
+	    'jsonschema[format]==4.26.0' cloudevents==2.2.0 opentelemetry-proto-json==0.66b2 \
+	    opentelemetry-semantic-conventions==0.66b2 standardwebhooks==1.1.0
+	touch $@
+$(TOOLS)/bin/asciinema:
+	$(CARGO) install --locked --quiet --root $(TOOLS) --version 3.2.0 asciinema
 
 # Everything: unit, integration, end-to-end, security and conformance tests, with real mounts and namespaces.
 test: setup build tools

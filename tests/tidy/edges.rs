@@ -59,10 +59,8 @@ const EDGES: &[(&str, &[&str])] = &[
     ),
     ("custody-investigate", &["custody-model", "custody-record", "custody-store"]),
     ("custody-export", &["custody-model", "custody-record"]),
-    (
-        "custody-api-types",
-        &["custody-model", "custody-record", "custody-investigate", "custody-export"],
-    ),
+    ("custody-push", &["custody-model", "custody-record", "custody-export"]),
+    ("custody-api-types", &["custody-model", "custody-record", "custody-investigate"]),
     (
         "custody-api-server",
         &[
@@ -80,13 +78,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ),
     (
         "custody-api-client",
-        &[
-            "custody-model",
-            "custody-record",
-            "custody-investigate",
-            "custody-export",
-            "custody-api-types",
-        ],
+        &["custody-model", "custody-record", "custody-investigate", "custody-api-types"],
     ),
     ("custody", ANYTHING),
     ("custody-tests", ANYTHING),

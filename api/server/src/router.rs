@@ -129,6 +129,7 @@ where
         .on(Op::SessionTerminal, records::terminal)
         .on(Op::SessionOutputs, records::outputs)
         .on(Op::SessionRecord, records::download)
+        .on(Op::SessionExport, records::export)
         .on(Op::SessionVerify, records::verify)
         .on(Op::SessionAttach, records::attach)
         .on(Op::Investigate, control::investigate)

@@ -117,6 +117,8 @@ pub struct Success {
     pub status: u16,
     /// Media type.
     pub media_type: &'static str,
+    /// Those that it may have instead.
+    pub also: &'static [&'static str],
     /// Schema of the JSON; absent for everything else.
     pub schema: Option<SchemaOf>,
 }
@@ -129,16 +131,18 @@ pub const EVENT_STREAM: &str = "text/event-stream";
 pub const ASCIICAST: &str = "application/x-asciicast";
 /// A unified diff.
 pub const DIFF: &str = "text/x-diff";
+/// Newline-delimited JSON.
+pub const JSON_LINES: &str = "application/x-ndjson";
 /// A tar archive (POSIX.1-2001).
 pub const TAR: &str = "application/x-tar";
 
 impl Success {
     pub(crate) const fn json(status: u16, schema: SchemaOf) -> Self {
-        Self { status, media_type: JSON, schema: Some(schema) }
+        Self { status, media_type: JSON, also: &[], schema: Some(schema) }
     }
 
     pub(crate) const fn other(status: u16, media_type: &'static str) -> Self {
-        Self { status, media_type, schema: None }
+        Self { status, media_type, also: &[], schema: None }
     }
 }
 

@@ -72,6 +72,7 @@ operations! {
     SessionTerminal "session_terminal",
     SessionOutputs "session_outputs",
     SessionRecord "session_record",
+    SessionExport "session_export",
     SessionVerify "session_verify",
     SessionAttach "session_attach",
     Investigate "investigate",

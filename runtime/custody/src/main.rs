@@ -47,6 +47,7 @@ fn dispatch(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Attach(args) => commands::attach::run(&wire, &args),
         Command::Session(command) => commands::session::run(&wire, command),
         Command::Verify(args) => commands::verify::run(&wire, &args),
+        Command::Export(args) => commands::export::run(&wire, &args),
         Command::Investigate(args) => commands::investigate::run(&wire, &args),
         Command::Policy(command) => commands::policy::run(&wire, command),
         Command::Project(command) => commands::project::run(&wire, command),

@@ -4,7 +4,7 @@
 //! what sessions are for as long as no model was seen to answer; `metadata` says so.
 
 use custody_record::{Body, Event};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::format::Format;
 use crate::summary::Summary;
@@ -15,11 +15,13 @@ pub(crate) const VERSION: &str = "0.1.0";
 pub(crate) struct AgentTrace {
     summary: Summary,
     version: &'static str,
+    /// Until the end: each says what the whole export dropped.
+    records: Vec<Value>,
 }
 
 impl AgentTrace {
     pub(crate) fn new(version: &'static str) -> Self {
-        Self { summary: Summary::new(Format::AgentTrace), version }
+        Self { summary: Summary::new(Format::AgentTrace), version, records: Vec::new() }
     }
 }
 
@@ -29,7 +31,7 @@ impl Export for AgentTrace {
         event: &Event,
         _: &[u8],
         content: &dyn Content,
-        out: &mut Vec<u8>,
+        _: &mut Vec<u8>,
     ) -> Result<(), ExportError> {
         self.summary.read(event);
         let Body::CommitCreated(commit) = &event.body else {
@@ -67,15 +69,17 @@ impl Export for AgentTrace {
                 "event": event.id,
                 "seq": event.seq,
                 "assurance": { "lines": "observed", "contributor": "inferred" },
-                // So far: records come one by one, and none of them may be the last.
-                "custody_export": self.summary,
             } },
         });
-        line(out, &record)?;
+        self.records.push(record);
         Ok(())
     }
 
-    fn finish(self: Box<Self>, _: &mut Vec<u8>) -> Result<Summary, ExportError> {
+    fn finish(self: Box<Self>, out: &mut Vec<u8>) -> Result<Summary, ExportError> {
+        for mut record in self.records {
+            record["metadata"]["dev.custody"]["custody_export"] = json!(self.summary);
+            line(out, &record)?;
+        }
         Ok(self.summary)
     }
 }

@@ -45,7 +45,7 @@ impl Export for Asciicast {
                 out.extend(recording);
                 self.0.written += 1;
             }
-            None => self.0.drop("recording that was erased"),
+            None => self.0.drop("recording whose content is not kept any more"),
         }
         Ok(())
     }

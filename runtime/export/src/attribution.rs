@@ -8,7 +8,7 @@ use std::ops::RangeInclusive;
 
 use custody_record::event::CommitCreated;
 
-use crate::{Content, ExportError, Summary};
+use crate::{Content, ExportError, Patch, Summary};
 
 /// What git is asked, before the commit's id: everything that its configuration or the repository's attributes could change
 /// about the answer is set.
@@ -164,9 +164,16 @@ pub(crate) fn of_commit(
         summary.drop("commit that merges");
         return Ok(None);
     }
-    let Some(patch) = content.patch(commit)? else {
-        summary.drop("commit that the repository lacks");
-        return Ok(None);
+    let patch = match content.patch(commit)? {
+        Patch::Changes(patch) => patch,
+        Patch::Absent => {
+            summary.drop("commit that the repository lacks");
+            return Ok(None);
+        }
+        Patch::TooLong => {
+            summary.drop("commit whose changes are too long");
+            return Ok(None);
+        }
     };
     let (files, binary) = written(&patch)
         .map_err(|source| ExportError::Patch { commit: commit.commit.to_string(), source })?;

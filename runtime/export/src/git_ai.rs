@@ -10,7 +10,7 @@ use std::ops::RangeInclusive;
 use custody_model::GitOid;
 use custody_record::{Body, Event};
 use serde::{Deserialize, Serialize};
-use serde_json::json;
+use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
 use crate::format::Format;
@@ -36,16 +36,29 @@ pub struct Note {
     pub commit: GitOid,
     /// The authorship log.
     pub note: String,
+    /// What became of the record's events.
+    pub custody_export: Summary,
 }
 
 pub(crate) struct GitAi {
     summary: Summary,
     version: &'static str,
+    /// Until the end: each says what the whole export dropped.
+    notes: Vec<Pending>,
+}
+
+/// A note whose metadata lack the summary.
+struct Pending {
+    commit: GitOid,
+    /// The attestation section.
+    attested: String,
+    session: String,
+    record: Value,
 }
 
 impl GitAi {
     pub(crate) fn new(version: &'static str) -> Self {
-        Self { summary: Summary::new(Format::GitAi), version }
+        Self { summary: Summary::new(Format::GitAi), version, notes: Vec::new() }
     }
 }
 
@@ -69,7 +82,7 @@ impl Export for GitAi {
         event: &Event,
         _: &[u8],
         content: &dyn Content,
-        out: &mut Vec<u8>,
+        _: &mut Vec<u8>,
     ) -> Result<(), ExportError> {
         self.summary.read(event);
         let Body::CommitCreated(commit) = &event.body else {
@@ -82,7 +95,7 @@ impl Export for GitAi {
         let session = key("s_", &format!("{TOOL}:{}", event.session));
         // The standard's trace is one checkpoint of a session: here, a commit.
         let trace = key("t_", &event.id.to_string());
-        let mut note = String::new();
+        let mut attested = String::new();
         for (path, lines) in files {
             // The standard has no way to escape these.
             if path.contains(['"', '\n', '\r', '\\']) || path == "---" {
@@ -91,10 +104,10 @@ impl Export for GitAi {
             }
             let quote = if path.contains(char::is_whitespace) { "\"" } else { "" };
             // Writing to a string does not fail.
-            let _ = writeln!(note, "{quote}{path}{quote}\n  {session}::{trace} {}", ranges(&lines));
+            let _ =
+                writeln!(attested, "{quote}{path}{quote}\n  {session}::{trace} {}", ranges(&lines));
         }
         self.summary.written += 1;
-        let Summary { written, dropped, .. } = &self.summary;
         let mut record = json!({
             "agent_id": { "tool": TOOL, "id": event.session, "model": "unknown" },
             "custom_attributes": {
@@ -102,25 +115,29 @@ impl Export for GitAi {
                 "event": event.id,
                 "policy": event.policy,
                 "assurance": "lines observed, authorship inferred",
-                // Of the session up to this commit; the standard's attributes are texts.
-                "custody_export": json!({ "written": written, "dropped": dropped }).to_string(),
             },
         });
         if let Some(user) = &event.on_behalf_of {
             record["human_author"] = json!(user);
         }
-        let metadata = json!({
-            "schema_version": SCHEMA_VERSION,
-            "base_commit_sha": commit.commit,
-            "prompts": {},
-            "sessions": { session: record },
-        });
-        let _ = writeln!(note, "---\n{metadata:#}");
-        line(out, &Note { commit: commit.commit.clone(), note })?;
+        let commit = commit.commit.clone();
+        self.notes.push(Pending { commit, attested, session, record });
         Ok(())
     }
 
-    fn finish(self: Box<Self>, _: &mut Vec<u8>) -> Result<Summary, ExportError> {
+    fn finish(self: Box<Self>, out: &mut Vec<u8>) -> Result<Summary, ExportError> {
+        for Pending { commit, attested, session, mut record } in self.notes {
+            // The standard's attributes are texts.
+            record["custom_attributes"]["custody_export"] = json!(json!(self.summary).to_string());
+            let metadata = json!({
+                "schema_version": SCHEMA_VERSION,
+                "base_commit_sha": commit,
+                "prompts": {},
+                "sessions": { session: record },
+            });
+            let note = format!("{attested}---\n{metadata:#}\n");
+            line(out, &Note { commit, note, custody_export: self.summary.clone() })?;
+        }
         Ok(self.summary)
     }
 }

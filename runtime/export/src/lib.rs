@@ -29,18 +29,28 @@ pub use summary::Summary;
 
 /// Contents outside of the events.
 pub trait Content {
-    /// A blob of the record; `None` if its content was erased.
+    /// A blob of the record; `None` if its content is not kept any more.
     ///
     /// # Errors
     /// If it is there and can't be read.
     fn blob(&self, digest: &Digest) -> Result<Option<Vec<u8>>, ContentError>;
 
-    /// What a commit changed against its one parent: what git answers to [`PATCH_ARGUMENTS`] and the commit's id; `None`
-    /// if the repository lacks the commit.
+    /// What a commit changed against its one parent.
     ///
     /// # Errors
     /// If git fails.
-    fn patch(&self, commit: &CommitCreated) -> Result<Option<Vec<u8>>, ContentError>;
+    fn patch(&self, commit: &CommitCreated) -> Result<Patch, ContentError>;
+}
+
+/// What a commit changed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Patch {
+    /// What git answers to [`PATCH_ARGUMENTS`] and the commit's id.
+    Changes(Vec<u8>),
+    /// The repository lacks the commit.
+    Absent,
+    /// It is longer than whoever answers holds.
+    TooLong,
 }
 
 /// Why a content can't be read.

@@ -98,6 +98,7 @@ const CASES: &[(Op, Expected)] = &[
     (Op::SessionTerminal, SEEN),
     (Op::SessionOutputs, SEEN),
     (Op::SessionRecord, SEEN),
+    (Op::SessionExport, SEEN),
     (Op::SessionVerify, SEEN),
     // Those who may are told that it is a WebSocket.
     (Op::SessionAttach, [401, 401, 426, 404, 426, 426, 426, 426, 403]),
@@ -128,6 +129,7 @@ impl Subjects {
                 "policy" => policy.clone(),
                 "repository" => installation.repository.clone(),
                 "session" => self.session(installation, endpoint.operation).await,
+                "format" => "json-lines".to_owned(),
                 "user" => match endpoint.operation {
                     Op::UserGet => "dev".to_owned(),
                     _ => "colleague".to_owned(),
@@ -213,7 +215,8 @@ fn check_record(endpoint: &Endpoint, caller: &str, answer: &Answer, events: &[Co
     let known = answer.status != 401;
     let audited = endpoint.changes || (endpoint.looks_up && AUDITORS.contains(&caller));
     let at = format!("{endpoint:?} by {caller}: {events:#?}");
-    if !audited && endpoint.operation == Op::SessionRecord && answer.status == 200 {
+    let hands_out = matches!(endpoint.operation, Op::SessionRecord | Op::SessionExport);
+    if !audited && hands_out && answer.status == 200 {
         // That a record is handed out is an event whoever gets it.
         let [exported] = events else { panic!("{at}") };
         return assert!(matches!(exported.body, ControlBody::EvidenceExported(_)), "{at}");

@@ -1,5 +1,6 @@
 //! The command line: what can be typed, with help and examples. No logic.
 
+mod export;
 mod machine;
 mod people;
 mod policy;
@@ -13,6 +14,7 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand, ValueEnum};
 
+pub use export::ExportArgs;
 pub use machine::{ConfigCommand, DebugCommand, KeeperArgs};
 pub use people::{ContextCommand, LoginArgs, LogoutArgs, TokenCommand, UserCommand, grants};
 pub use policy::{InProject, PolicyCommand};
@@ -89,6 +91,8 @@ pub enum Command {
     Session(SessionCommand),
     /// Check a record: its integrity and its completeness.
     Verify(VerifyArgs),
+    /// Give a record out in the formats of others: OCSF, CloudEvents, OpenTelemetry, asciicast, Agent Trace, git-ai.
+    Export(ExportArgs),
     /// Ask which session wrote a commit or a line, and all that led to it.
     Investigate(InvestigateArgs),
     /// Keep, check, compare and explain policies.

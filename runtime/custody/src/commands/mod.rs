@@ -6,6 +6,7 @@ pub mod context;
 pub mod control;
 pub mod debug;
 pub mod doctor;
+pub mod export;
 pub mod image;
 pub mod investigate;
 pub mod keeper;

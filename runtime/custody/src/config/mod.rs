@@ -12,6 +12,7 @@ mod load;
 mod log;
 #[cfg(test)]
 mod promises;
+mod push;
 mod queue;
 mod schema;
 mod secret;
@@ -62,6 +63,9 @@ pub struct Settings {
     /// The database of the index.
     #[serde(deserialize_with = "section::or_default")]
     pub store: store::Store,
+    /// Where what is recorded is sent while it happens.
+    #[serde(deserialize_with = "section::or_default")]
+    pub push: push::Push,
     /// What the server says about itself.
     #[serde(deserialize_with = "section::or_default")]
     pub log: log::Log,
@@ -76,6 +80,7 @@ macro_rules! sections {
         $each!(queue: queue::Queue);
         $each!(identity: identity::Identity);
         $each!(store: store::Store);
+        $each!(push: push::Push);
         $each!(log: log::Log);
     };
 }
@@ -107,13 +112,14 @@ impl Settings {
     }
 
     fn check(&self, check: &mut Check<'_>) {
-        let Self { state, server, limits, queue, identity, store, log: _ } = self;
+        let Self { state, server, limits, queue, identity, store, push, log: _ } = self;
         state.check(check);
         server.check(check);
         limits.check(check);
         queue.check(check);
         identity.check(check);
         store.check(check);
+        push.check(check);
     }
 }
 
