@@ -3,6 +3,8 @@
 
 mod attribution;
 mod golden;
+mod pushes;
+mod receiver;
 mod session;
 mod terminal;
 mod validator;
