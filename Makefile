@@ -35,7 +35,7 @@ install: setup release
 
 # POSIX conformance is measured with the test suite of the file systems' people.
 tools: $(TOOLS)/bin/pjdfstest $(TOOLS)/schemathesis/bin/schemathesis $(TOOLS)/formats/complete \
-    $(TOOLS)/bin/asciinema
+    $(TOOLS)/asciinema/casts
 $(TOOLS)/bin/pjdfstest:
 	$(CARGO) install --locked --quiet --root $(TOOLS) --version 0.2.2 pjdfstest
 
@@ -51,8 +51,11 @@ $(TOOLS)/formats/complete: Makefile
 	    'jsonschema[format]==4.26.0' cloudevents==2.2.0 opentelemetry-proto-json==0.66b2 \
 	    opentelemetry-semantic-conventions==0.66b2 standardwebhooks==1.1.0
 	touch $@
-$(TOOLS)/bin/asciinema:
+# The program of the asciinema people, and the recordings that its package tests itself with.
+$(TOOLS)/asciinema/casts:
 	$(CARGO) install --locked --quiet --root $(TOOLS) --version 3.2.0 asciinema
+	mkdir --parents $(TOOLS)/asciinema
+	cp --recursive "$${CARGO_HOME:-$$HOME/.cargo}"/registry/src/*/asciinema-3.2.0/tests/casts $@
 
 # Everything: unit, integration, end-to-end, security and conformance tests, with real mounts and namespaces.
 test: setup build tools

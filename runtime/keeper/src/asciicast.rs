@@ -1,5 +1,7 @@
 //! The terminal's recording: asciicast v3 (asciinema, file format version 3), one JSON line for each event.
 
+pub mod read;
+
 use std::io::{self, Write};
 
 use custody_model::Timestamp;
