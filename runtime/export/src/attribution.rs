@@ -153,13 +153,16 @@ fn path(name: &[u8]) -> Option<Vec<u8>> {
     bytes.strip_prefix(b"b/").map(<[u8]>::to_vec)
 }
 
+/// Lines by the path of their file.
+pub(crate) type ByPath = BTreeMap<String, Vec<RangeInclusive<u64>>>;
+
 /// The lines of a commit that the session wrote, by path; what is left out is counted. `None` if nothing can be said of
 /// the commit at all.
 pub(crate) fn of_commit(
     commit: &CommitCreated,
     content: &dyn Content,
     summary: &mut Summary,
-) -> Result<Option<BTreeMap<String, Vec<RangeInclusive<u64>>>>, ExportError> {
+) -> Result<Option<ByPath>, ExportError> {
     if commit.parents.len() > 1 {
         summary.drop("commit that merges");
         return Ok(None);
@@ -178,7 +181,7 @@ pub(crate) fn of_commit(
     let (files, binary) = written(&patch)
         .map_err(|source| ExportError::Patch { commit: commit.commit.to_string(), source })?;
     summary.drop_many("file that is not text", binary);
-    let mut by_path = BTreeMap::new();
+    let mut by_path = ByPath::new();
     for file in files {
         match String::from_utf8(file.path) {
             Ok(path) => {
