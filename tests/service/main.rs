@@ -5,3 +5,4 @@ mod death;
 mod ground;
 mod load;
 mod rebuilt;
+mod witnessed;

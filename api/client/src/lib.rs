@@ -27,5 +27,6 @@ pub use credentials::Credentials;
 pub use download::Download;
 pub use error::ClientError;
 pub use follow::{Followed, Following};
+pub use operations::LogName;
 pub use pages::Pages;
 pub use patience::Patience;

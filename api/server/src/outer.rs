@@ -66,7 +66,8 @@ pub(crate) async fn outer(
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
     if private {
-        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        // But for what says itself how long it holds.
+        headers.entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
     }
     let (status, took) = (response.status(), began.elapsed());
     outer.metrics.called(operation, status.as_u16(), took);

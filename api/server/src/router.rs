@@ -18,11 +18,14 @@ use crate::identity::Identity;
 use crate::investigator::Investigator;
 use crate::lifecycle::Lifecycle;
 use crate::limits::Limits;
+use crate::logs::Transparency;
 use crate::metrics::Metrics;
 use crate::origin::Trust;
 use crate::outer::{Outer, outer};
 use crate::rate::Rates;
-use crate::{control, policies, projects, records, repositories, server, sessions, tokens, users};
+use crate::{
+    control, logs, policies, projects, records, repositories, server, sessions, tokens, users,
+};
 
 /// A router under construction.
 struct Routes<S> {
@@ -65,6 +68,7 @@ where
     Trust: FromRef<S>,
     Build: FromRef<S>,
     MetricsGuard: FromRef<S>,
+    Transparency: FromRef<S>,
 {
     use Operation as Op;
 
@@ -80,6 +84,7 @@ where
         trust: FromRef::from_ref(&whole),
         metrics: metrics.clone(),
         lifecycle: FromRef::from_ref(&whole),
+        transparency: FromRef::from_ref(&whole),
     };
     let routes = Routes { router: Router::new(), gate: Arc::new(gate), handled: BTreeSet::new() }
         .on(Op::Health, server::health)
@@ -134,7 +139,14 @@ where
         .on(Op::SessionAttach, records::attach)
         .on(Op::Investigate, control::investigate)
         .on(Op::ControlEvents, control::events)
-        .on(Op::ControlVerify, control::verify);
+        .on(Op::ControlVerify, control::verify)
+        .on(Op::LogCheckpoint, logs::installation_checkpoint)
+        .on(Op::LogTile, logs::installation_tile)
+        .on(Op::LogEntries, logs::installation_entries)
+        .on(Op::ControlCheckpoint, logs::control_checkpoint)
+        .on(Op::ControlTile, logs::control_tile)
+        .on(Op::SessionCheckpoint, logs::session_checkpoint)
+        .on(Op::SessionTile, logs::session_tile);
     let missing: Vec<_> = Op::ALL.iter().filter(|op| !routes.handled.contains(op)).collect();
     assert!(missing.is_empty(), "operations without a handler: {missing:?}");
     routes

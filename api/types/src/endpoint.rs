@@ -3,6 +3,7 @@
 //! Routing, authorisation, audit, the OpenAPI document and the tests that enumerate are driven by it.
 
 mod control;
+mod log;
 mod record;
 mod server;
 mod session;
@@ -67,6 +68,9 @@ pub enum Access {
     ServiceToken,
     /// Who has one of these roles over the installation.
     Installation(&'static [Role]),
+    /// Everybody, without a token, where the installation publishes this part of its log; else who has one of these roles
+    /// over the installation, and if none is named everybody who is known.
+    Published(Part, &'static [Role]),
     /// Who has one of these roles in the project that the path names. Who has no role in it at all is not told that there is
     /// one.
     Project(&'static [Role]),
@@ -88,6 +92,15 @@ pub enum Access {
     Token(&'static [Role]),
     /// The user whom the path names, and who has one of these roles over the installation.
     User(&'static [Role]),
+}
+
+/// A part of the installation log, as far as it says more than the one before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Part {
+    /// Its signed heads and the hashes of its tree: that it only grows, and how fast.
+    Hashes,
+    /// Its entries: which sessions there are, and when each had how many events.
+    Entries,
 }
 
 /// A body that is sent.
@@ -135,6 +148,10 @@ pub const DIFF: &str = "text/x-diff";
 pub const JSON_LINES: &str = "application/x-ndjson";
 /// A tar archive (POSIX.1-2001).
 pub const TAR: &str = "application/x-tar";
+/// A signed note, as C2SP tlog-tiles wants it served.
+pub const CHECKPOINT: &str = "text/plain; charset=utf-8";
+/// Bytes, as C2SP tlog-tiles wants tiles served.
+pub const OCTETS: &str = "application/octet-stream";
 
 impl Success {
     pub(crate) const fn json(status: u16, schema: SchemaOf) -> Self {
@@ -190,7 +207,16 @@ impl Endpoint {
     /// The names of the path's parameters, in order.
     pub fn path_parameters(&self) -> impl Iterator<Item = &'static str> {
         let segments = self.path.split('/');
-        segments.filter_map(|segment| segment.strip_prefix('{')?.strip_suffix('}'))
+        segments.filter_map(|segment| {
+            let name = segment.strip_prefix('{')?.strip_suffix('}')?;
+            Some(name.strip_prefix('*').unwrap_or(name))
+        })
+    }
+
+    /// The path as OpenAPI writes it, which knows no parameter that goes on to the end (`{*tile}`).
+    #[must_use]
+    pub fn template(&self) -> String {
+        self.path.replace("{*", "{")
     }
 
     /// The path with its parameters filled in (percent-encoded), in their order.
@@ -200,9 +226,21 @@ impl Endpoint {
         let mut path = String::new();
         for segment in self.path.split('/').skip(1) {
             path.push('/');
-            match segment.starts_with('{') {
-                true => escape(left.next().copied().unwrap_or_default(), &mut path),
-                false => path.push_str(segment),
+            if !segment.starts_with('{') {
+                path.push_str(segment);
+                continue;
+            }
+            let value = left.next().copied().unwrap_or_default();
+            if segment.starts_with("{*") {
+                // The rest of the path: its slashes are the path's.
+                for (n, part) in value.split('/').enumerate() {
+                    if n > 0 {
+                        path.push('/');
+                    }
+                    escape(part, &mut path);
+                }
+            } else {
+                escape(value, &mut path);
             }
         }
         path
@@ -262,7 +300,7 @@ fn escape(text: &str, out: &mut String) {
 }
 
 /// The endpoints, in the order of the document.
-pub static ENDPOINTS: [&[Endpoint]; 7] = [
+pub static ENDPOINTS: [&[Endpoint]; 8] = [
     server::ENDPOINTS,
     session::ENDPOINTS,
     record::ENDPOINTS,
@@ -270,6 +308,7 @@ pub static ENDPOINTS: [&[Endpoint]; 7] = [
     user::ENDPOINTS,
     token::ENDPOINTS,
     control::ENDPOINTS,
+    log::ENDPOINTS,
 ];
 
 /// All endpoints, in the order of the document.
@@ -311,12 +350,27 @@ mod tests {
             let public = endpoint.access == Access::Public;
             assert_eq!(public, !endpoint.path.starts_with("/v1/"), "{endpoint:?}");
             assert!(!public || (!endpoint.changes && !endpoint.looks_up), "{endpoint:?}");
-            let exempt = matches!(endpoint.access, Access::Anyone | Access::ServiceToken);
+            let exempt = matches!(
+                endpoint.access,
+                Access::Anyone | Access::ServiceToken | Access::Published(Part::Hashes, [])
+            );
             assert!(public || exempt || endpoint.scope.is_some(), "{endpoint:?}");
             // A WebSocket begins with GET, whatever it carries.
             let socket = endpoint.operation == Operation::SessionAttach;
             assert!(!endpoint.changes || endpoint.method != Method::Get || socket, "{endpoint:?}");
         }
+    }
+
+    #[test]
+    fn the_rest_of_a_path_keeps_its_slashes() {
+        let tile = endpoint(Operation::SessionTile);
+        let parameters: Vec<_> = tile.path_parameters().collect();
+        assert_eq!(parameters, ["session", "tile"]);
+        assert_eq!(tile.template(), "/v1/sessions/{session}/log/tile/{tile}");
+        assert_eq!(
+            tile.path_with(&["last", "0/x001/234.p/5"]),
+            "/v1/sessions/last/log/tile/0/x001/234.p/5"
+        );
     }
 
     #[test]

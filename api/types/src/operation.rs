@@ -78,6 +78,13 @@ operations! {
     Investigate "investigate",
     ControlEvents "control_events",
     ControlVerify "control_verify",
+    LogCheckpoint "log_checkpoint",
+    LogTile "log_tile",
+    LogEntries "log_entries",
+    ControlCheckpoint "control_checkpoint",
+    ControlTile "control_tile",
+    SessionCheckpoint "session_checkpoint",
+    SessionTile "session_tile",
 }
 
 impl fmt::Display for Operation {

@@ -48,6 +48,8 @@ fn dispatch(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Session(command) => commands::session::run(&wire, command),
         Command::Verify(args) => commands::verify::run(&wire, &args),
         Command::Export(args) => commands::export::run(&wire, &args),
+        Command::Proof(args) => commands::proof::run(&wire, &args),
+        Command::Witness(command) => commands::witness::run(&wire, &command),
         Command::Investigate(args) => commands::investigate::run(&wire, &args),
         Command::Policy(command) => commands::policy::run(&wire, command),
         Command::Project(command) => commands::project::run(&wire, command),

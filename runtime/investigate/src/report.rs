@@ -3,6 +3,7 @@
 use std::future::Future;
 
 use custody_model::{GitOid, SessionId};
+use custody_record::witness::WitnessAssurance;
 use custody_store::StoreError;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -63,11 +64,18 @@ pub struct RecordVerdicts {
     pub integrity: String,
     /// Is everything there?
     pub completeness: String,
+    /// Who but the installation vouches for it.
+    #[serde(default)]
+    pub witnesses: WitnessAssurance,
 }
 
 impl RecordVerdicts {
     fn both(word: &str) -> Self {
-        Self { integrity: word.to_owned(), completeness: word.to_owned() }
+        Self {
+            integrity: word.to_owned(),
+            completeness: word.to_owned(),
+            witnesses: WitnessAssurance::none(),
+        }
     }
 }
 

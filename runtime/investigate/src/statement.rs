@@ -75,7 +75,10 @@ pub(crate) fn statements(attribution: &Attribution, looked: &Looked) -> Vec<Stat
     let end = summary.closed.or(summary.authorized).map(|moment| moment.event);
     list.push(Statement {
         topic: Topic::Record,
-        text: format!("integrity {}, completeness {}", record.integrity, record.completeness),
+        text: format!(
+            "integrity {}, completeness {}; {}",
+            record.integrity, record.completeness, record.witnesses
+        ),
         assurance: Assurance::Observed,
         evidence: end.into_iter().collect(),
     });

@@ -16,6 +16,7 @@ use crate::tlog::{
     Checkpoint, CheckpointError, ExtendError, Frontier, Keys, SignedLog, Verifier, entries_of,
     entry_path, widths,
 };
+use crate::witness::COSIGNED_FILE;
 
 /// Why the installation log can't be appended to or read.
 #[derive(Debug, thiserror::Error)]
@@ -120,6 +121,24 @@ impl InstallationLog {
 
     pub(crate) fn signed(&self) -> &SignedLog {
         &self.0
+    }
+}
+
+impl InstallationLog {
+    /// The head that others are shown: the newest that the witnesses' quorum cosigned, or the newest where there are no
+    /// witnesses. `None` if there is none yet.
+    ///
+    /// # Errors
+    /// Those of reading.
+    pub fn published(dir: &Path) -> io::Result<Option<Vec<u8>>> {
+        for name in [COSIGNED_FILE, "checkpoint"] {
+            match fs::read(dir.join(name)) {
+                Ok(bytes) => return Ok(Some(bytes)),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(None)
     }
 }
 

@@ -16,6 +16,7 @@ pub mod sink;
 pub mod tail;
 pub mod tlog;
 pub mod verify;
+pub mod witness;
 
 pub use blob::{BlobError, Blobs};
 pub use control::{ControlBody, ControlDraft, ControlEvent, ControlLog, ControlLogError};

@@ -466,10 +466,10 @@ proptest! {
         changed[at] = byte;
         drop(check(&changed));
         drop("x".parse::<Sequences>());
-        if let Ok(text) = String::from_utf8(bytes) {
-            if let Ok(sequences) = text.parse::<Sequences>() {
-                prop_assert_eq!(sequences.to_string().parse::<Sequences>(), Ok(sequences));
-            }
+        if let Ok(text) = String::from_utf8(bytes)
+            && let Ok(sequences) = text.parse::<Sequences>()
+        {
+            prop_assert_eq!(sequences.to_string().parse::<Sequences>(), Ok(sequences));
         }
     }
 }

@@ -41,6 +41,7 @@ impl Records for Population {
             let record = RecordVerdicts {
                 integrity: format!("{:?}", report.integrity),
                 completeness: format!("{:?}", report.completeness),
+                witnesses: report.witnesses,
             };
             Ok::<_, ReadError>((Summary::of(&Reader::open(&dir)?)?, record))
         });

@@ -10,7 +10,9 @@ mod sandbox;
 
 use custody_policy::PolicyVersion;
 
-pub use record::{checkpoint, control_event, envelope, event, note};
+pub use record::{
+    add_checkpoint, checkpoint, control_event, envelope, event, note, proof, trust_policy,
+};
 pub use sandbox::{frame, init_message, name_query};
 
 /// A target: its name, which is also that of its program and of its directory of seeds, and its function.
@@ -18,6 +20,7 @@ pub type Target = (&'static str, fn(&[u8]));
 
 /// Every target.
 pub const TARGETS: &[Target] = &[
+    ("add_checkpoint", add_checkpoint),
     ("checkpoint", checkpoint),
     ("control_event", control_event),
     ("envelope", envelope),
@@ -27,6 +30,8 @@ pub const TARGETS: &[Target] = &[
     ("name_query", name_query),
     ("note", note),
     ("policy", policy),
+    ("proof", proof),
+    ("trust_policy", trust_policy),
 ];
 
 /// A policy document: its canonical form is a document of the same version.

@@ -1,7 +1,8 @@
 //! Readers of the record's formats.
 
 use custody_record::seal::Envelope;
-use custody_record::tlog::{Checkpoint, Note};
+use custody_record::tlog::{Checkpoint, Note, TlogPolicy, TlogProof};
+use custody_record::witness::AddCheckpoint;
 use custody_record::{ControlEvent, Event};
 
 /// An event of a session: what is taken is canonical.
@@ -52,4 +53,35 @@ pub fn envelope(bytes: &[u8]) {
     let Ok(envelope) = Envelope::parse(bytes) else { return };
     let again = envelope.to_bytes().expect("an envelope that was read can be written");
     assert_eq!(again, bytes, "an envelope has one spelling");
+}
+
+/// A proof file (C2SP tlog-proof): what is taken has one spelling.
+///
+/// # Panics
+/// If it has another.
+pub fn proof(bytes: &[u8]) {
+    let Ok(proof) = TlogProof::parse(bytes) else { return };
+    assert_eq!(proof.to_bytes(), bytes, "a proof has one spelling");
+}
+
+/// What a witness is asked (C2SP tlog-witness): what is taken has one spelling.
+///
+/// # Panics
+/// If it has another.
+pub fn add_checkpoint(bytes: &[u8]) {
+    let Ok(asked) = AddCheckpoint::parse(bytes) else { return };
+    assert_eq!(asked.to_bytes(), bytes, "a request has one spelling");
+}
+
+/// A trust policy (C2SP tlog-policy): without a cosignature only `quorum none` holds.
+///
+/// # Panics
+/// If another one does.
+pub fn trust_policy(bytes: &[u8]) {
+    let Ok(text) = str::from_utf8(bytes) else { return };
+    let Ok(policy) = TlogPolicy::parse(text) else { return };
+    let bare = b"example.com/log\n0\n47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=\n\n\xe2\x80\x94 a AAAAAAAA\n";
+    let note = Note::parse(bare).expect("a note");
+    let judged = policy.judge(&note).expect("it has no line of a witness");
+    assert_eq!(judged.enough, !policy.wants_witnesses(), "nobody cosigned it");
 }

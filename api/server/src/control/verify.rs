@@ -9,9 +9,11 @@ use custody_session::Orchestrator;
 
 use crate::answer::Json;
 use crate::error::ApiError;
+use crate::logs::Transparency;
 
 pub(crate) async fn verify(
     State(orchestrator): State<Arc<Orchestrator>>,
+    State(transparency): State<Transparency>,
 ) -> Result<Json<ControlReport>, ApiError> {
     let plane = orchestrator.plane();
     // What was appended just now is signed first, so that the verdict is about everything.
@@ -19,7 +21,8 @@ pub(crate) async fn verify(
     let (log, keys) = (plane.log().clone(), orchestrator.state().keys());
     let verified = tokio::task::spawn_blocking(move || {
         let verifier = Verifier::of_installation(&keys).map_err(ApiError::internal)?;
-        verify_control(log.dir(), &verifier).map_err(ApiError::from)
+        let report = verify_control(log.dir(), &verifier)?;
+        Ok::<_, ApiError>(report.with_witnesses(log.dir(), &verifier, &transparency.witnesses))
     });
     Ok(Json(verified.await??))
 }

@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
+use axum::extract::ConnectInfo;
 use axum::http::HeaderMap;
 use axum::http::header::AUTHORIZATION;
+use axum::http::request::Parts;
 use custody_api_types::{Access, ApiCode, Endpoint};
 use custody_identity::{TokenError, Verified};
 use custody_model::{Caller, Grants, Origin, RequestId, Scope, TokenKind};
@@ -40,6 +42,13 @@ impl Gate {
                 Err(error)
             }
         }
+    }
+
+    /// Whoever reads what is published without a token does not do so too often, either.
+    pub(super) fn count_stranger(&self, parts: &Parts) -> Result<(), ApiError> {
+        let peer = parts.extensions.get::<ConnectInfo<Peer>>();
+        let peer = peer.ok_or_else(|| super::missing("the connection has no peer"))?.0;
+        self.count(self.trust.counted(peer, &parts.headers))
     }
 
     fn count(&self, who: Counted) -> Result<(), ApiError> {

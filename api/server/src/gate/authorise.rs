@@ -49,6 +49,8 @@ impl Gate {
                 Err(ApiError::forbidden("only a service token can be exchanged, and there is none"))
             }
             Access::Installation(roles) => role(holds(roles, None), roles, "this installation"),
+            Access::Published(_, []) => Ok(()),
+            Access::Published(_, roles) => role(holds(roles, None), roles, "this installation"),
             Access::Asked(roles) | Access::Listed(roles) => role(
                 roles.iter().any(|role| caller.grants.has_anywhere(*role)),
                 roles,

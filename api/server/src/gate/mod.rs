@@ -31,6 +31,7 @@ use crate::error::ApiError;
 use crate::identity::Identity;
 use crate::lifecycle::Lifecycle;
 use crate::limits::Limits;
+use crate::logs::Transparency;
 use crate::metrics::Metrics;
 use crate::origin::{Peer, Trust};
 use crate::outer::CallId;
@@ -45,6 +46,7 @@ pub(crate) struct Gate {
     pub(crate) trust: Trust,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) lifecycle: Lifecycle,
+    pub(crate) transparency: Transparency,
 }
 
 /// The gate before one endpoint.
@@ -70,15 +72,22 @@ pub(crate) async fn pass(
         // A path that is no UTF-8 once its escapes are undone names nothing.
         Err(_) => return ApiError::not_found("path", &endpoint.path).into_response(),
     };
-    let answered = match endpoint.access {
-        Access::Public => {
-            within(
-                guarded.gate.limits.request_time,
-                caught(next.run(Request::from_parts(parts, body))),
-            )
-            .await
+    let gate = &guarded.gate;
+    let unknown = match endpoint.access {
+        Access::Public => Some(Ok(())),
+        // Whoever needs no token is not asked for one.
+        Access::Published(part, _) if gate.transparency.covers(part) => {
+            Some(gate.count_stranger(&parts))
         }
-        _ => guarded.known(parts, body, parameters, next).await,
+        _ => None,
+    };
+    let answered = match unknown {
+        Some(Ok(())) => {
+            let answer = caught(next.run(Request::from_parts(parts, body)));
+            within(gate.limits.request_time, answer).await
+        }
+        Some(Err(error)) => Err(error),
+        None => guarded.known(parts, body, parameters, next).await,
     };
     let mut response = answered.unwrap_or_else(IntoResponse::into_response);
     response.extensions_mut().insert(endpoint.operation);

@@ -38,7 +38,7 @@ pub fn document() -> Value {
     let mut generator = generator();
     let mut paths: Map<String, Value> = Map::new();
     for endpoint in endpoints() {
-        let path = paths.entry(endpoint.path).or_insert_with(|| json!({}));
+        let path = paths.entry(endpoint.template()).or_insert_with(|| json!({}));
         path[endpoint.method.as_str().to_ascii_lowercase()] =
             operation::describe(endpoint, &mut generator);
     }

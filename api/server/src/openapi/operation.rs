@@ -30,6 +30,7 @@ pub(super) fn describe(endpoint: &Endpoint, generator: &mut SchemaGenerator) -> 
     }
     operation["security"] = match endpoint.access {
         Access::Public => json!([]),
+        Access::Published(..) => json!([{}, { "token": [] }]),
         _ => json!([{ "token": [] }]),
     };
     operation
@@ -67,6 +68,14 @@ fn who(access: Access) -> String {
         Access::Anyone => "everybody who is known".to_owned(),
         Access::ServiceToken => "everybody who is known, by a service token".to_owned(),
         Access::Installation(roles) => format!("{} of the installation", names(roles)),
+        Access::Published(_, []) => {
+            "everybody, where the installation publishes its log, else everybody who is known"
+                .to_owned()
+        }
+        Access::Published(_, roles) => format!(
+            "everybody, where the installation publishes its log with its entries, else {} of the installation",
+            names(roles)
+        ),
         Access::Project(roles) => format!("{} of the project", names(roles)),
         Access::Repository(roles) => format!("{} of the repository's project", names(roles)),
         Access::Asked(roles) => format!("{} of the project that it is about", names(roles)),
@@ -106,6 +115,10 @@ fn path_parameter(name: &'static str) -> Value {
             let names: Vec<&str> = Format::ALL.iter().map(|format| format.as_str()).collect();
             ("A format.", json!({ "type": "string", "enum": names }))
         }
+        "tile" | "bundle" => (
+            "The rest of the path, with its slashes: `0/x001/234`, or `000.p/17` for what is not full yet.",
+            json!({ "type": "string", "pattern": "^((entries|[0-9]{1,2})/)?(x[0-9]{3}/)*[0-9]{3}(\\.p/[0-9]{1,3})?$" }),
+        ),
         "user" => ("A user's name.", json!({ "type": "string", "minLength": 1, "maxLength": 256 })),
         _ => ("An id.", json!({ "type": "string", "format": "uuid" })),
     };

@@ -105,6 +105,14 @@ const CASES: &[(Op, Expected)] = &[
     (Op::Investigate, SEEN),
     (Op::ControlEvents, READS_INSTALLATION),
     (Op::ControlVerify, READS_INSTALLATION),
+    // Nothing is published here.
+    (Op::LogCheckpoint, KNOWN),
+    (Op::LogTile, KNOWN),
+    (Op::LogEntries, READS_INSTALLATION),
+    (Op::ControlCheckpoint, READS_INSTALLATION),
+    (Op::ControlTile, READS_INSTALLATION),
+    (Op::SessionCheckpoint, SEEN),
+    (Op::SessionTile, SEEN),
 ];
 
 /// What the calls are about, and fresh things for those that change them.
@@ -130,6 +138,14 @@ impl Subjects {
                 "repository" => installation.repository.clone(),
                 "session" => self.session(installation, endpoint.operation).await,
                 "format" => "json-lines".to_owned(),
+                // By now the calls themselves fill one.
+                "tile" if endpoint.operation == Op::ControlTile => {
+                    installation.plane().integrate().await.unwrap();
+                    "0/000".to_owned()
+                }
+                "tile" if endpoint.operation == Op::SessionTile => "0/000.p/7".to_owned(),
+                "tile" => "0/000.p/1".to_owned(),
+                "bundle" => "000.p/1".to_owned(),
                 "user" => match endpoint.operation {
                     Op::UserGet => "dev".to_owned(),
                     _ => "colleague".to_owned(),

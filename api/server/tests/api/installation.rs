@@ -12,7 +12,7 @@ use async_trait::async_trait;
 use axum::extract::FromRef;
 use custody_api_server::{
     Build, Identity, InvestigateError, Investigator, Lifecycle, Limits, Listeners, Metrics,
-    MetricsGuard, NoExternalIssuers, Trust, router, serve,
+    MetricsGuard, NoExternalIssuers, Transparency, Trust, router, serve,
 };
 use custody_api_types::investigation::Answer;
 use custody_control::tokens::NewToken;
@@ -84,6 +84,7 @@ pub(crate) struct Whole {
     trust: Trust,
     build: Build,
     guard: MetricsGuard,
+    transparency: Transparency,
 }
 
 /// Answers every question with what was asked: attribution has its own tests.
@@ -165,13 +166,14 @@ impl Installation {
     }
 
     pub(crate) async fn with(limits: Limits) -> Self {
-        Self::listening(limits, "127.0.0.1:0", None).await
+        Self::listening(limits, "127.0.0.1:0", None, Transparency::default()).await
     }
 
     pub(crate) async fn listening(
         limits: Limits,
         address: &str,
         metrics_token: Option<&str>,
+        transparency: Transparency,
     ) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let state = StateDir::new(dir.path().join("state"));
@@ -259,6 +261,7 @@ impl Installation {
             trust,
             build,
             guard: MetricsGuard { token: metrics_token.map(Into::into) },
+            transparency,
         };
         let tcp = TcpListener::bind(address).await.unwrap();
         let socket = dir.path().join("api.sock");

@@ -5,6 +5,7 @@ mod enumeration;
 mod http;
 mod installation;
 mod limits;
+mod logs;
 mod recording;
 mod records;
 mod refusals;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use custody_api_server::Limits;
+use custody_api_server::{Limits, Transparency};
 use custody_record::control::ControlBody;
 use serde_json::json;
 
@@ -93,7 +93,8 @@ async fn metrics_are_for_this_machine_or_for_who_has_their_token() {
         assert!(text.contains(name), "{name} is not in {text}");
     }
     let limits = custody_api_server::Limits::default();
-    let guarded = Installation::listening(limits, "127.0.0.1:0", Some("a-token-of-metrics")).await;
+    let (token, nothing) = (Some("a-token-of-metrics"), Transparency::default());
+    let guarded = Installation::listening(limits, "127.0.0.1:0", token, nothing).await;
     let to = guarded.address;
     Call::get("/metrics").to(to).await.problem(401, "unauthenticated");
     Call::get("/metrics").token("another").to(to).await.problem(401, "unauthenticated");

@@ -9,6 +9,7 @@ mod record;
 mod run;
 mod server;
 mod session;
+mod witness;
 
 use std::path::PathBuf;
 
@@ -19,10 +20,11 @@ pub use machine::{ConfigCommand, DebugCommand, KeeperArgs};
 pub use people::{ContextCommand, LoginArgs, LogoutArgs, TokenCommand, UserCommand, grants};
 pub use policy::{InProject, PolicyCommand};
 pub use project::{ImageCommand, ProjectCommand, RepoCommand};
-pub use record::{InvestigateArgs, KeysCommand, VerifyArgs};
+pub use record::{InvestigateArgs, KeysCommand, ProofArgs, VerifyArgs};
 pub use run::{AttachArgs, RunArgs};
 pub use server::{ControlCommand, FaultAt, ReindexArgs, ServeArgs};
 pub use session::{ListArgs, SessionArg, SessionCommand, Signal};
+pub use witness::{KeygenArgs, WitnessArgs, WitnessCommand};
 
 const AFTER: &str = "\
 Examples:
@@ -93,6 +95,11 @@ pub enum Command {
     Verify(VerifyArgs),
     /// Give a record out in the formats of others: OCSF, CloudEvents, OpenTelemetry, asciicast, Agent Trace, git-ai.
     Export(ExportArgs),
+    /// Prove that an event is on record, and that a log only grew, to somebody who trusts no one here.
+    Proof(ProofArgs),
+    /// Watch the logs of an installation for somebody else: cosign heads that go on from those before.
+    #[command(subcommand)]
+    Witness(WitnessCommand),
     /// Ask which session wrote a commit or a line, and all that led to it.
     Investigate(InvestigateArgs),
     /// Keep, check, compare and explain policies.

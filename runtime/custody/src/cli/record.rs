@@ -15,12 +15,20 @@ Examples:
 A directory is checked here, offline. A session is checked by the server that has it; with --download its record is
 brought here and checked here.
 
+  custody verify event.tlog-proof --key 'custody.example+1a2b3c4d+AQ…'
+  custody verify --checkpoint mine.checkpoint yours.checkpoint
+  custody verify installation --checkpoint mine.checkpoint yours.checkpoint
+
+A proof file (of `custody proof`) is checked offline. Checkpoints are heads of one log that several people were shown: they are
+compared with each other, and with the log as it is now if it is named, as `installation`, `control`, a session or the
+directory of a log. A log that showed them different things is named as forked.
+
 Two verdicts: integrity (is what is there unaltered?) and completeness (is everything there?).
 Exit code 0 if both hold, 68 if integrity is broken, 69 if the record is incomplete.")]
 pub struct VerifyArgs {
-    /// A session's id, the beginning of it, `last`, or the directory of a record.
-    #[arg(value_name = "SESSION|DIR")]
-    pub target: String,
+    /// A session's id, the beginning of it, `last`, the directory of a record, or a file that ends in `.tlog-proof`.
+    #[arg(value_name = "SESSION|DIR|FILE", required_unless_present = "checkpoint")]
+    pub target: Option<String>,
     /// The verifier key that you trust (C2SP signed-note), instead of the installation's own.
     #[arg(long, value_name = "VKEY")]
     pub key: Option<String>,
@@ -31,6 +39,52 @@ pub struct VerifyArgs {
     /// Bring the record of the session here and check it here, instead of believing the server.
     #[arg(long)]
     pub download: bool,
+    /// The witnesses whose cosignatures you want, as a trust policy (C2SP tlog-policy), for what is checked here.
+    #[arg(long, value_name = "FILE")]
+    pub witnesses: Option<PathBuf>,
+    /// Heads of one log that several people were shown.
+    #[arg(long, value_name = "FILE", num_args = 1..)]
+    pub checkpoint: Vec<PathBuf>,
+}
+
+/// `custody proof`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  custody proof last 42 --file event.tlog-proof
+  custody proof /evidence/record 42 --without-event
+  custody proof installation 7 -o json
+  custody proof installation --head >mine.checkpoint
+  custody proof installation --consistency mine.checkpoint
+
+LOG is `installation`, `control`, a session that is sealed, or the directory of a log or of a sealed record.
+
+A proof that an entry is in a log is a C2SP tlog-proof file: `custody verify FILE.tlog-proof`, or any other tool for that
+format, checks it offline. The entry itself is its extra data, unless --without-event leaves it out.
+A proof that a log goes on from an older head is written as C2SP tlog-witness asks a witness: `old <size>`, the hashes, and the
+newer head.")]
+pub struct ProofArgs {
+    /// Of which log.
+    #[arg(value_name = "LOG")]
+    pub log: String,
+    /// Which entry, from 0 on; in a session's log an event's `seq`.
+    #[arg(value_name = "SEQ", required_unless_present_any = ["consistency", "head"])]
+    pub seq: Option<u64>,
+    /// Prove that the log goes on from here: a checkpoint's file, or the size that the log had.
+    #[arg(long, value_name = "FILE|SIZE", conflicts_with = "seq")]
+    pub consistency: Option<String>,
+    /// Give the log's newest head, as others are shown it.
+    #[arg(long, conflicts_with_all = ["seq", "consistency"])]
+    pub head: bool,
+    /// Write it here instead of printing it.
+    #[arg(long, value_name = "FILE")]
+    pub file: Option<PathBuf>,
+    /// Leave the entry itself out of its proof.
+    #[arg(long)]
+    pub without_event: bool,
+    /// The verifier key that you trust (C2SP signed-note), instead of the installation's own.
+    #[arg(long, value_name = "VKEY")]
+    pub key: Option<String>,
 }
 
 /// `custody investigate`.

@@ -58,6 +58,7 @@ fn events(
 
 fn verdict(report: &ControlReport) -> String {
     let mut text = format!("{} events, {} of them signed\n", report.events, report.signed);
+    text.push_str(&format!("{}\n", render::tame(&report.witnesses.statement)));
     for finding in &report.findings {
         text.push_str(&format!("{}\n", render::tame(finding)));
     }

@@ -14,6 +14,7 @@ pub mod keys;
 pub mod login;
 pub mod policy;
 pub mod project;
+pub mod proof;
 pub mod reindex;
 pub mod repo;
 pub mod run;
@@ -22,6 +23,7 @@ pub mod session;
 pub mod token;
 pub mod user;
 pub mod verify;
+pub mod witness;
 
 use std::process::ExitCode;
 

@@ -1,29 +1,45 @@
-//! `custody verify`: a record against itself, its key and the installation log.
+//! `custody verify`: a record against itself, its key and the installation log; a proof; heads against each other.
+
+mod observed;
+mod proof_file;
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use custody_model::ErrorCode;
+use custody_record::tlog::TlogPolicy;
 use custody_record::verify::{Completeness, Integrity, KeyChoice, Report, VerifyOptions, verify};
 use custody_record::{KeyHistory, Verifier};
 
-use super::session;
+use super::{proof, session};
 use crate::cli::VerifyArgs;
 use crate::connect::Connection;
 use crate::failure::{Explain, Failure};
 use crate::output;
 use crate::wire::Wire;
 
+/// How the names of proof files end (C2SP tlog-proof).
+const PROOF_EXTENSION: &str = "tlog-proof";
+
 /// Verifies and says so by the exit code, too.
 pub fn run(wire: &Wire, args: &VerifyArgs) -> Result<ExitCode, Failure> {
-    let path = Path::new(&args.target);
+    if !args.checkpoint.is_empty() {
+        let key = trusted(wire, args)?;
+        return observed::run(wire, &args.checkpoint, args.target.as_deref(), key.as_ref());
+    }
+    let target = args.target.as_deref().unwrap_or_default();
+    let path = Path::new(target);
+    if path.extension().is_some_and(|end| end == PROOF_EXTENSION) {
+        let key = trusted(wire, args)?;
+        return proof_file::run(wire, path, key.as_ref(), witnesses(args)?.as_ref());
+    }
     let report = if path.is_dir() {
         verify(path, &options(wire, args)?)
     } else {
         let server = Connection::open(wire)?;
-        let found = session::named(&server, &args.target)?;
-        if args.download || args.key.is_some() {
+        let found = session::named(&server, target)?;
+        if args.download || args.key.is_some() || args.witnesses.is_some() {
             downloaded(wire, args, &server, &found)?
         } else {
             server.wait(server.client().verify(found.id))?
@@ -66,6 +82,23 @@ fn root_of(unpacked: &Path) -> PathBuf {
     }
 }
 
+/// The key to check single statements with.
+fn trusted(wire: &Wire, args: &VerifyArgs) -> Result<Option<Verifier>, Failure> {
+    let key = proof::key(wire, args.key.as_deref())?;
+    match (key, &args.key_history) {
+        (Some(key), Some(path)) => with_history(&key, path).map(Some),
+        (key, _) => Ok(key),
+    }
+}
+
+/// The witnesses that are wanted.
+fn witnesses(args: &VerifyArgs) -> Result<Option<TlogPolicy>, Failure> {
+    let Some(path) = &args.witnesses else { return Ok(None) };
+    let text = std::fs::read_to_string(path)
+        .explain(ErrorCode::Io, format!("{} can't be read", path.display()))?;
+    TlogPolicy::parse(&text).map(Some).explain(ErrorCode::Invalid, "--witnesses")
+}
+
 fn options(wire: &Wire, args: &VerifyArgs) -> Result<VerifyOptions, Failure> {
     let installation: PathBuf = wire.state.keys().join("installation.vkey");
     let key = match args.key.as_deref() {
@@ -83,7 +116,8 @@ fn options(wire: &Wire, args: &VerifyArgs) -> Result<VerifyOptions, Failure> {
         }
         None => KeyChoice::Record,
     };
-    Ok(VerifyOptions::new(key))
+    let policy = witnesses(args)?.unwrap_or_default();
+    Ok(VerifyOptions::new(key).with_witnesses(&policy))
 }
 
 /// The key with those that the history in this file ties to it.

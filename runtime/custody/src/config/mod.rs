@@ -21,6 +21,7 @@ mod section;
 mod server;
 mod state;
 mod store;
+mod transparency;
 mod url;
 
 use std::collections::BTreeMap;
@@ -66,6 +67,9 @@ pub struct Settings {
     /// Where what is recorded is sent while it happens.
     #[serde(deserialize_with = "section::or_default")]
     pub push: push::Push,
+    /// Who may follow the installation's logs, and who witnesses them.
+    #[serde(deserialize_with = "section::or_default")]
+    pub transparency: transparency::Transparency,
     /// What the server says about itself.
     #[serde(deserialize_with = "section::or_default")]
     pub log: log::Log,
@@ -81,6 +85,7 @@ macro_rules! sections {
         $each!(identity: identity::Identity);
         $each!(store: store::Store);
         $each!(push: push::Push);
+        $each!(transparency: transparency::Transparency);
         $each!(log: log::Log);
     };
 }
@@ -112,7 +117,8 @@ impl Settings {
     }
 
     fn check(&self, check: &mut Check<'_>) {
-        let Self { state, server, limits, queue, identity, store, push, log: _ } = self;
+        let Self { state, server, limits, queue, identity, store, push, transparency, log: _ } =
+            self;
         state.check(check);
         server.check(check);
         limits.check(check);
@@ -120,6 +126,7 @@ impl Settings {
         identity.check(check);
         store.check(check);
         push.check(check);
+        transparency.check(check);
     }
 }
 

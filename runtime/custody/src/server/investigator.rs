@@ -14,6 +14,7 @@ use custody_investigate::question::Question;
 use custody_investigate::report::{UnreadRecord, answer};
 use custody_keeper::layout::StateDir;
 use custody_model::SessionId;
+use custody_record::tlog::TlogPolicy;
 use custody_record::{ReadError, Reader};
 use custody_store::Visibility;
 use custody_workspace::mirror::{Mirrors, RepositoryName, Source};
@@ -27,6 +28,7 @@ const LIVING: &[&str] = &["provisioning", "running", "paused", "stopping"];
 pub(super) struct Own {
     pub(super) state: StateDir,
     pub(super) plane: Arc<ControlPlane>,
+    pub(super) witnesses: Arc<TlogPolicy>,
 }
 
 pub(super) type Cause = Box<dyn std::error::Error + Send + Sync>;
@@ -59,7 +61,8 @@ impl Investigator for Own {
             error => failed(error),
         })?;
         let nearby = Nearby { store, visible: visibility, reach: Reach::default() };
-        let records = Visible { state: &self.state, store, visibility };
+        let witnesses = &self.witnesses;
+        let records = Visible { state: &self.state, store, visibility, witnesses };
         let mut answer = answer(&question, attributed, &records, nearby).await.map_err(|e| e.0)?;
         for record in self.unread(visibility).await? {
             if answer.unread.iter().all(|known| known.session != record.session) {

@@ -16,6 +16,7 @@ pub mod serving;
 mod sockets;
 mod visible;
 mod whole;
+mod witnessing;
 
 pub use embedded::make_state;
 pub use locks::IndexLock;

@@ -4,9 +4,10 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use custody_api_server::{Build, Lifecycle, Limits, Metrics, MetricsGuard, Trust};
+use custody_api_server::{Build, Lifecycle, Limits, Metrics, MetricsGuard, Transparency, Trust};
 use custody_control::ControlPlane;
 use custody_model::{ErrorCode, UserName};
+use custody_record::tlog::TlogPolicy;
 use custody_record::{ControlLog, Keys};
 use custody_session::{Faults, Options, Orchestrator, Parts, this_process};
 use custody_store::Room;
@@ -61,10 +62,17 @@ pub(super) async fn assemble(
     let token = settings.server.metrics_token(&wire.sources.environment);
     let token = token.explain(ErrorCode::Invalid, "server.metrics_token")?;
     let proxies: BTreeSet<_> = settings.server.trusted_proxies.iter().copied().collect();
+    // It was parsed when the configuration was checked.
+    let witnesses = TlogPolicy::parse(&settings.transparency.witnesses);
+    let witnesses = Arc::new(witnesses.explain(ErrorCode::Invalid, "transparency.witnesses")?);
     Ok(Whole {
         orchestrator,
         identity: Arc::new(issuers::identity(wire, &settings.identity)?),
-        investigator: Arc::new(Own { state: wire.state.clone(), plane }),
+        investigator: Arc::new(Own {
+            state: wire.state.clone(),
+            plane,
+            witnesses: witnesses.clone(),
+        }),
         metrics: Arc::new(Metrics::new()),
         limits: kind.limits,
         lifecycle: Lifecycle::new(),
@@ -79,6 +87,7 @@ pub(super) async fn assemble(
             installation,
         },
         guard: MetricsGuard { token: token.map(Arc::from) },
+        transparency: Transparency { published: settings.transparency.published(), witnesses },
     })
 }
 

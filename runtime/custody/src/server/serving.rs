@@ -18,7 +18,7 @@ use super::first_start::{self, FirstToken, default_project};
 use super::locks::{IndexLock, ServeLock};
 use super::parts::{Kind, assemble, limits};
 use super::sockets::Socket;
-use super::{keys, notify, pushes};
+use super::{keys, notify, pushes, witnessing};
 use crate::caller;
 use crate::cli::FaultAt;
 use crate::config::Settings;
@@ -77,6 +77,7 @@ pub async fn run(
     keys::look_after(&whole.lifecycle, &identity, &plane, &settings.identity);
     pushes::begin(wire, settings, &whole).await?;
     let lifecycle = whole.lifecycle.clone();
+    witnessing::begin(&lifecycle, &wire.state, &whole.transparency)?;
     ready(Serving { address, first })?;
     let systemd = wire.notify_socket.clone();
     notify::tell(systemd.as_deref(), "READY=1");

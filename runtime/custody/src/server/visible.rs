@@ -1,6 +1,7 @@
 //! Looks up the records of sessions that somebody may see, for an answer.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use custody_api_server::InvestigateError;
 use custody_control::ControlError;
@@ -8,6 +9,7 @@ use custody_investigate::report::{Looked, RecordVerdicts, Records};
 use custody_investigate::{Summarizer, Summary};
 use custody_keeper::layout::StateDir;
 use custody_model::SessionId;
+use custody_record::tlog::TlogPolicy;
 use custody_record::verify::{KeyChoice, VerifyOptions};
 use custody_record::{ReadError, Reader, Verifier, verify};
 use custody_store::{Store, StoreError, Visibility};
@@ -20,6 +22,7 @@ pub(super) struct Visible<'a> {
     pub(super) state: &'a StateDir,
     pub(super) store: &'a dyn Store,
     pub(super) visibility: &'a Visibility,
+    pub(super) witnesses: &'a Arc<TlogPolicy>,
 }
 
 /// An error of looking up; of its own because of where its conversions come from.
@@ -45,12 +48,17 @@ impl Records for Visible<'_> {
         if !seen {
             return Ok(if row.is_some() { Looked::Hidden } else { Looked::Absent });
         }
-        let looked = tokio::task::spawn_blocking(move || look(&state, session));
+        let witnesses = self.witnesses.clone();
+        let looked = tokio::task::spawn_blocking(move || look(&state, session, &witnesses));
         looked.await.map_err(|e| LookUpError(failed(e)))?.map_err(LookUpError)
     }
 }
 
-fn look(state: &StateDir, session: SessionId) -> Result<Looked, InvestigateError> {
+fn look(
+    state: &StateDir,
+    session: SessionId,
+    witnesses: &TlogPolicy,
+) -> Result<Looked, InvestigateError> {
     let record = state.session(session).record();
     if !record.exists() {
         return Ok(Looked::Absent);
@@ -58,10 +66,12 @@ fn look(state: &StateDir, session: SessionId) -> Result<Looked, InvestigateError
     let keys = state.keys();
     let key = Verifier::of_installation(&keys).map_err(failed)?;
     let options = VerifyOptions::new(KeyChoice::Installation(key));
-    let report = verify(&record, &options.with_installation_log(&state.log()));
+    let options = options.with_installation_log(&state.log()).with_witnesses(witnesses);
+    let report = verify(&record, &options);
     let verdicts = RecordVerdicts {
         integrity: word(&report.integrity),
         completeness: word(&report.completeness),
+        witnesses: report.witnesses,
     };
     Ok(match summary(&record, session) {
         Ok(Some(summary)) => Looked::Found(Box::new(summary), verdicts),

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::extract::FromRef;
 use custody_api_server::{
-    Build, Identity, Investigator, Lifecycle, Limits, Metrics, MetricsGuard, Trust,
+    Build, Identity, Investigator, Lifecycle, Limits, Metrics, MetricsGuard, Transparency, Trust,
 };
 use custody_session::Orchestrator;
 
@@ -20,6 +20,7 @@ pub struct Whole {
     pub trust: Trust,
     pub build: Build,
     pub guard: MetricsGuard,
+    pub transparency: Transparency,
 }
 
 macro_rules! part {
@@ -42,4 +43,5 @@ part! {
     trust: Trust,
     build: Build,
     guard: MetricsGuard,
+    transparency: Transparency,
 }

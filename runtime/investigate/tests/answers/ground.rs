@@ -304,8 +304,11 @@ impl Records for Ground {
         if self.hidden == Some(session) {
             return Ok(Looked::Hidden);
         }
-        let verdicts =
-            RecordVerdicts { integrity: "intact".to_owned(), completeness: "complete".to_owned() };
+        let verdicts = RecordVerdicts {
+            integrity: "intact".to_owned(),
+            completeness: "complete".to_owned(),
+            witnesses: Default::default(),
+        };
         if !self.record(session).exists() {
             return Ok(Looked::Absent);
         }

@@ -9,7 +9,10 @@ use serde::{Deserialize, Serialize};
 use super::event::ControlEvent;
 use super::log::{ControlLog, ControlLogError};
 use super::pending;
-use crate::tlog::{ExtendError, Frontier, Verifier, entries_of, entry_path, leaf_hash, widths};
+use crate::tlog::{
+    ExtendError, Frontier, TlogPolicy, Verifier, entries_of, entry_path, leaf_hash, widths,
+};
+use crate::witness::WitnessAssurance;
 
 /// What was found in a control log.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -20,6 +23,18 @@ pub struct ControlReport {
     pub signed: u64,
     /// What is wrong, in words; empty if nothing is.
     pub findings: Vec<String>,
+    /// Who but the installation vouches for the events under the signed head.
+    #[serde(default)]
+    pub witnesses: WitnessAssurance,
+}
+
+impl ControlReport {
+    /// And whom of these witnesses the log in `dir` has.
+    #[must_use]
+    pub fn with_witnesses(self, dir: &Path, verifier: &Verifier, policy: &TlogPolicy) -> Self {
+        let (origin, needed) = (verifier.control_origin(), self.signed);
+        Self { witnesses: WitnessAssurance::of(dir, &origin, verifier, policy, needed), ..self }
+    }
 }
 
 /// Checks the log in `dir`. What is wrong with its content is a finding.

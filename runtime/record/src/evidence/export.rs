@@ -17,6 +17,7 @@ use super::selection::Selection;
 use crate::blob::{BlobError, Blobs};
 use crate::canonical::{self, CanonicalError};
 use crate::event::{Event, EventError};
+use crate::installation::InstallationLog;
 use crate::reader::{ReadError, Reader};
 use crate::seal::{DsseError, Envelope, SEAL_FILE, Statement};
 use crate::tlog::{
@@ -230,7 +231,7 @@ pub fn export(
     let session = statement.predicate.session;
     Checkpoint::open(&checkpoint, &verifier.session_origin(session), &verifier)?;
     let position = statement.predicate.installation_log.ok_or(ExportError::NoPosition)?;
-    let installation = prove(source.log, position.index, read(source.log.join("checkpoint"))?)?;
+    let installation = prove(source.log, position.index)?;
 
     let mut lines = Hashing::new(io::sink());
     let disclosed = write_events(&reader, selection, &mut lines)?;
@@ -277,8 +278,16 @@ pub fn export(
     write(&reader, selection, &small, manifest, out)
 }
 
-/// The proof that a leaf is in the log in `dir`, whose signed head is `checkpoint`.
-fn prove(dir: &Path, index: u64, checkpoint: Vec<u8>) -> Result<Vec<u8>, ExportError> {
+/// The proof that a leaf is in the log in `dir`: under the newest head that witnesses cosigned, if it has the leaf already.
+fn prove(dir: &Path, index: u64) -> Result<Vec<u8>, ExportError> {
+    let path = dir.join("checkpoint");
+    let file = |source| ExportError::File { path: path.clone(), source };
+    let mut checkpoint = fs::read(&path).map_err(file)?;
+    if let Some(shown) = InstallationLog::published(dir).map_err(file)?
+        && Checkpoint::peek(&shown)?.size > index
+    {
+        checkpoint = shown;
+    }
     let size = Checkpoint::peek(&checkpoint)?.size;
     let hashes = prove_inclusion(&TileHashes::new(dir, size), index, size)?;
     Ok(TlogProof { extra: None, index, hashes, checkpoint }.to_bytes())

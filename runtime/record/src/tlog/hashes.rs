@@ -9,7 +9,8 @@ use std::path::{Path, PathBuf};
 use custody_model::Digest;
 
 use super::proof::TreeHashes;
-use super::tiles::{ENTRIES_PER_BUNDLE, hash_path};
+use super::published::{TileKind, TilePath};
+use super::tiles::ENTRIES_PER_BUNDLE;
 use super::tree::root_of;
 
 /// Levels of the tree in one tile: it spans 2⁸ hashes.
@@ -48,20 +49,28 @@ impl TileError {
     }
 }
 
-/// The tree of a log's first `size` entries, in its directory. Nothing read is believed before a proof made of it leads to
-/// a signed root. Each tile is read once.
-#[derive(Debug)]
-pub struct TileHashes {
-    dir: PathBuf,
+/// How a tile is read.
+type ReadTile<'a> = Box<dyn Fn(&TilePath) -> io::Result<Vec<u8>> + 'a>;
+
+/// The tree of a log's first `size` entries, by its tiles. Nothing read is believed before a proof made of it leads to a
+/// signed root. Each tile is read once.
+pub struct TileHashes<'a> {
+    read: ReadTile<'a>,
     size: u64,
     tiles: RefCell<BTreeMap<(u32, u64), Vec<Digest>>>,
 }
 
-impl TileHashes {
+impl<'a> TileHashes<'a> {
     /// The log in `dir` when it had `size` entries; its head must have had that size, or be of it still.
     #[must_use]
-    pub fn new(dir: &Path, size: u64) -> Self {
-        Self { dir: dir.to_owned(), size, tiles: RefCell::default() }
+    pub fn new(dir: &'a Path, size: u64) -> Self {
+        Self::by(size, |tile| fs::read(dir.join(tile.path())))
+    }
+
+    /// The same for a log that is somewhere else. What is not there is `NotFound`.
+    #[must_use]
+    pub fn by(size: u64, read: impl Fn(&TilePath) -> io::Result<Vec<u8>> + 'a) -> Self {
+        Self { read: Box::new(read), size, tiles: RefCell::default() }
     }
 
     fn read(&self, level: u32, index: u64) -> Result<Vec<Digest>, TileError> {
@@ -78,18 +87,18 @@ impl TileHashes {
     }
 
     fn read_width(&self, level: u32, index: u64, width: u64) -> Result<Vec<Digest>, TileError> {
-        let path = self.dir.join(hash_path(level, index, width));
-        let bytes =
-            fs::read(&path).map_err(|source| TileError::Io { path: path.clone(), source })?;
+        let tile = TilePath::new(TileKind::Hashes(level), index, width);
+        let bytes = (self.read)(&tile)
+            .map_err(|source| TileError::Io { path: tile.path().into(), source })?;
         let (chunks, rest) = bytes.as_chunks::<32>();
         if !rest.is_empty() || chunks.len() as u64 != width {
-            return Err(TileError::Length(path));
+            return Err(TileError::Length(tile.path().into()));
         }
         Ok(chunks.iter().copied().map(Digest::from_bytes).collect())
     }
 }
 
-impl TreeHashes for TileHashes {
+impl TreeHashes for TileHashes<'_> {
     type Error = TileError;
 
     fn hash(&self, level: u32, index: u64) -> Result<Digest, TileError> {

@@ -82,14 +82,19 @@ impl Note {
         let (text, lines) = all.rsplit_once("\n\n").ok_or(NoteError::Malformed("no empty line"))?;
         let lines =
             lines.strip_suffix('\n').ok_or(NoteError::Malformed("no newline at the end"))?;
-        let mut signatures = Vec::new();
-        for line in lines.split('\n') {
-            if signatures.len() == MAX_SIGNATURES {
-                return Err(NoteError::TooLong);
-            }
-            signatures.push(parse_line(line).ok_or(NoteError::Malformed("a signature line"))?);
+        Ok(Self { text: format!("{text}\n"), signatures: parse_lines(lines)? })
+    }
+
+    /// The same text without a signature.
+    pub(crate) fn unsigned(note: &Self) -> Self {
+        Self { text: note.text.clone(), signatures: Vec::new() }
+    }
+
+    /// Adds a signature line, unless it is there already.
+    pub fn add(&mut self, signature: NoteSignature) {
+        if !self.signatures.contains(&signature) {
+            self.signatures.push(signature);
         }
-        Ok(Self { text: format!("{text}\n"), signatures })
     }
 
     /// The text, with its last newline.
@@ -104,7 +109,14 @@ impl Note {
         &self.signatures
     }
 
-    /// Whether the key, or one of the installation's earlier keys that it knows, signed the text.
+    /// The lines of one key.
+    pub(super) fn lines_of(&self, name: &str, hash: [u8; 4]) -> impl Iterator<Item = &[u8]> {
+        let own = move |line: &&NoteSignature| line.name == name && line.hash == hash;
+        self.signatures.iter().filter(own).map(|line| line.signature.as_slice())
+    }
+
+    /// Whether the key, or one of the installation's earlier keys that it knows, signed the text. A line of such a key that
+    /// does not fit makes the whole note worthless, whatever other lines there are.
     ///
     /// # Errors
     /// [`NoteError::UnknownKey`], [`NoteError::BadSignature`].
@@ -117,19 +129,16 @@ impl Note {
     /// # Errors
     /// [`NoteError::UnknownKey`], [`NoteError::BadSignature`].
     pub fn signer(&self, verifier: &Verifier) -> Result<(Verifier, Term), NoteError> {
-        let mut known = None;
+        let mut signer = None;
         for line in self.signatures.iter().filter(|line| line.name == verifier.name()) {
             for (key, term) in verifier.keys().filter(|(key, _)| key.hash() == line.hash) {
-                if key.verify(self.text.as_bytes(), &line.signature) {
-                    return Ok((key, term));
+                if !key.verify(self.text.as_bytes(), &line.signature) {
+                    return Err(NoteError::BadSignature(key.id()));
                 }
-                known = Some(key.id());
+                signer.get_or_insert((key, term));
             }
         }
-        Err(match known {
-            Some(key) => NoteError::BadSignature(key),
-            None => NoteError::UnknownKey(verifier.id()),
-        })
+        signer.ok_or_else(|| NoteError::UnknownKey(verifier.id()))
     }
 
     /// The bytes.
@@ -137,12 +146,43 @@ impl Note {
     pub fn to_bytes(&self) -> Vec<u8> {
         let mut out = format!("{}\n", self.text);
         for line in &self.signatures {
-            let mut raw = line.hash.to_vec();
-            raw.extend_from_slice(&line.signature);
-            out.push_str(&format!("\u{2014} {} {}\n", line.name, STANDARD.encode(raw)));
+            out.push_str(&line.line());
         }
         out.into_bytes()
     }
+}
+
+impl NoteSignature {
+    /// The line, with its newline.
+    #[must_use]
+    pub fn line(&self) -> String {
+        let mut raw = self.hash.to_vec();
+        raw.extend_from_slice(&self.signature);
+        format!("\u{2014} {} {}\n", self.name, STANDARD.encode(raw))
+    }
+
+    /// Parses lines without a text, as witnesses answer with.
+    ///
+    /// # Errors
+    /// [`NoteError::TooLong`], [`NoteError::Malformed`].
+    pub fn parse_lines(bytes: &[u8]) -> Result<Vec<Self>, NoteError> {
+        if bytes.len() > MAX_NOTE_BYTES {
+            return Err(NoteError::TooLong);
+        }
+        let text = str::from_utf8(bytes).map_err(|_| NoteError::Malformed("not UTF-8"))?;
+        parse_lines(text.strip_suffix('\n').ok_or(NoteError::Malformed("no newline at the end"))?)
+    }
+}
+
+fn parse_lines(lines: &str) -> Result<Vec<NoteSignature>, NoteError> {
+    let mut signatures = Vec::new();
+    for line in lines.split('\n') {
+        if signatures.len() == MAX_SIGNATURES {
+            return Err(NoteError::TooLong);
+        }
+        signatures.push(parse_line(line).ok_or(NoteError::Malformed("a signature line"))?);
+    }
+    Ok(signatures)
 }
 
 fn parse_line(line: &str) -> Option<NoteSignature> {

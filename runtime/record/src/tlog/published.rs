@@ -6,7 +6,7 @@ use std::path::Path;
 use std::str::FromStr;
 
 use super::checkpoint::Checkpoint;
-use super::tiles::{ENTRIES_PER_BUNDLE, entry_path, hash_path};
+use super::tiles::{ENTRIES_PER_BUNDLE, entries_of, entry_path, hash_path};
 
 /// Highest level of a tile in a tree of less than 2⁶⁴ entries.
 const MAX_LEVEL: u32 = 7;
@@ -64,6 +64,32 @@ impl FromStr for TilePath {
 }
 
 impl TilePath {
+    pub(super) fn new(kind: TileKind, index: u64, width: u64) -> Self {
+        Self { kind, index, width }
+    }
+
+    /// The bundle that has the entry `seq` in a log of `size` entries, and the entry's place in it. `None` if there is no
+    /// such entry.
+    #[must_use]
+    pub fn of_entry(seq: u64, size: u64) -> Option<(Self, usize)> {
+        let index = seq / ENTRIES_PER_BUNDLE;
+        let width = size.checked_sub(index * ENTRIES_PER_BUNDLE)?.min(ENTRIES_PER_BUNDLE);
+        let place = usize::try_from(seq % ENTRIES_PER_BUNDLE).ok()?;
+        (seq < size).then_some((Self::new(TileKind::Entries, index, width), place))
+    }
+
+    /// The full tile that a partial one becomes a part of.
+    #[must_use]
+    pub fn full(self) -> Self {
+        Self { width: ENTRIES_PER_BUNDLE, ..self }
+    }
+
+    /// Of a bundle that was read: the entry at a place. `None` if the bundle is not whole as far as there.
+    #[must_use]
+    pub fn entry(bundle: &[u8], place: usize) -> Option<&[u8]> {
+        entries_of(bundle, 0).0.get(place).map(|(_, entry)| *entry)
+    }
+
     /// What it holds.
     #[must_use]
     pub fn kind(&self) -> TileKind {

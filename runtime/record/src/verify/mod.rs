@@ -20,7 +20,8 @@ use crate::installation::{InstallationLeaves, LogPosition};
 use crate::journal::frame::FrameReader;
 use crate::journal::{FrameError, JOURNAL_FILE, JournalHeader};
 use crate::seal::{KEY_FILE, SEAL_FILE, Summary};
-use crate::tlog::{ENTRIES_PER_BUNDLE, Term, Verifier, entry_path, hash_path, widths};
+use crate::tlog::{ENTRIES_PER_BUNDLE, Term, TlogPolicy, Verifier, entry_path, hash_path, widths};
+use crate::witness::WitnessAssurance;
 pub use report::{Code, Completeness, Concern, Finding, Integrity, KeySource, Report};
 use scan::{Chunk, Scan};
 
@@ -48,6 +49,8 @@ pub struct VerifyOptions {
     pub key: KeyChoice,
     /// Directory of the installation log, or of a copy of it.
     pub installation_log: Option<PathBuf>,
+    /// Whose cosignatures of the installation log are wanted; by default nobody's.
+    pub witnesses: TlogPolicy,
     /// [`DEFAULT_BLOB_LIMIT`].
     pub blob_limit: u64,
 }
@@ -56,13 +59,20 @@ impl VerifyOptions {
     /// Checks with this key, and without an installation log.
     #[must_use]
     pub fn new(key: KeyChoice) -> Self {
-        Self { key, installation_log: None, blob_limit: DEFAULT_BLOB_LIMIT }
+        let (installation_log, witnesses) = (None, TlogPolicy::default());
+        Self { key, installation_log, witnesses, blob_limit: DEFAULT_BLOB_LIMIT }
     }
 
     /// And with this installation log.
     #[must_use]
     pub fn with_installation_log(self, dir: &Path) -> Self {
         Self { installation_log: Some(dir.to_owned()), ..self }
+    }
+
+    /// And with these witnesses of it.
+    #[must_use]
+    pub fn with_witnesses(self, policy: &TlogPolicy) -> Self {
+        Self { witnesses: policy.clone(), ..self }
     }
 }
 
@@ -79,6 +89,7 @@ pub fn verify(dir: &Path, options: &VerifyOptions) -> Report {
         summary: None,
         blobs: 0,
         position: None,
+        witnesses: WitnessAssurance::none(),
         signer: None,
         terms: Vec::new(),
     };
@@ -96,6 +107,7 @@ struct Check<'a> {
     blobs: u64,
     /// Where the seal says that the head is in the installation log.
     position: Option<LogPosition>,
+    witnesses: WitnessAssurance,
     /// The key that signed the seal.
     signer: Option<Verifier>,
     /// The terms of the keys that signed checkpoint and seal.
@@ -158,6 +170,7 @@ impl Check<'_> {
             blobs: self.blobs,
             sealed: !live && !empty,
             installation_log: self.options.installation_log.is_some(),
+            witnesses: std::mem::take(&mut self.witnesses),
             findings,
             findings_omitted: omitted as u64,
         }
@@ -418,6 +431,12 @@ impl Check<'_> {
                 return;
             }
         };
+        // The newest head of the session: witnesses who saw it saw all before it.
+        let newest = (1_u64..).zip(&log.leaves).filter(|(_, leaf)| leaf.session == session);
+        if let Some((needed, _)) = newest.last() {
+            let (origin, policy) = (verifier.log_origin(), &self.options.witnesses);
+            self.witnesses = WitnessAssurance::of(dir, &origin, verifier, policy, needed);
+        }
         let total = self.scan.entries();
         let mut findings = Vec::new();
         let mut known = false;

@@ -6,6 +6,8 @@ use custody_model::{Digest, SessionId};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::witness::WitnessAssurance;
+
 /// Whether what is there is what was recorded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
@@ -282,6 +284,9 @@ pub struct Report {
     pub sealed: bool,
     /// It was compared with the installation log.
     pub installation_log: bool,
+    /// Who but the installation vouches for that log, as far as the session's newest head in it.
+    #[serde(default)]
+    pub witnesses: WitnessAssurance,
     /// Everything that was found, at most [`MAX_FINDINGS`](super::MAX_FINDINGS).
     pub findings: Vec<Finding>,
     /// How many more there were.
@@ -325,6 +330,7 @@ impl fmt::Display for Report {
             Some(id) => writeln!(f, "key           {id}, {key}")?,
             None => writeln!(f, "key           {key}")?,
         }
+        writeln!(f, "witnesses     {}", self.witnesses)?;
         for finding in &self.findings {
             writeln!(f, "- {finding}")?;
         }

@@ -69,6 +69,8 @@ fn values() -> Vec<(&'static str, &'static str, &'static str, Value)> {
                 },
             ]),
         ),
+        ("transparency", "publish", "hashes", json!("hashes")),
+        ("transparency", "witnesses", "'quorum none'", json!("quorum none")),
         ("log", "level", "debug", json!("debug")),
         ("log", "format", "json", json!("json")),
     ]
