@@ -17,7 +17,7 @@ NEXTEST := $(CARGO) nextest run --config-file .ci/nextest.toml --locked
 # Where `make install` puts the binary.
 PREFIX ?= /usr/local
 
-.PHONY: setup build release install test check demo bench fuzz tools format
+.PHONY: setup build release verifier install test check demo bench fuzz tools format
 
 # Installs what the other targets need: Debian's packages and cargo-nextest. Can be repeated.
 setup:
@@ -29,9 +29,16 @@ build:
 release:
 	$(CARGO) build --locked --release --package custody
 
+# The verifier for outsiders: one static file, which is handed to them as it is.
+HOST = $(shell rustc -vV | sed -n 's/^host: //p')
+verifier:
+	RUSTFLAGS='-C target-feature=+crt-static' $(CARGO) build --locked --profile verify --package custody-verify \
+	    --target $(HOST)
+
 # The binary is one file: it holds init too.
-install: setup release
+install: setup release verifier
 	install -D --mode=755 $(TARGET)/release/custody $(DESTDIR)$(PREFIX)/bin/custody
+	install -D --mode=755 $(TARGET)/$(HOST)/verify/custody-verify $(DESTDIR)$(PREFIX)/bin/custody-verify
 
 # POSIX conformance is measured with the test suite of the file systems' people.
 tools: $(TOOLS)/bin/pjdfstest $(TOOLS)/schemathesis/bin/schemathesis $(TOOLS)/formats/complete \

@@ -4,6 +4,8 @@ mod acts;
 mod answers;
 mod command_line;
 mod configuration;
+mod evidence;
+mod fsck;
 mod outputs;
 mod service;
 mod tampering;

@@ -20,6 +20,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("custody-policy", &["custody-model"]),
     ("custody-record", &["custody-model"]),
     ("custody-witness", &["custody-model", "custody-record"]),
+    ("custody-verify", &["custody-model", "custody-record"]),
     ("custody-store", &["custody-model", "custody-record"]),
     ("custody-store-sqlite", &["custody-model", "custody-record", "custody-store"]),
     ("custody-identity", &["custody-model"]),

@@ -97,7 +97,7 @@ impl ApiError {
     }
 
     /// An error of another crate: of a client's mistake everything is told, of the server's only its kind.
-    fn of(code: ApiCode, source: impl Error + Send + Sync + 'static) -> Self {
+    pub(crate) fn of(code: ApiCode, source: impl Error + Send + Sync + 'static) -> Self {
         let detail = match code.kind().status < 500 {
             true => chain(&source),
             false => code.kind().title.to_owned(),

@@ -9,6 +9,7 @@ pub mod attach;
 pub mod control;
 pub mod endpoint;
 pub mod event;
+pub mod evidence;
 pub mod file;
 pub mod image;
 pub mod investigation;

@@ -73,6 +73,7 @@ operations! {
     SessionOutputs "session_outputs",
     SessionRecord "session_record",
     SessionExport "session_export",
+    SessionEvidence "session_evidence",
     SessionVerify "session_verify",
     SessionAttach "session_attach",
     Investigate "investigate",

@@ -41,7 +41,8 @@ pub async fn changes(
         | ControlBody::KeyRotated(_)
         | ControlBody::SessionSignalled(_)
         | ControlBody::SessionAttached(_)
-        | ControlBody::EvidenceExported(_) => Vec::new(),
+        | ControlBody::EvidenceExported(_)
+        | ControlBody::FileQuarantined(_) => Vec::new(),
         ControlBody::ProjectCreated(created) => vec![Change::Project(ProjectRow {
             name: created.project.clone(),
             description: created.description.clone(),

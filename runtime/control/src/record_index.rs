@@ -98,7 +98,9 @@ impl RecordIndexer {
             | Body::FileReopened(_)
             | Body::AttributesChanged(_)
             | Body::TerminalRecorded(_)
-            | Body::WorkspaceCompared(_) => {}
+            | Body::WorkspaceCompared(_)
+            | Body::RecorderDegraded(_)
+            | Body::RecorderRestored(_) => {}
             Body::SessionStarted(_) => self.started_at = Some(event.time),
             Body::SessionPaused(paused) => self.paused = Some((event.time, paused.reason)),
             Body::SessionResumed(resumed) => {

@@ -111,6 +111,8 @@ fn mapped(event: &Event) -> Option<Mapped> {
         Body::FileDenied(denied) => Some(file::denied(denied)),
         Body::EgressDenied(denied) => Some(network::denied(event, denied)),
         Body::RecorderGap(gap) => Some(session::gap(&gap.reason)),
+        Body::RecorderDegraded(degraded) => Some(session::degraded(degraded)),
+        Body::RecorderRestored(_) => Some(session::lifecycle(Activity::Resume)),
         Body::WorkspaceCompared(compared) => session::compared(compared),
         // No class tells of a recording or of a commit.
         Body::TerminalRecorded(_) | Body::CommitCreated(_) => None,

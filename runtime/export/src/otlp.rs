@@ -227,7 +227,10 @@ impl Export for Otlp {
             Body::SessionPaused(paused) => {
                 self.note(event, vec![text("dev.custody.reason", &paused.reason)]);
             }
-            Body::SessionResumed(_) => self.note(event, Vec::new()),
+            Body::RecorderDegraded(degraded) => {
+                self.note(event, vec![text("dev.custody.reason", &degraded.error)]);
+            }
+            Body::SessionResumed(_) | Body::RecorderRestored(_) => self.note(event, Vec::new()),
             Body::CommitCreated(commit) => {
                 self.note(event, vec![text("vcs.ref.head.revision", commit.commit.as_str())]);
             }

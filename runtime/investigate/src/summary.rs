@@ -390,7 +390,9 @@ impl Summarizer {
             | Body::FileSymlinked(_)
             | Body::FileLinked(_)
             | Body::AttributesChanged(_)
-            | Body::TerminalRecorded(_) => {}
+            | Body::TerminalRecorded(_)
+            | Body::RecorderDegraded(_)
+            | Body::RecorderRestored(_) => {}
         }
     }
 

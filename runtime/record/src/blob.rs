@@ -6,11 +6,13 @@
 use std::fs::{self, File};
 use std::io::{self, Read, Write as _};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use custody_model::Digest;
 use sha2::{Digest as _, Sha256};
 
-use crate::durable;
+use crate::disk::{self, Disk};
+use crate::durable::{self, NewFile};
 use crate::event::BlobRef;
 
 /// Compression level: fast, for content that is mostly text.
@@ -65,6 +67,7 @@ pub enum BlobError {
 /// The blobs of one record. Cheap to clone; any number of threads may store at once.
 #[derive(Clone, Debug)]
 pub struct Blobs {
+    disk: Arc<dyn Disk>,
     root: PathBuf,
     limit: u64,
 }
@@ -73,7 +76,13 @@ impl Blobs {
     /// The blobs in a record's directory. Makes nothing before the first blob is stored.
     #[must_use]
     pub fn open(record: &Path) -> Self {
-        Self { root: record.join("blobs/sha256"), limit: DEFAULT_CONTENT_LIMIT }
+        Self::on(disk::real(), record)
+    }
+
+    /// As [`Blobs::open`], written through a file layer of the caller's.
+    #[must_use]
+    pub fn on(disk: Arc<dyn Disk>, record: &Path) -> Self {
+        Self { disk, root: record.join("blobs/sha256"), limit: DEFAULT_CONTENT_LIMIT }
     }
 
     /// With another limit for what [`Blobs::get`] returns, in bytes.
@@ -119,22 +128,20 @@ impl Blobs {
         reader: &mut dyn Read,
     ) -> Result<BlobRef, BlobError> {
         let io = |source| BlobError::Io { path: self.root.clone(), source };
-        durable::make_dir(&self.root).map_err(io)?;
-        let mut file =
-            tempfile::Builder::new().prefix(".new-").tempfile_in(&self.root).map_err(io)?;
-        let (digest, size) = compress(reader, file.as_file_mut()).map_err(io)?;
+        durable::make_dir(&*self.disk, &self.root).map_err(io)?;
+        let mut file = NewFile::create(&*self.disk, &self.root).map_err(io)?;
+        let (digest, size) = compress(reader, &mut file).map_err(io)?;
         let path = self.path(&digest);
         let blob =
             BlobRef { role: role.to_owned(), digest, size, media_type: media_type.to_owned() };
-        // What is there was renamed whole; two that store the same content at once write the same file.
+        let dir = path.parent().unwrap_or(&self.root);
+        // What is there was renamed whole, but whoever did it may have failed to make the name durable.
         if path.is_file() {
+            self.disk.sync_dir(dir).map_err(io)?;
             return Ok(blob);
         }
-        let dir = path.parent().unwrap_or(&self.root);
-        durable::make_dir(dir).map_err(io)?;
-        file.as_file().sync_all().map_err(io)?;
-        file.persist(&path).map_err(|e| io(e.error))?;
-        durable::sync_dir(dir).map_err(io)?;
+        durable::make_dir(&*self.disk, dir).map_err(io)?;
+        file.persist(&path).map_err(io)?;
         Ok(blob)
     }
 
@@ -288,7 +295,7 @@ impl<T: io::Write> io::Write for Hashed<T> {
     }
 }
 
-fn compress(reader: &mut dyn Read, file: &mut File) -> io::Result<(Digest, u64)> {
+fn compress(reader: &mut dyn Read, file: &mut dyn io::Write) -> io::Result<(Digest, u64)> {
     let stored = Hashed { inner: file, hash: Sha256::new() };
     let mut encoder = zstd::Encoder::new(stored, ZSTD_LEVEL)?;
     let mut hash = Sha256::new();

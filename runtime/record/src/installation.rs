@@ -6,12 +6,14 @@
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use custody_model::{Digest, SessionId, Timestamp};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::canonical::{self, CanonicalError};
+use crate::disk::{self, Disk};
 use crate::tlog::{
     Checkpoint, CheckpointError, ExtendError, Frontier, Keys, SignedLog, Verifier, entries_of,
     entry_path, widths,
@@ -90,7 +92,15 @@ impl InstallationLog {
     /// # Errors
     /// [`LogError::Extend`].
     pub fn open(dir: &Path, keys: &Keys) -> Result<Self, LogError> {
-        Ok(Self(SignedLog::open(dir, keys.verifier().log_origin(), keys)?))
+        Self::open_on(disk::real(), dir, keys)
+    }
+
+    /// As [`InstallationLog::open`], written through a file layer of the caller's.
+    ///
+    /// # Errors
+    /// [`LogError::Extend`].
+    pub fn open_on(disk: Arc<dyn Disk>, dir: &Path, keys: &Keys) -> Result<Self, LogError> {
+        Ok(Self(SignedLog::open(disk, dir, keys.verifier().log_origin(), keys)?))
     }
 
     /// Appends a session's head, durably, and signs the log's new head. To be called at a session's start, at most
@@ -203,6 +213,17 @@ impl InstallationLeaves {
             return Err(LogError::Root);
         }
         Ok(Self { checkpoint, leaves, roots })
+    }
+
+    /// Paths of the log's hash tiles, below its directory, that are missing or do not fit the leaves.
+    ///
+    /// # Errors
+    /// [`CanonicalError`].
+    pub fn damaged_tiles(&self, dir: &Path) -> Result<Vec<String>, CanonicalError> {
+        let leaves = self.leaves.iter();
+        let leaves: Result<Vec<Digest>, CanonicalError> =
+            leaves.map(|head| Ok(crate::tlog::leaf_hash(&canonical::to_vec(head)?))).collect();
+        Ok(crate::tlog::damaged_tiles(dir, leaves?))
     }
 
     /// The root when the log had `size` leaves, if that size was wanted and reached.

@@ -5,6 +5,7 @@
 pub mod blob;
 pub mod canonical;
 pub mod control;
+pub mod disk;
 mod durable;
 pub mod event;
 pub mod evidence;

@@ -273,9 +273,22 @@ fn a_record_that_cannot_be_written_says_so_at_once() {
             break;
         }
     }
-    assert!(matches!(failed, Some(SinkError::Unwritable(_))), "{failed:?}");
+    let Some(SinkError::Unwritable(text)) = failed else { panic!("{failed:?}") };
+    assert!(text.contains("journal failed: File too large"), "{text}");
+    assert!(matches!(journal.barrier(), Err(SinkError::Unwritable(_))));
     assert!(matches!(journal.flush(), Err(SinkError::Unwritable(_))));
     assert!(matches!(journal.head(), Err(SinkError::Unwritable(_))));
+    // What is only observed waits, and the writer goes on by itself when it can.
+    let appended = journal.counts()["file.opened"] + 1;
+    observe(&journal, opened("meanwhile"));
+    let limit = libc::rlimit { rlim_cur: libc::RLIM_INFINITY, ..limit };
+    // SAFETY: as above.
+    assert_eq!(unsafe { libc::setrlimit(libc::RLIMIT_FSIZE, &limit) }, 0);
+    journal.wait_until_writable().unwrap();
+    journal.barrier().unwrap();
+    assert_eq!(journal.head().unwrap().size, appended);
+    let report = verify(&other.record, &options());
+    assert_eq!((report.integrity, report.events), (Integrity::Intact, appended), "{report}");
 }
 
 #[test]

@@ -9,6 +9,7 @@ mod base;
 pub mod create;
 pub mod error;
 mod follow;
+pub mod fsck;
 mod launch;
 pub mod lease;
 pub mod orchestrator;

@@ -11,7 +11,8 @@ mod sandbox;
 use custody_policy::PolicyVersion;
 
 pub use record::{
-    add_checkpoint, checkpoint, control_event, envelope, event, note, proof, trust_policy,
+    add_checkpoint, checkpoint, control_event, envelope, event, key_history, note, pack, proof,
+    trust_policy,
 };
 pub use sandbox::{frame, init_message, name_query};
 
@@ -27,8 +28,10 @@ pub const TARGETS: &[Target] = &[
     ("event", event),
     ("frame", frame),
     ("init_message", init_message),
+    ("key_history", key_history),
     ("name_query", name_query),
     ("note", note),
+    ("pack", pack),
     ("policy", policy),
     ("proof", proof),
     ("trust_policy", trust_policy),

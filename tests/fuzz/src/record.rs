@@ -1,9 +1,11 @@
 //! Readers of the record's formats.
 
+use custody_record::evidence::{EvidenceOptions, verify_evidence};
 use custody_record::seal::Envelope;
 use custody_record::tlog::{Checkpoint, Note, TlogPolicy, TlogProof};
+use custody_record::verify::{Integrity, MAX_FINDINGS};
 use custody_record::witness::AddCheckpoint;
-use custody_record::{ControlEvent, Event};
+use custody_record::{ControlEvent, Event, KeyChoice, KeyHistory};
 
 /// An event of a session: what is taken is canonical.
 ///
@@ -84,4 +86,29 @@ pub fn trust_policy(bytes: &[u8]) {
     let note = Note::parse(bare).expect("a note");
     let judged = policy.judge(&note).expect("it has no line of a witness");
     assert_eq!(judged.enough, !policy.wants_witnesses(), "nobody cosigned it");
+}
+
+/// A history of keys: what is taken has one spelling.
+///
+/// # Panics
+/// If it has another.
+pub fn key_history(bytes: &[u8]) {
+    let Ok(history) = KeyHistory::parse(bytes) else { return };
+    let again = history.to_bytes().expect("a history that was read can be written");
+    assert_eq!(again, bytes, "a history has one spelling");
+}
+
+/// An evidence pack: one that is intact says all that it shows, and one that is not says why, in few words.
+///
+/// # Panics
+/// If it does not.
+pub fn pack(bytes: &[u8]) {
+    let report = verify_evidence(bytes, &EvidenceOptions { key: KeyChoice::Record });
+    assert!(report.findings.len() <= MAX_FINDINGS, "it floods the report");
+    match report.integrity {
+        Integrity::Intact => {
+            assert!(report.attested.is_some() && report.installation_log.is_some())
+        }
+        Integrity::Broken => assert!(!report.findings.is_empty(), "it does not say what is broken"),
+    }
 }

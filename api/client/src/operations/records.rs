@@ -2,6 +2,7 @@
 
 use custody_api_types::Operation;
 use custody_api_types::event::{EventPage, EventQuery};
+use custody_api_types::evidence::EvidenceQuery;
 use custody_api_types::file::SessionFile;
 use custody_api_types::output::Outputs;
 use custody_api_types::page::PageQuery;
@@ -97,6 +98,21 @@ impl Client {
     /// [`ClientError`].
     pub async fn export(&self, session: SessionId, format: &str) -> Result<Download, ClientError> {
         let call = Call::new(Operation::SessionExport, &[&session.to_string(), format]);
+        let response = self.send(&call, None).await?;
+        Ok(Download::new(self.address().clone(), response))
+    }
+
+    /// Evidence of a session: a tar archive.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn evidence(
+        &self,
+        session: SessionId,
+        query: &EvidenceQuery,
+    ) -> Result<Download, ClientError> {
+        let session = session.to_string();
+        let call = Call::new(Operation::SessionEvidence, &[&session]).query(query)?;
         let response = self.send(&call, None).await?;
         Ok(Download::new(self.address().clone(), response))
     }

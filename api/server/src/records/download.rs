@@ -7,8 +7,9 @@ use std::sync::Arc;
 
 use axum::extract::State;
 use axum::http::header::{CONTENT_DISPOSITION, CONTENT_TYPE};
-use axum::response::IntoResponse;
+use axum::response::{IntoResponse, Response};
 use custody_api_types::endpoint::TAR;
+use custody_model::SessionId;
 use custody_record::control::{ControlBody, EvidenceExported};
 use custody_session::Orchestrator;
 use custody_store::SessionRow;
@@ -31,20 +32,31 @@ pub(crate) async fn download(
     if !tokio::task::spawn_blocking(move || there.exists()).await? {
         return Err(no_record());
     }
-    let exported = ControlBody::EvidenceExported(EvidenceExported { session });
+    let exported = ControlBody::EvidenceExported(EvidenceExported { session, pack: None });
     orchestrator.plane().record(&admitted.author, vec![exported]).await?;
+    Ok(handed_out(session, &format!("custody-{session}.tar"), move |mut out| {
+        pack(&record, &session.to_string(), &mut out)
+    }))
+}
+
+/// An archive as it is made. What breaks off is a broken transfer for the client, not a short archive.
+pub(super) fn handed_out(
+    session: SessionId,
+    name: &str,
+    make: impl FnOnce(&mut dyn Write) -> io::Result<()> + Send + 'static,
+) -> Response {
     let (sending, body) = Sending::new();
     tokio::task::spawn_blocking(move || {
         let mut out = BufWriter::with_capacity(CHUNK, sending.clone());
-        let packed = pack(&record, &session.to_string(), &mut out).and_then(|()| out.flush());
+        let packed = make(&mut out).and_then(|()| out.flush());
         if let Err(error) = packed {
             tracing::warn!(%session, %error, "a record could not be handed out whole");
             sending.broken(error);
         }
     });
-    let name = format!("attachment; filename=\"custody-{session}.tar\"");
+    let name = format!("attachment; filename=\"{name}\"");
     let headers = [(CONTENT_TYPE, TAR.to_owned()), (CONTENT_DISPOSITION, name)];
-    Ok((headers, body))
+    (headers, body).into_response()
 }
 
 /// Packs the directory under this name, its files in the order of their names.

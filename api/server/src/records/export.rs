@@ -33,7 +33,7 @@ pub(crate) async fn export(
     let session = row.id;
     let record = orchestrator.record(session);
     let reader = tokio::task::spawn_blocking(move || Reader::open(&record)).await??;
-    let exported = ControlBody::EvidenceExported(EvidenceExported { session });
+    let exported = ControlBody::EvidenceExported(EvidenceExported { session, pack: None });
     orchestrator.plane().record(&admitted.author, vec![exported]).await?;
     let (sending, body) = Sending::new();
     tokio::task::spawn_blocking(move || {

@@ -99,6 +99,8 @@ const CASES: &[(Op, Expected)] = &[
     (Op::SessionOutputs, SEEN),
     (Op::SessionRecord, SEEN),
     (Op::SessionExport, SEEN),
+    // Auditors alone; the record as it is stays with those who may see it.
+    (Op::SessionEvidence, [401, 401, 403, 404, 403, 403, 200, 200, 403]),
     (Op::SessionVerify, SEEN),
     // Those who may are told that it is a WebSocket.
     (Op::SessionAttach, [401, 401, 426, 404, 426, 426, 426, 426, 403]),

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use custody_record::evidence::{EvidenceOptions, verify_evidence};
 use custody_record::verify::{Completeness, Integrity, KeyChoice, VerifyOptions};
 use custody_record::{Event, Verifier};
 use serde_json::{Value, json};
@@ -167,4 +168,39 @@ async fn a_question_is_answered_within_what_the_caller_may_see() {
     ask("dev", &installation.other_repository, "README:1").to(to).await.problem(404, "not_found");
     let none = ask("dev", &installation.repository, "?").to(to).await.problem(422, "invalid");
     assert_eq!(none["field"], "question");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn evidence_is_checked_by_itself_and_only_sealed_records_give_some() {
+    let installation = Installation::start().await;
+    let to = installation.address;
+    let row = sealed(&installation, 20).await;
+    let get = |target: String| {
+        let call = Call::get(&target).token(installation.token("auditor"));
+        async move { call.to(to).await }
+    };
+    let target = format!("/v1/sessions/{}/evidence", row.id);
+    let key = Verifier::of_installation(&installation.state.keys()).unwrap();
+    let options = EvidenceOptions { key: KeyChoice::Given(key) };
+    let mut seen = Vec::new();
+    for query in ["", "?events=0-2,5&withhold_content=true"] {
+        let answer = get(format!("{target}{query}")).await;
+        assert_eq!(
+            (answer.status, answer.header("content-type")),
+            (200, Some("application/x-tar"))
+        );
+        let report = verify_evidence(&answer.body[..], &options);
+        assert!(report.is_good(), "{report}");
+        seen.push((report.events, report.disclosed_events));
+        assert!(get(format!("{target}{query}")).await.body == answer.body, "reproducible");
+    }
+    assert!(seen[0].0 == seen[0].1 && seen[1].1 < seen[1].0, "{seen:?}");
+    for query in ["?events=5,3", "?events=x", "?events=", "?unknown=1"] {
+        let answer = get(format!("{target}{query}")).await;
+        assert!(matches!(answer.status, 400 | 422), "{query}: {}", answer.status);
+    }
+    let open = installation.session(None).await;
+    let answer = get(format!("/v1/sessions/{}/evidence", open.id)).await;
+    assert_eq!(answer.status, 409);
+    assert!(installation.stop().await);
 }

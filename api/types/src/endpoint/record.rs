@@ -9,6 +9,7 @@ use super::{
     TAR, schema,
 };
 use crate::event::{EventPage, EventQuery, StreamQuery};
+use crate::evidence::EvidenceQuery;
 use crate::file::SessionFile;
 use crate::operation::Operation;
 use crate::output::Outputs;
@@ -174,6 +175,23 @@ pub(super) const ENDPOINTS: &[Endpoint] = &[
         headers: &[],
         body: None,
         success: Success { also: &[ASCIICAST], ..Success::other(200, JSON_LINES) },
+        failures: &[ApiCode::Conflict, ApiCode::VerificationFailed],
+    },
+    Endpoint {
+        operation: Operation::SessionEvidence,
+        method: Method::Get,
+        path: "/v1/sessions/{session}/evidence",
+        tag: "records",
+        summary: "Evidence of a session",
+        description: "One file that `custody-verify` checks offline: the attestation, the disclosed events, proofs, the keys with their history, the policy and the contents. A tar archive of the format that `deploy/evidence.md` describes; what is withheld is listed in it with its digest. That it was handed out, and its digest, is an event of the control log.",
+        access: Access::Session { roles: &[Role::Auditor], own: false },
+        scope: Some(Scope::SessionsRead),
+        changes: false,
+        looks_up: true,
+        query: Some(schema::<EvidenceQuery>),
+        headers: &[],
+        body: None,
+        success: Success::other(200, TAR),
         failures: &[ApiCode::Conflict, ApiCode::VerificationFailed],
     },
     Endpoint {

@@ -1,5 +1,6 @@
 //! The command line: what can be typed, with help and examples. No logic.
 
+mod evidence;
 mod export;
 mod machine;
 mod people;
@@ -15,6 +16,7 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand, ValueEnum};
 
+pub use evidence::EvidenceCommand;
 pub use export::ExportArgs;
 pub use machine::{ConfigCommand, DebugCommand, KeeperArgs};
 pub use people::{ContextCommand, LoginArgs, LogoutArgs, TokenCommand, UserCommand, grants};
@@ -22,7 +24,7 @@ pub use policy::{InProject, PolicyCommand};
 pub use project::{ImageCommand, ProjectCommand, RepoCommand};
 pub use record::{InvestigateArgs, KeysCommand, ProofArgs, VerifyArgs};
 pub use run::{AttachArgs, RunArgs};
-pub use server::{ControlCommand, FaultAt, ReindexArgs, ServeArgs};
+pub use server::{ControlCommand, FaultAt, FsckArgs, ReindexArgs, ServeArgs};
 pub use session::{ListArgs, SessionArg, SessionCommand, Signal};
 pub use witness::{KeygenArgs, WitnessArgs, WitnessCommand};
 
@@ -100,6 +102,9 @@ pub enum Command {
     /// Watch the logs of an installation for somebody else: cosign heads that go on from those before.
     #[command(subcommand)]
     Witness(WitnessCommand),
+    /// Hand out evidence of a session as one file that others can check.
+    #[command(subcommand)]
+    Evidence(EvidenceCommand),
     /// Ask which session wrote a commit or a line, and all that led to it.
     Investigate(InvestigateArgs),
     /// Keep, check, compare and explain policies.
@@ -135,6 +140,8 @@ pub enum Command {
     /// Replace the key that the installation signs its records with, and list those before it.
     #[command(subcommand)]
     Keys(KeysCommand),
+    /// Check every log, record and content and the index, and move aside what is damaged, while no server runs.
+    Fsck(FsckArgs),
     /// Make the index anew from the logs, while no server runs.
     Reindex(ReindexArgs),
     /// Check, show and describe the configuration.

@@ -11,8 +11,9 @@ Examples:
   custody verify last
   custody verify last --download
   custody verify /evidence/record --key 'custody.example+1a2b3c4d+AQ…'
+  custody verify evidence.tar --key 'custody.example+1a2b3c4d+AQ…'
 
-A directory is checked here, offline. A session is checked by the server that has it; with --download its record is
+A directory or an evidence pack is checked here, offline. A session is checked by the server that has it; with --download its record is
 brought here and checked here.
 
   custody verify event.tlog-proof --key 'custody.example+1a2b3c4d+AQ…'
@@ -26,7 +27,7 @@ directory of a log. A log that showed them different things is named as forked.
 Two verdicts: integrity (is what is there unaltered?) and completeness (is everything there?).
 Exit code 0 if both hold, 68 if integrity is broken, 69 if the record is incomplete.")]
 pub struct VerifyArgs {
-    /// A session's id, the beginning of it, `last`, the directory of a record, or a file that ends in `.tlog-proof`.
+    /// A session's id, the beginning of it, `last`, the directory of a record, an evidence pack, or a file that ends in `.tlog-proof`.
     #[arg(value_name = "SESSION|DIR|FILE", required_unless_present = "checkpoint")]
     pub target: Option<String>,
     /// The verifier key that you trust (C2SP signed-note), instead of the installation's own.

@@ -80,3 +80,25 @@ pub struct ReindexArgs {
     #[arg(short, long)]
     pub quiet: bool,
 }
+
+/// `custody fsck`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  custody fsck --dry-run
+  custody fsck -o json
+
+It checks the control log and its documents, the installation log, every session's record with its contents, and compares
+the index with one that is made anew. A damaged file is moved to quarantine/ below the state directory, with its path and its
+bytes, and each move is an event of the control log; nothing is deleted, and nothing is made up in its place. The control log
+and the installation log themselves stay where they are: bring them back from a copy.
+
+Exit codes: 0 nothing is damaged, 68 something is, 72 others use the index.")]
+pub struct FsckArgs {
+    /// Only say what is damaged.
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Print nothing but the result.
+    #[arg(short, long)]
+    pub quiet: bool,
+}

@@ -14,7 +14,7 @@ use custody_api_types::session::{Session, SessionQuery};
 use custody_model::ErrorCode;
 use serde_json::json;
 
-pub(in crate::commands) use export::download;
+pub(in crate::commands) use export::{download, save};
 
 use crate::cli::{Format, ListArgs, SessionArg, SessionCommand};
 use crate::connect::Connection;

@@ -4,10 +4,12 @@ mod observed;
 mod proof_file;
 
 use std::fs::File;
+use std::io::BufReader;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use custody_model::ErrorCode;
+use custody_record::evidence::{EvidenceOptions, verify_evidence};
 use custody_record::tlog::TlogPolicy;
 use custody_record::verify::{Completeness, Integrity, KeyChoice, Report, VerifyOptions, verify};
 use custody_record::{KeyHistory, Verifier};
@@ -34,6 +36,9 @@ pub fn run(wire: &Wire, args: &VerifyArgs) -> Result<ExitCode, Failure> {
         let key = trusted(wire, args)?;
         return proof_file::run(wire, path, key.as_ref(), witnesses(args)?.as_ref());
     }
+    if path.is_file() {
+        return evidence(wire, args, path);
+    }
     let report = if path.is_dir() {
         verify(path, &options(wire, args)?)
     } else {
@@ -46,11 +51,26 @@ pub fn run(wire: &Wire, args: &VerifyArgs) -> Result<ExitCode, Failure> {
         }
     };
     output::result(wire.format, &report, || report.to_string())?;
-    Ok(match (report.integrity, report.completeness) {
+    Ok(code(report.integrity, report.completeness))
+}
+
+fn code(integrity: Integrity, completeness: Completeness) -> ExitCode {
+    match (integrity, completeness) {
         (Integrity::Intact, Completeness::Complete) => ExitCode::SUCCESS,
-        (Integrity::Intact, _) => ExitCode::from(ErrorCode::RecordIncomplete.exit_code()),
+        (Integrity::Intact, Completeness::Incomplete | Completeness::Open) => {
+            ExitCode::from(ErrorCode::RecordIncomplete.exit_code())
+        }
         (Integrity::Broken, _) => ExitCode::from(ErrorCode::VerificationFailed.exit_code()),
-    })
+    }
+}
+
+/// An evidence pack, as `custody-verify` checks it.
+fn evidence(wire: &Wire, args: &VerifyArgs, path: &Path) -> Result<ExitCode, Failure> {
+    let file = File::open(path).explain(ErrorCode::Io, "the evidence can't be read")?;
+    let options = EvidenceOptions { key: options(wire, args)?.key };
+    let report = verify_evidence(BufReader::new(file), &options);
+    output::result(wire.format, &report, || report.to_string())?;
+    Ok(code(report.integrity, report.completeness))
 }
 
 fn downloaded(

@@ -3,8 +3,8 @@
 
 use custody_record::Event;
 use custody_record::event::{
-    Decision, Outcome, PolicyDecided, PolicyViolated, SessionAuthorized, SessionClosed,
-    WorkspaceCompared,
+    Decision, Outcome, PolicyDecided, PolicyViolated, RecorderDegraded, SessionAuthorized,
+    SessionClosed, WorkspaceCompared,
 };
 use serde_json::{Value, json};
 
@@ -94,6 +94,10 @@ pub(super) fn violated(event: &Event, violated: &PolicyViolated) -> Mapped {
 
 pub(super) fn gap(reason: &str) -> Mapped {
     Mapped::new(Activity::Error, json!({ "message": reason })).severe(Severity::High)
+}
+
+pub(super) fn degraded(degraded: &RecorderDegraded) -> Mapped {
+    gap(&format!("the record could not be written ({}): {}", degraded.step, degraded.error))
 }
 
 /// `None` if the workspace was what the record says: no class tells of that.

@@ -66,6 +66,8 @@ pub enum ControlBody {
     SessionAttached(SessionAttached),
     #[serde(rename = "evidence.exported")]
     EvidenceExported(EvidenceExported),
+    #[serde(rename = "file.quarantined")]
+    FileQuarantined(Quarantined),
 }
 
 /// `server.started`: an instance of the server took up its work on this installation.
@@ -317,4 +319,43 @@ pub struct SessionAttached {
 pub struct EvidenceExported {
     /// Whose record.
     pub session: SessionId,
+    /// The pack that it was put into; absent for the whole record as it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pack: Option<ExportedPack>,
+}
+
+/// An evidence pack that is about to be handed out.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ExportedPack {
+    /// SHA-256 of the file.
+    pub digest: Digest,
+    /// Its bytes.
+    pub size: u64,
+    /// Number of the record's events.
+    pub events: u64,
+    /// How many of them are withheld.
+    pub withheld_events: u64,
+    /// How many contents of those that are shown are withheld.
+    pub withheld_blobs: u64,
+}
+
+/// `file.quarantined`: a damaged file of the installation is about to be moved aside. Its bytes stay.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Quarantined {
+    /// Of whose record; absent for what belongs to no session.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub session: Option<SessionId>,
+    /// The file, below the state directory.
+    pub file: String,
+    /// Where it goes, below the state directory.
+    pub to: String,
+    /// SHA-256 of its bytes as they are; absent for what is no regular file.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub digest: Option<Digest>,
+    /// The finding's stable name.
+    pub code: String,
+    /// What is wrong, in words.
+    pub reason: String,
 }

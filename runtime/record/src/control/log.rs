@@ -6,13 +6,14 @@
 use std::fs;
 use std::io;
 use std::path::Path;
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use custody_model::Digest;
 
 use super::event::{ControlDraft, ControlEvent, ControlEventError};
-use super::pending::{self, Base, Pending};
+use super::pending::{self, Base, Leftover, Pending};
 use crate::blob::Blobs;
+use crate::disk::{self, Disk};
 use crate::journal::FrameError;
 use crate::tlog::{
     BundleError, CheckpointError, ENTRIES_PER_BUNDLE, ExtendError, Keys, LogLock, SignedLog,
@@ -78,6 +79,8 @@ pub struct ControlLog {
     blobs: Blobs,
     group: Mutex<Group>,
     turned: Condvar,
+    /// What this process failed to append and to cut off again; changed under the file lock alone.
+    leftover: Mutex<Option<Leftover>>,
 }
 
 #[derive(Debug, Default)]
@@ -97,7 +100,12 @@ struct End {
     size: u64,
     prev: Option<Digest>,
     length: u64,
+    /// This process made all of the file durable.
+    own: bool,
 }
+
+/// One ticket, one result.
+type Done = Vec<(u64, Result<Vec<ControlEvent>, ControlLogError>)>;
 
 impl ControlLog {
     /// Opens the log in `dir`, which is made if it is absent.
@@ -105,9 +113,23 @@ impl ControlLog {
     /// # Errors
     /// [`ControlLogError`].
     pub fn open(dir: &Path, keys: &Keys) -> Result<Self, ControlLogError> {
-        let log = SignedLog::open(dir, keys.verifier().control_origin(), keys)?;
-        let blobs = Blobs::open(dir);
-        Ok(Self { log, blobs, group: Mutex::default(), turned: Condvar::new() })
+        Self::open_on(disk::real(), dir, keys)
+    }
+
+    /// As [`ControlLog::open`], written through a file layer of the caller's.
+    ///
+    /// # Errors
+    /// [`ControlLogError`].
+    pub fn open_on(disk: Arc<dyn Disk>, dir: &Path, keys: &Keys) -> Result<Self, ControlLogError> {
+        let blobs = Blobs::on(disk.clone(), dir);
+        let log = SignedLog::open(disk, dir, keys.verifier().control_origin(), keys)?;
+        Ok(Self {
+            log,
+            blobs,
+            group: Mutex::default(),
+            turned: Condvar::new(),
+            leftover: Mutex::default(),
+        })
     }
 
     /// The log's blobs: documents that events name.
@@ -154,12 +176,11 @@ impl ControlLog {
 
     /// Writes for a whole group under the file lock. A draft that is no event fails alone; a file that can't be written
     /// fails all.
-    #[expect(clippy::type_complexity, reason = "one ticket, one result")]
     fn write(
         &self,
         batch: Vec<(u64, Vec<ControlDraft>)>,
         seen: Option<End>,
-    ) -> (Vec<(u64, Result<Vec<ControlEvent>, ControlLogError>)>, Option<End>) {
+    ) -> (Done, Option<End>) {
         let tickets: Vec<u64> = batch.iter().map(|(ticket, _)| *ticket).collect();
         match self.write_group(batch, seen) {
             Ok((done, end)) => (done, Some(end)),
@@ -171,14 +192,12 @@ impl ControlLog {
         }
     }
 
-    #[expect(clippy::type_complexity, reason = "one ticket, one result")]
     fn write_group(
         &self,
         batch: Vec<(u64, Vec<ControlDraft>)>,
         seen: Option<End>,
-    ) -> Result<(Vec<(u64, Result<Vec<ControlEvent>, ControlLogError>)>, End), ControlLogError>
-    {
-        let lock = self.log.lock()?;
+    ) -> Result<(Done, End), ControlLogError> {
+        let lock = self.lock_file()?;
         let mut end = self.end(&lock, seen)?;
         let mut entries = Vec::new();
         let mut done = Vec::new();
@@ -209,7 +228,16 @@ impl ControlLog {
                 done.push((ticket, Ok(events)));
             }
         }
-        end.length = pending::append(self.log.dir(), end.length, &entries)?;
+        if !entries.is_empty() {
+            let (disk, dir) = (self.log.disk(), self.log.dir());
+            end.length = pending::append(disk, dir, end.length, end.own, &entries).map_err(
+                |(error, leftover)| {
+                    *self.leftover.lock().unwrap_or_else(PoisonError::into_inner) = leftover;
+                    error
+                },
+            )?;
+            end.own = true;
+        }
         if usize::try_from(end.size - end.base).is_ok_and(|n| n > MAX_PENDING) {
             // The entries are durable: a failure here is the next append's to meet.
             return match self.integrate_locked(&lock) {
@@ -218,6 +246,17 @@ impl ControlLog {
             };
         }
         Ok((done, end))
+    }
+
+    /// Takes the lock, and cuts off what an append of this process left when it failed.
+    fn lock_file(&self) -> Result<LogLock, ControlLogError> {
+        let lock = self.log.lock()?;
+        let mut leftover = self.leftover.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(left) = &*leftover {
+            pending::cut(self.log.disk(), self.log.dir(), left)?;
+            *leftover = None;
+        }
+        Ok(lock)
     }
 
     /// Where the log ends now.
@@ -244,12 +283,13 @@ impl ControlLog {
             size: found.size(),
             prev: found.prev(),
             length: found.length,
+            own: false,
         })
     }
 
     fn begin(&self, _lock: &LogLock, base: Base) -> Result<End, ControlLogError> {
-        let length = pending::begin(self.log.dir(), &base)?;
-        Ok(End { base: base.size, size: base.size, prev: base.prev, length })
+        let length = pending::begin(self.log.disk(), self.log.dir(), &base)?;
+        Ok(End { base: base.size, size: base.size, prev: base.prev, length, own: true })
     }
 
     /// Refuses a file that leaves a hole after the tiles.
@@ -267,7 +307,7 @@ impl ControlLog {
     /// # Errors
     /// [`ControlLogError`]; nothing is lost, and the next call tries again.
     pub fn integrate(&self) -> Result<(), ControlLogError> {
-        let lock = self.log.lock()?;
+        let lock = self.lock_file()?;
         self.integrate_locked(&lock).map(drop)
     }
 
@@ -282,6 +322,7 @@ impl ControlLog {
                 size: found.size(),
                 prev: found.prev(),
                 length: found.length,
+                own: false,
             });
         }
         if !fresh.is_empty() {
@@ -295,7 +336,7 @@ impl ControlLog {
         &self,
         with: impl FnOnce(&SignedLog, &LogLock) -> Result<T, E>,
     ) -> Result<T, E> {
-        let lock = self.log.lock()?;
+        let lock = self.lock_file()?;
         self.integrate_locked(&lock)?;
         with(&self.log, &lock)
     }

@@ -9,10 +9,10 @@ mod pending;
 mod verify;
 
 pub use body::{
-    ApprovalGranted, Call, CallCompleted, ControlBody, EvidenceExported, Idempotency, KeyRotated,
-    PolicyActivated, PolicyCreated, ProjectCreated, RepositoryRegistered, ServerStarted,
-    SessionAttached, SessionLaunched, SessionReason, SessionRequested, SessionSignalled,
-    TokenIssued, TokenRevoked, UserGranted, UserSwitched,
+    ApprovalGranted, Call, CallCompleted, ControlBody, EvidenceExported, ExportedPack, Idempotency,
+    KeyRotated, PolicyActivated, PolicyCreated, ProjectCreated, Quarantined, RepositoryRegistered,
+    ServerStarted, SessionAttached, SessionLaunched, SessionReason, SessionRequested,
+    SessionSignalled, TokenIssued, TokenRevoked, UserGranted, UserSwitched,
 };
 pub use event::{CONTROL_VERSION, ControlDraft, ControlEvent, ControlEventError, Via};
 pub use log::{ControlLog, ControlLogError, MAX_PENDING};

@@ -3,14 +3,16 @@
 //! Its first frame says how many entries are in tiles before it and the hash of the last of them. It is replaced whole
 //! when its entries got into tiles, and truncated where a writer died inside of a frame.
 
-use std::fs::{File, OpenOptions};
-use std::io::{self, BufReader, Write as _};
+use std::fs::File;
+use std::io::{self, BufReader, Read as _};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use custody_model::Digest;
 use serde::{Deserialize, Serialize};
 
 use crate::canonical;
+use crate::disk::{Disk, write_all_at};
 use crate::durable;
 use crate::journal::FrameError;
 use crate::journal::frame::{self, FrameReader};
@@ -80,29 +82,79 @@ pub(super) fn read(dir: &Path) -> Result<Pending, FrameError> {
 }
 
 /// Replaces the file with an empty one that begins at `base`, durably; its length.
-pub(super) fn begin(dir: &Path, base: &Base) -> io::Result<u64> {
+pub(super) fn begin(disk: &dyn Disk, dir: &Path, base: &Base) -> io::Result<u64> {
     let mut bytes = frame::MAGIC.to_vec();
     let text = canonical::to_vec(base).map_err(io::Error::other)?;
     frame::append_frame(&mut bytes, |out| out.extend_from_slice(&text));
-    durable::replace(&path(dir), &bytes)?;
+    durable::replace(disk, &path(dir), &bytes)?;
     Ok(bytes.len() as u64)
 }
 
+/// What a failed append left behind the end of the log, if it could not be cut off at once.
+#[derive(Clone, Debug)]
+pub(super) struct Leftover {
+    inode: u64,
+    /// The log's end.
+    length: u64,
+    /// The file's.
+    found: u64,
+}
+
+/// Cuts a leftover off, unless another process has gone on with the file meanwhile.
+pub(super) fn cut(disk: &dyn Disk, dir: &Path, leftover: &Leftover) -> io::Result<()> {
+    let file = match disk.open(&path(dir)) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(error),
+    };
+    let found = file.metadata()?;
+    if found.ino() == leftover.inode && found.len() == leftover.found {
+        disk.set_len(&file, leftover.length)?;
+    }
+    Ok(())
+}
+
 /// Appends entries after the first `length` bytes, durably, and cuts off what a dead writer left there; the new length.
-pub(super) fn append(dir: &Path, length: u64, entries: &[Vec<u8>]) -> io::Result<u64> {
-    let mut file = OpenOptions::new().append(true).open(path(dir))?;
-    if file.metadata()?.len() != length {
-        file.set_len(length)?;
+///
+/// `known`: this process made all that is there durable. Otherwise somebody may have died between its write and its
+/// fsync, or after an fsync that failed; a later fsync says nothing of such bytes, so they are written again.
+///
+/// # Errors
+/// With what could not be cut off, if anything: nobody was told of these entries, so nobody may find them.
+pub(super) fn append(
+    disk: &dyn Disk,
+    dir: &Path,
+    length: u64,
+    known: bool,
+    entries: &[Vec<u8>],
+) -> Result<u64, (io::Error, Option<Leftover>)> {
+    let whole = |error| (error, None);
+    let file = disk.open(&path(dir)).map_err(whole)?;
+    if file.metadata().map_err(whole)?.len() != length {
+        disk.set_len(&file, length).map_err(whole)?;
     }
     let mut bytes = Vec::new();
+    let mut start = length;
+    if !known {
+        start = 0;
+        (&file).take(length).read_to_end(&mut bytes).map_err(whole)?;
+    }
     for entry in entries {
         frame::append_frame(&mut bytes, |out| out.extend_from_slice(entry));
     }
-    let written = file.write_all(&bytes).and_then(|()| file.sync_data());
-    if let Err(error) = written {
-        // Nobody was told of these entries: the next writer must not find them.
-        file.set_len(length)?;
-        return Err(error);
+    let written = write_all_at(disk, &file, &bytes, start).and_then(|()| disk.sync_data(&file));
+    match written {
+        Ok(()) => Ok(start + bytes.len() as u64),
+        Err(error) => {
+            let leftover = match disk.set_len(&file, length) {
+                Ok(()) => None,
+                Err(_) => file.metadata().ok().map(|found| Leftover {
+                    inode: found.ino(),
+                    length,
+                    found: found.len(),
+                }),
+            };
+            Err((error, leftover))
+        }
     }
-    Ok(length + bytes.len() as u64)
 }

@@ -10,7 +10,8 @@ use super::event::ControlEvent;
 use super::log::{ControlLog, ControlLogError};
 use super::pending;
 use crate::tlog::{
-    ExtendError, Frontier, TlogPolicy, Verifier, entries_of, entry_path, leaf_hash, widths,
+    ExtendError, Frontier, TlogPolicy, Verifier, damaged_tiles, entries_of, entry_path, leaf_hash,
+    widths,
 };
 use crate::witness::WitnessAssurance;
 
@@ -53,6 +54,7 @@ pub fn verify_control(dir: &Path, verifier: &Verifier) -> Result<ControlReport, 
     };
     let tiles = head.as_ref().map_or(0, |head| head.size);
     let mut frontier = Frontier::default();
+    let mut leaves = Vec::new();
     let mut entries: Vec<Vec<u8>> = Vec::new();
     for (index, width) in widths(0, tiles) {
         let bundle = fs::read(dir.join(entry_path(index, width)))?;
@@ -64,6 +66,7 @@ pub fn verify_control(dir: &Path, verifier: &Verifier) -> Result<ControlReport, 
     }
     for entry in &entries {
         frontier.push(leaf_hash(entry));
+        leaves.push(leaf_hash(entry));
     }
     if let Some(head) = &head
         && (frontier.root() != head.root || frontier.size() != head.size)
@@ -72,6 +75,9 @@ pub fn verify_control(dir: &Path, verifier: &Verifier) -> Result<ControlReport, 
             "the {} events in tiles do not give the root that is signed",
             entries.len()
         ));
+    }
+    for path in damaged_tiles(dir, leaves) {
+        report.findings.push(format!("{path} does not hold the hashes of the events"));
     }
     report.signed = tiles;
     match pending::read(dir) {

@@ -16,8 +16,9 @@ use super::{
     AttributesChanged, BlobRef, Body, CommitCreated, Draft, ENVELOPE_VERSION, EgressDenied, Event,
     FileDenied, FileLinked, FileOpened, FileRemoved, FileRenamed, FileReopened, FileSymlinked,
     FileWritten, Gap, MAX_EVENT_BYTES, PolicyDecided, PolicyViolated, ProcessExecuted,
-    ProcessExited, SessionAuthorized, SessionClosed, SessionPaused, SessionProvisioned,
-    SessionResumed, SessionStarted, TerminalRecorded, WorkspaceCompared,
+    ProcessExited, RecorderDegraded, RecorderRestored, SessionAuthorized, SessionClosed,
+    SessionPaused, SessionProvisioned, SessionResumed, SessionStarted, TerminalRecorded,
+    WorkspaceCompared,
 };
 use crate::canonical::{self, CanonicalError};
 
@@ -148,6 +149,8 @@ bodies! {
     "workspace.compared" WorkspaceCompared(WorkspaceCompared);
     "commit.created" CommitCreated(CommitCreated);
     "recorder.gap" RecorderGap(Gap);
+    "recorder.degraded" RecorderDegraded(RecorderDegraded);
+    "recorder.restored" RecorderRestored(RecorderRestored);
 }
 
 impl Body {

@@ -10,9 +10,9 @@ use super::{
     Coverage, Decision, Difference, DifferenceKind, EgressDenied, EgressVia, ExitStatus,
     FileDenied, FileKind, FileLinked, FileOpened, FileRead, FileRemoved, FileRenamed, FileReopened,
     FileSymlinked, FileWritten, Gap, GapSource, Operation, Outcome, PolicyDecided, PolicyViolated,
-    ProcessExecuted, ProcessExited, RequestedSession, SessionAuthorized, SessionClosed,
-    SessionPaused, SessionProvisioned, SessionResumed, SessionStarted, TerminalRecorded, Transport,
-    WorkspaceCompared,
+    ProcessExecuted, ProcessExited, RecorderDegraded, RecorderRestored, RequestedSession,
+    SessionAuthorized, SessionClosed, SessionPaused, SessionProvisioned, SessionResumed,
+    SessionStarted, TerminalRecorded, Transport, WorkspaceCompared,
 };
 use crate::canonical::CanonicalError;
 
@@ -226,6 +226,8 @@ objects! {
     CommitCreated {
         must author, must branch, must commit, must file_count, must files, must parents, must tree,
     }
+    RecorderDegraded { must durable, must error, must step }
+    RecorderRestored { must attempts, must since, must waited }
     Gap { may from, may process, must reason, must source, may until }
 }
 

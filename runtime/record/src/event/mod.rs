@@ -26,9 +26,9 @@ pub use file::{
 pub use process::{EgressDenied, EgressVia, ExitStatus, ProcessExecuted, ProcessExited, Transport};
 pub use session::{
     ChangeStatus, ChangedFile, CommitAuthor, CommitCreated, Coverage, Decision, Difference,
-    DifferenceKind, Gap, GapSource, Outcome, PolicyDecided, PolicyViolated, RequestedSession,
-    SessionAuthorized, SessionClosed, SessionPaused, SessionProvisioned, SessionResumed,
-    SessionStarted, TerminalRecorded, WorkspaceCompared,
+    DifferenceKind, Gap, GapSource, Outcome, PolicyDecided, PolicyViolated, RecorderDegraded,
+    RecorderRestored, RequestedSession, SessionAuthorized, SessionClosed, SessionPaused,
+    SessionProvisioned, SessionResumed, SessionStarted, TerminalRecorded, WorkspaceCompared,
 };
 
 /// Version of the envelope.
@@ -159,4 +159,8 @@ pub enum Body {
     CommitCreated(CommitCreated),
     #[serde(rename = "recorder.gap")]
     RecorderGap(Gap),
+    #[serde(rename = "recorder.degraded")]
+    RecorderDegraded(RecorderDegraded),
+    #[serde(rename = "recorder.restored")]
+    RecorderRestored(RecorderRestored),
 }

@@ -281,6 +281,31 @@ pub struct CommitCreated {
     pub file_count: u64,
 }
 
+/// `recorder.degraded`: from here on the record could not be written. What follows up to `recorder.restored` waited in
+/// memory, and no effect left the sandbox meanwhile.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RecorderDegraded {
+    /// What failed: `write`, `fsync`, or `find` (the file or its directory is gone).
+    pub step: String,
+    /// How, in the system's words.
+    pub error: String,
+    /// Number of events that were durable then.
+    pub durable: u64,
+}
+
+/// `recorder.restored`: everything before it is durable again.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RecorderRestored {
+    /// Since when it could not be written: the time of its `recorder.degraded`.
+    pub since: Timestamp,
+    /// Number of events that waited in memory.
+    pub waited: u64,
+    /// How often it was tried to write them.
+    pub attempts: u64,
+}
+
 /// What could not be recorded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]

@@ -38,17 +38,6 @@ pub struct Source<'a> {
     pub policy: Option<&'a [u8]>,
 }
 
-/// What a pack holds.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Exported {
-    /// Its table.
-    pub manifest: Manifest,
-    /// SHA-256 of the whole file.
-    pub digest: Digest,
-    /// Bytes of the whole file.
-    pub size: u64,
-}
-
 /// Why no pack can be made.
 #[derive(Debug, thiserror::Error)]
 pub enum ExportError {
@@ -213,69 +202,131 @@ fn read(path: PathBuf) -> Result<Vec<u8>, ExportError> {
     fs::read(&path).map_err(|source| ExportError::File { path, source })
 }
 
-/// Writes the evidence of what the selection discloses of a record. The same source and selection give the same bytes.
-///
-/// # Errors
-/// [`ExportError`]; what was written then is no pack.
-pub fn export(
-    source: Source<'_>,
-    selection: &Selection,
-    out: impl Write,
-) -> Result<Exported, ExportError> {
-    let reader = Reader::open(source.record)?;
-    let size = reader.sealed_size().ok_or(ExportError::NotSealed)?;
-    let verifier = source.keys.verifier();
-    let checkpoint = read(source.record.join("checkpoint"))?;
-    let seal = read(source.record.join(SEAL_FILE))?;
-    let statement: Statement = serde_json::from_slice(&Envelope::parse(&seal)?.verify(&verifier)?)?;
-    let session = statement.predicate.session;
-    Checkpoint::open(&checkpoint, &verifier.session_origin(session), &verifier)?;
-    let position = statement.predicate.installation_log.ok_or(ExportError::NoPosition)?;
-    let installation = prove(source.log, position.index)?;
+/// What is disclosed of a record, ready to be written as often as wanted: each time the same bytes.
+#[derive(Debug)]
+pub struct Pack {
+    reader: Reader,
+    selection: Selection,
+    small: BTreeMap<PackFile, Vec<u8>>,
+    manifest: Manifest,
+}
 
-    let mut lines = Hashing::new(io::sink());
-    let disclosed = write_events(&reader, selection, &mut lines)?;
-    let lines = lines.digest();
+impl Pack {
+    /// Gathers what the selection discloses of a record. The same source and selection give the same pack, as long as
+    /// the installation log has the same head.
+    ///
+    /// # Errors
+    /// [`ExportError`].
+    pub fn of(source: Source<'_>, selection: Selection) -> Result<Self, ExportError> {
+        let reader = Reader::open(source.record)?;
+        let size = reader.sealed_size().ok_or(ExportError::NotSealed)?;
+        let verifier = source.keys.verifier();
+        let checkpoint = read(source.record.join("checkpoint"))?;
+        let seal = read(source.record.join(SEAL_FILE))?;
+        let statement: Statement =
+            serde_json::from_slice(&Envelope::parse(&seal)?.verify(&verifier)?)?;
+        let session = statement.predicate.session;
+        Checkpoint::open(&checkpoint, &verifier.session_origin(session), &verifier)?;
+        let position = statement.predicate.installation_log.ok_or(ExportError::NoPosition)?;
+        let installation = prove(source.log, position.index)?;
 
-    let mut small = BTreeMap::from([
-        (PackFile::Checkpoint, checkpoint.clone()),
-        (PackFile::Seal, seal),
-        (PackFile::Keys, source.keys.to_bytes()?),
-        (PackFile::Installation, installation),
-    ]);
-    if let Some(policy) = source.policy {
-        small.insert(PackFile::Policy, policy.to_vec());
+        let mut lines = Hashing::new(io::sink());
+        let disclosed = write_events(&reader, &selection, &mut lines)?;
+        let lines = lines.digest();
+
+        let mut small = BTreeMap::from([
+            (PackFile::Checkpoint, checkpoint.clone()),
+            (PackFile::Seal, seal),
+            (PackFile::Keys, source.keys.to_bytes()?),
+            (PackFile::Installation, installation),
+        ]);
+        if let Some(policy) = source.policy {
+            small.insert(PackFile::Policy, policy.to_vec());
+        }
+        if disclosed.withheld > 0 {
+            let tree = TileHashes::new(source.record, size);
+            for seq in &disclosed.shown {
+                let hashes = prove_inclusion(&tree, *seq, size)?;
+                let proof =
+                    TlogProof { extra: None, index: *seq, hashes, checkpoint: checkpoint.clone() };
+                small.insert(PackFile::Proof(*seq), proof.to_bytes());
+            }
+        }
+        let mut files: Vec<FileEntry> = small
+            .iter()
+            .map(|(path, bytes)| FileEntry {
+                path: *path,
+                size: bytes.len() as u64,
+                sha256: Digest::of(bytes),
+            })
+            .collect();
+        files.push(FileEntry { path: PackFile::Events, size: lines.1, sha256: lines.0 });
+        let (blobs, withheld_blobs) = sort_blobs(&reader.blobs(), &disclosed.blobs, &selection)?;
+        files.extend(blobs);
+        files.sort_by_key(|entry| entry.path);
+        let manifest = Manifest {
+            version: EVIDENCE_VERSION,
+            session,
+            events: size,
+            withheld_events: disclosed.withheld,
+            withheld_blobs,
+            files,
+        };
+        Ok(Self { reader, selection, small, manifest })
     }
-    if disclosed.withheld > 0 {
-        let tree = TileHashes::new(source.record, size);
-        for seq in &disclosed.shown {
-            let hashes = prove_inclusion(&tree, *seq, size)?;
-            let proof =
-                TlogProof { extra: None, index: *seq, hashes, checkpoint: checkpoint.clone() };
-            small.insert(PackFile::Proof(*seq), proof.to_bytes());
+
+    /// Its table of files.
+    #[must_use]
+    pub fn manifest(&self) -> &Manifest {
+        &self.manifest
+    }
+
+    /// Writes it; SHA-256 and size of what was written.
+    ///
+    /// # Errors
+    /// [`ExportError`]; what was written then is no pack.
+    pub fn write(&self, out: impl Write) -> Result<(Digest, u64), ExportError> {
+        let mut whole = Hashing::new(out);
+        let mut archive = Writer::new(&mut whole);
+        let table = self.manifest.to_bytes()?;
+        archive
+            .file(MANIFEST, table.len() as u64, |out| out.write_all(&table))
+            .map_err(ExportError::Write)?;
+        for entry in &self.manifest.files {
+            let mut failed = None;
+            let written = archive.file(&entry.path.to_string(), entry.size, |out| {
+                self.write_file(entry, out).map_err(|error| match error {
+                    ExportError::Write(error) => error,
+                    other => {
+                        failed = Some(other);
+                        io::Error::other("the source can't be read")
+                    }
+                })
+            });
+            match (failed, written) {
+                (Some(error), _) => return Err(error),
+                (None, written) => written.map_err(ExportError::Write)?,
+            }
+        }
+        archive.finish().map_err(ExportError::Write)?;
+        Ok(whole.digest())
+    }
+
+    fn write_file(&self, entry: &FileEntry, out: &mut dyn Write) -> Result<(), ExportError> {
+        match entry.path {
+            PackFile::Events => write_events(&self.reader, &self.selection, out).map(drop),
+            PackFile::Blob(digest) => Ok(self.reader.blobs().copy(&digest, entry.size, out)?),
+            PackFile::Checkpoint
+            | PackFile::Seal
+            | PackFile::Keys
+            | PackFile::Installation
+            | PackFile::Policy
+            | PackFile::Proof(_) => {
+                let bytes = self.small.get(&entry.path).map(Vec::as_slice).unwrap_or_default();
+                out.write_all(bytes).map_err(ExportError::Write)
+            }
         }
     }
-    let mut files: Vec<FileEntry> = small
-        .iter()
-        .map(|(path, bytes)| FileEntry {
-            path: *path,
-            size: bytes.len() as u64,
-            sha256: Digest::of(bytes),
-        })
-        .collect();
-    files.push(FileEntry { path: PackFile::Events, size: lines.1, sha256: lines.0 });
-    let (blobs, withheld_blobs) = sort_blobs(&reader.blobs(), &disclosed.blobs, selection)?;
-    files.extend(blobs);
-    files.sort_by_key(|entry| entry.path);
-    let manifest = Manifest {
-        version: EVIDENCE_VERSION,
-        session,
-        events: size,
-        withheld_events: disclosed.withheld,
-        withheld_blobs,
-        files,
-    };
-    write(&reader, selection, &small, manifest, out)
 }
 
 /// The proof that a leaf is in the log in `dir`: under the newest head that witnesses cosigned, if it has the leaf already.
@@ -291,52 +342,4 @@ fn prove(dir: &Path, index: u64) -> Result<Vec<u8>, ExportError> {
     let size = Checkpoint::peek(&checkpoint)?.size;
     let hashes = prove_inclusion(&TileHashes::new(dir, size), index, size)?;
     Ok(TlogProof { extra: None, index, hashes, checkpoint }.to_bytes())
-}
-
-fn write(
-    reader: &Reader,
-    selection: &Selection,
-    small: &BTreeMap<PackFile, Vec<u8>>,
-    manifest: Manifest,
-    out: impl Write,
-) -> Result<Exported, ExportError> {
-    let mut whole = Hashing::new(out);
-    let mut archive = Writer::new(&mut whole);
-    let table = manifest.to_bytes()?;
-    archive
-        .file(MANIFEST, table.len() as u64, |out| out.write_all(&table))
-        .map_err(ExportError::Write)?;
-    let blobs = reader.blobs();
-    for entry in &manifest.files {
-        let mut failed = None;
-        let written = archive.file(&entry.path.to_string(), entry.size, |out| match entry.path {
-            PackFile::Events => write_events(reader, selection, out)
-                .map(drop)
-                .or_else(|error| keep(&mut failed, error)),
-            PackFile::Blob(digest) => blobs
-                .copy(&digest, entry.size, out)
-                .or_else(|error| keep(&mut failed, error.into())),
-            PackFile::Checkpoint
-            | PackFile::Seal
-            | PackFile::Keys
-            | PackFile::Installation
-            | PackFile::Policy
-            | PackFile::Proof(_) => {
-                out.write_all(small.get(&entry.path).map(Vec::as_slice).unwrap_or_default())
-            }
-        });
-        match (failed, written) {
-            (Some(error), _) => return Err(error),
-            (None, written) => written.map_err(ExportError::Write)?,
-        }
-    }
-    archive.finish().map_err(ExportError::Write)?;
-    let (digest, size) = whole.digest();
-    Ok(Exported { manifest, digest, size })
-}
-
-/// Keeps why it failed, and makes the archive stop.
-fn keep(failed: &mut Option<ExportError>, error: ExportError) -> io::Result<()> {
-    *failed = Some(error);
-    Err(io::Error::other("the source can't be read"))
 }

@@ -25,7 +25,7 @@ mod selection;
 
 pub use check::{EvidenceOptions, verify_evidence};
 pub use container::MAX_FILE_BYTES;
-pub use export::{ExportError, Exported, Source, export};
+pub use export::{ExportError, Pack, Source};
 pub use manifest::{
     EVIDENCE_VERSION, FileEntry, MAX_MANIFEST_BYTES, Manifest, PackFile, WithheldBlob,
     WithheldReason,

@@ -6,23 +6,26 @@
 //! journal or the sealed tiles are complete.
 
 pub(crate) mod frame;
+mod place;
 mod recover;
+mod trouble;
 mod writer;
 
 use std::collections::BTreeMap;
-use std::fs::{File, OpenOptions};
-use std::io::{self, Write as _};
+use std::fs::File;
+use std::io;
 use std::os::fd::AsRawFd as _;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use custody_model::{Digest, EventId, SessionId, UserName};
 use serde::{Deserialize, Serialize};
 
 use crate::blob::{BlobError, Blobs};
 use crate::canonical;
+use crate::disk::{self, Disk};
 use crate::durable;
 use crate::event::{Draft, Encoder, EventError, EventType};
 use crate::installation::InstallationLog;
@@ -30,7 +33,8 @@ use crate::seal::{self, SealError, Sealed};
 use crate::sink::{Sink, SinkError};
 use crate::tlog::{Frontier, Keys};
 pub use frame::FrameError;
-pub use recover::{Cut, Recovered, recover};
+pub use recover::{Cut, Recovered, recover, recover_on};
+pub use trouble::{Condition, Step, Trouble};
 
 /// Name of the journal's file in a record's directory.
 pub(crate) const JOURNAL_FILE: &str = "journal";
@@ -46,6 +50,16 @@ pub const DEFAULT_LINGER: Duration = Duration::from_millis(2);
 
 /// Longest time from an append to the fsync that makes it durable, if nobody waits for it.
 pub const DEFAULT_COMMIT_INTERVAL: Duration = Duration::from_millis(200);
+
+/// Time between two attempts to go on with a journal that can't be written.
+pub const DEFAULT_RETRY: Duration = Duration::from_millis(250);
+
+/// How long an append waits for room in a journal that can't be written, before it is refused.
+pub const DEFAULT_PATIENCE: Duration = Duration::from_secs(30);
+
+/// Most bytes of events that are written and not durable: they are kept in memory, to be written again if the fsync
+/// fails. Whoever writes more than that at once waits for the fsync.
+pub const MAX_UNSYNCED_BYTES: usize = 32 << 20;
 
 /// What all events of a session share.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -76,6 +90,10 @@ pub struct JournalOptions {
     pub linger: Duration,
     /// [`DEFAULT_COMMIT_INTERVAL`].
     pub commit_interval: Duration,
+    /// [`DEFAULT_RETRY`].
+    pub retry: Duration,
+    /// [`DEFAULT_PATIENCE`].
+    pub patience: Duration,
 }
 
 impl Default for JournalOptions {
@@ -85,6 +103,8 @@ impl Default for JournalOptions {
             wake_bytes: DEFAULT_WAKE_BYTES,
             linger: DEFAULT_LINGER,
             commit_interval: DEFAULT_COMMIT_INTERVAL,
+            retry: DEFAULT_RETRY,
+            patience: DEFAULT_PATIENCE,
         }
     }
 }
@@ -163,20 +183,47 @@ struct State {
     last: Option<EventType>,
     /// Of what is written.
     frontier: Frontier,
+    /// It can't be written now.
+    trouble: Option<Trouble>,
+    /// The writer is gone, and there were events that it could not write.
     failed: Option<String>,
     stop: bool,
 }
 
-#[derive(Debug, Default)]
+impl State {
+    /// Why nothing that waits for the disk can be had.
+    fn refusal(&self) -> Option<SinkError> {
+        let text = self.failed.clone().or_else(|| self.trouble.as_ref().map(Trouble::to_string));
+        text.map(SinkError::Unwritable)
+    }
+}
+
+/// Hears when the journal can't be written, and when it can again.
+type Watcher = Box<dyn Fn(Condition) + Send + Sync>;
+
+#[derive(Default)]
 struct Shared {
     state: Mutex<State>,
+    watcher: OnceLock<Watcher>,
     /// The writer waits here.
     work: Condvar,
     /// Everybody else does.
     done: Condvar,
 }
 
+impl std::fmt::Debug for Shared {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Shared").field("state", &self.state).finish_non_exhaustive()
+    }
+}
+
 impl Shared {
+    fn tell(&self, condition: Condition) {
+        if let Some(watcher) = self.watcher.get() {
+            watcher(condition);
+        }
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -192,8 +239,13 @@ struct Resume {
 }
 
 /// A session's journal. Dropping it writes and fsyncs what was appended.
+///
+/// When a write or an fsync fails, whatever waits for the disk is refused at once. What is observed meanwhile stays in
+/// memory, up to [`JournalOptions::buffer_bytes`], and the writer tries again: all that was not known to be durable is
+/// written anew, because a second fsync says nothing of what the first one lost.
 #[derive(Debug)]
 pub struct Journal {
+    disk: Arc<dyn Disk>,
     dir: PathBuf,
     header: JournalHeader,
     encoder: Encoder,
@@ -201,6 +253,8 @@ pub struct Journal {
     blobs: Blobs,
     shared: Arc<Shared>,
     writer: Mutex<Option<JoinHandle<()>>>,
+    /// Once all of the seal but the removal of the journal is done.
+    sealed: Mutex<Option<Sealed>>,
     /// Holds the lock that says that the writer lives.
     _lock: File,
 }
@@ -228,35 +282,56 @@ impl Journal {
         header: JournalHeader,
         options: JournalOptions,
     ) -> Result<Self, JournalError> {
+        Self::create_on(disk::real(), dir, header, options)
+    }
+
+    /// As [`Journal::create`], written through a file layer of the caller's.
+    ///
+    /// # Errors
+    /// As [`Journal::create`].
+    pub fn create_on(
+        disk: Arc<dyn Disk>,
+        dir: &Path,
+        header: JournalHeader,
+        options: JournalOptions,
+    ) -> Result<Self, JournalError> {
         let io = |source| JournalError::Io { path: dir.to_owned(), source };
-        durable::make_dir(dir).map_err(io)?;
+        // Whoever made it may have died before it was durable in the directory above.
+        if dir.is_dir()
+            && let Some(above) = dir.parent()
+        {
+            disk.sync_dir(above).map_err(io)?;
+        }
+        durable::make_dir(&*disk, dir).map_err(io)?;
         if dir.join("checkpoint").exists() || dir.join(seal::SEAL_FILE).exists() {
             return Err(JournalError::Exists(dir.to_owned()));
         }
-        let mut file = OpenOptions::new()
-            .read(true)
-            .append(true)
-            .create_new(true)
-            .open(dir.join(JOURNAL_FILE))
-            .map_err(|source| match source.kind() {
-                io::ErrorKind::AlreadyExists => JournalError::Exists(dir.to_owned()),
-                _ => io(source),
-            })?;
+        let path = dir.join(JOURNAL_FILE);
+        let file = disk.create(&path).map_err(|source| match source.kind() {
+            io::ErrorKind::AlreadyExists => JournalError::Exists(dir.to_owned()),
+            _ => io(source),
+        })?;
         lock(&file, dir)?;
         let mut begin = frame::MAGIC.to_vec();
         let text = canonical::to_vec(&header).map_err(|e| io(io::Error::other(e)))?;
         frame::append_frame(&mut begin, |out| out.extend_from_slice(&text));
-        file.write_all(&begin).map_err(io)?;
-        file.sync_all().map_err(io)?;
-        durable::sync_dir(dir).map_err(io)?;
-        Self::start(dir, header, options, file, Resume::default())
+        disk::write_all_at(&*disk, &file, &begin, 0)
+            .and_then(|()| disk.sync_data(&file))
+            .and_then(|()| disk.sync_dir(dir))
+            .map_err(|source| {
+                // Nothing was recorded: another attempt must not find a record.
+                let _still_there = disk.remove_file(&path);
+                io(source)
+            })?;
+        Self::start(disk, dir, header, options, (file, begin.len() as u64), Resume::default())
     }
 
     fn start(
+        disk: Arc<dyn Disk>,
         dir: &Path,
         header: JournalHeader,
         options: JournalOptions,
-        file: File,
+        (file, length): (File, u64),
         resume: Resume,
     ) -> Result<Self, JournalError> {
         let io = |source| JournalError::Io { path: dir.to_owned(), source };
@@ -265,19 +340,16 @@ impl Journal {
             appended: size,
             written: size,
             durable: size,
-            counts: resume.counts,
+            counts: resume.counts.clone(),
             last: resume.last,
             frontier: resume.frontier.clone(),
             ..State::default()
         };
         let shared = Arc::new(Shared { state: Mutex::new(state), ..Shared::default() });
-        let writer = writer::Writer::new(
-            file.try_clone().map_err(io)?,
-            Arc::clone(&shared),
-            options,
-            resume.prev,
-            resume.frontier,
-        );
+        let own = file.try_clone().map_err(io)?;
+        let place = place::Place::new(Arc::clone(&disk), dir.join(JOURNAL_FILE), own, length)
+            .map_err(io)?;
+        let writer = writer::Writer::new(place, Arc::clone(&shared), options, resume);
         let thread = std::thread::Builder::new()
             .name("journal".to_owned())
             .spawn(|| writer.run())
@@ -287,9 +359,11 @@ impl Journal {
             encoder: Encoder::new(header.session, header.policy, header.on_behalf_of.as_ref()),
             header,
             options,
-            blobs: Blobs::open(dir),
+            blobs: Blobs::on(Arc::clone(&disk), dir),
+            disk,
             shared,
             writer: Mutex::new(Some(thread)),
+            sealed: Mutex::default(),
             _lock: file,
         })
     }
@@ -341,7 +415,64 @@ impl Journal {
         }
         self.barrier()?;
         let head = self.head()?;
-        seal::seal(&self.dir, &self.header, head, keys, log)
+        let mut sealed = self.sealed.lock().unwrap_or_else(PoisonError::into_inner);
+        let done = match &*sealed {
+            Some(done) => done.clone(),
+            None => seal::seal(&*self.disk, &self.dir, &self.header, head, keys, log)?,
+        };
+        *sealed = Some(done.clone());
+        seal::remove_journal(&*self.disk, &self.dir)?;
+        Ok(done)
+    }
+
+    /// `watcher` hears, on the writer's own thread, when the journal can't be written and when it can again. It may
+    /// append to the journal, but not wait for it. Only the first call counts.
+    pub fn watch(&self, watcher: impl Fn(Condition) + Send + Sync + 'static) {
+        let _twice = self.shared.watcher.set(Box::new(watcher));
+    }
+
+    /// Why it can't be written now; `None` if it can.
+    #[must_use]
+    pub fn trouble(&self) -> Option<Trouble> {
+        self.shared.lock().trouble.clone()
+    }
+
+    /// Waits until it can be written.
+    ///
+    /// # Errors
+    /// [`SinkError::Unwritable`] if nobody tries any more.
+    pub fn wait_until_writable(&self) -> Result<(), SinkError> {
+        let mut state = self.shared.lock();
+        loop {
+            if let Some(reason) = &state.failed {
+                return Err(SinkError::Unwritable(reason.clone()));
+            }
+            if state.trouble.is_none() {
+                return Ok(());
+            }
+            state = self.shared.done.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    /// Back-pressure; and, while it can't be written, a refusal after some time.
+    fn wait_for_room<'a>(
+        &self,
+        state: MutexGuard<'a, State>,
+        since: &Instant,
+    ) -> Result<MutexGuard<'a, State>, SinkError> {
+        self.shared.work.notify_one();
+        let Some(trouble) = &state.trouble else {
+            return Ok(self.shared.done.wait(state).unwrap_or_else(PoisonError::into_inner));
+        };
+        let left = self.options.patience.saturating_sub(since.elapsed());
+        if left.is_zero() {
+            let bytes = self.options.buffer_bytes;
+            let text = format!("{bytes} bytes of events wait already, and {trouble}");
+            return Err(SinkError::Unwritable(text));
+        }
+        let (state, _) =
+            self.shared.done.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner);
+        Ok(state)
     }
 
     fn wait_for(
@@ -350,11 +481,11 @@ impl Journal {
         mut state: MutexGuard<'_, State>,
     ) -> Result<(), SinkError> {
         loop {
-            if let Some(reason) = &state.failed {
-                return Err(SinkError::Unwritable(reason.clone()));
-            }
             if reached(&state) {
                 return Ok(());
+            }
+            if let Some(refusal) = state.refusal() {
+                return Err(refusal);
             }
             self.shared.work.notify_one();
             state = self.shared.done.wait(state).unwrap_or_else(PoisonError::into_inner);
@@ -372,6 +503,7 @@ impl Sink for Journal {
             let gap = self.encoder.parts(scratch, id, &draft).map_err(malformed)?;
             let kind = draft.body.event_type();
             let mut state = self.shared.lock();
+            let mut full_since = None;
             loop {
                 if let Some(reason) = &state.failed {
                     return Err(SinkError::Unwritable(reason.clone()));
@@ -380,11 +512,13 @@ impl Sink for Journal {
                     return Err(SinkError::Sealed);
                 }
                 let waiting = state.queue.bytes.len();
-                if waiting == 0 || waiting + scratch.len() <= self.options.buffer_bytes {
+                if waiting == 0
+                    || waiting + scratch.len() <= self.options.buffer_bytes
+                    || tells_of_the_recorder(kind)
+                {
                     break;
                 }
-                self.shared.work.notify_one();
-                state = self.shared.done.wait(state).unwrap_or_else(PoisonError::into_inner);
+                state = self.wait_for_room(state, full_since.get_or_insert_with(Instant::now))?;
             }
             let start = state.queue.bytes.len();
             state.queue.bytes.extend_from_slice(scratch);
@@ -418,6 +552,17 @@ impl Sink for Journal {
         state.sync_to = state.sync_to.max(target);
         self.wait_for(|state| state.durable >= target, state)
     }
+}
+
+/// Few, and told by who must not wait for the disk: they don't wait for room.
+const fn tells_of_the_recorder(kind: EventType) -> bool {
+    matches!(
+        kind,
+        EventType::RecorderDegraded
+            | EventType::RecorderRestored
+            | EventType::SessionPaused
+            | EventType::SessionResumed
+    )
 }
 
 fn malformed(error: EventError) -> SinkError {

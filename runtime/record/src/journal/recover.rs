@@ -1,12 +1,15 @@
 //! After the death of a keeper: cut the torn tail off and go on appending.
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{self, BufReader, Read as _, Seek as _, SeekFrom};
+use std::os::unix::fs::FileExt as _;
 use std::path::Path;
+use std::sync::Arc;
 
 use super::frame::{FrameError, FrameReader};
 use super::{JOURNAL_FILE, Journal, JournalError, JournalHeader, JournalOptions, Resume, lock};
 use crate::blob::Blobs;
+use crate::disk::{self, Disk};
 use crate::event::{BlobRef, Event, EventType};
 use crate::tlog::leaf_hash;
 
@@ -42,17 +45,27 @@ pub struct Recovered {
 /// [`JournalError::InUse`] if the writer lives, [`JournalError::Sealed`] if nothing is left to do,
 /// [`JournalError::Empty`] if nothing was recorded, and those of the file.
 pub fn recover(dir: &Path, options: JournalOptions) -> Result<Recovered, JournalError> {
+    recover_on(disk::real(), dir, options)
+}
+
+/// As [`recover`], written through a file layer of the caller's.
+///
+/// # Errors
+/// As [`recover`].
+pub fn recover_on(
+    disk: Arc<dyn Disk>,
+    dir: &Path,
+    options: JournalOptions,
+) -> Result<Recovered, JournalError> {
     let io = |source| JournalError::Io { path: dir.to_owned(), source };
-    let file = OpenOptions::new().read(true).append(true).open(dir.join(JOURNAL_FILE)).map_err(
-        |source| {
-            let sealed = dir.join("checkpoint").exists();
-            match source.kind() {
-                io::ErrorKind::NotFound if sealed => JournalError::Sealed(dir.to_owned()),
-                io::ErrorKind::NotFound => JournalError::Empty(dir.to_owned()),
-                _ => io(source),
-            }
-        },
-    )?;
+    let file = disk.open(&dir.join(JOURNAL_FILE)).map_err(|source| {
+        let sealed = dir.join("checkpoint").exists();
+        match source.kind() {
+            io::ErrorKind::NotFound if sealed => JournalError::Sealed(dir.to_owned()),
+            io::ErrorKind::NotFound => JournalError::Empty(dir.to_owned()),
+            _ => io(source),
+        }
+    })?;
     lock(&file, dir)?;
     // Between the open and the lock the living writer may have sealed the record.
     if !dir.join(JOURNAL_FILE).exists() {
@@ -96,21 +109,48 @@ pub fn recover(dir: &Path, options: JournalOptions) -> Result<Recovered, Journal
         last = Some(event);
     };
     let cut = match torn {
-        Some(reason) => Some(cut_off(dir, &file, reader.offset(), reason)?),
+        Some(reason) => Some(cut_off(&disk, dir, &file, reader.offset(), reason)?),
         None => None,
     };
     let closed = resume.last == Some(EventType::SessionClosed);
-    let journal = Journal::start(dir, header, options, file, resume)?;
+    // The dead writer's last fsync may have failed: a later one says nothing of those bytes, so they are written again.
+    let length = reader.offset();
+    rewrite(&*disk, &file, length).map_err(io)?;
+    // Nor need it have been the last to make the names durable.
+    disk.sync_dir(dir).map_err(io)?;
+    disk.sync_dir(dir.parent().unwrap_or(dir)).map_err(io)?;
+    let journal = Journal::start(disk, dir, header, options, (file, length), resume)?;
     Ok(Recovered { journal, cut, last, closed })
 }
 
-fn cut_off(dir: &Path, mut file: &File, offset: u64, reason: String) -> Result<Cut, JournalError> {
+fn cut_off(
+    disk: &Arc<dyn Disk>,
+    dir: &Path,
+    mut file: &File,
+    offset: u64,
+    reason: String,
+) -> Result<Cut, JournalError> {
     let io = |source| JournalError::Io { path: dir.to_owned(), source };
     let bytes = file.metadata().map_err(io)?.len().saturating_sub(offset);
     file.seek(SeekFrom::Start(offset)).map_err(io)?;
-    let blob =
-        Blobs::open(dir).put_reader("cut", "application/octet-stream", &mut file.take(bytes))?;
-    file.set_len(offset).map_err(io)?;
-    file.sync_all().map_err(io)?;
+    let blob = Blobs::on(Arc::clone(disk), dir).put_reader(
+        "cut",
+        "application/octet-stream",
+        &mut file.take(bytes),
+    )?;
+    disk.set_len(file, offset).map_err(io)?;
     Ok(Cut { offset, bytes, reason, blob })
+}
+
+/// Writes what is there over itself, and makes it durable.
+fn rewrite(disk: &dyn Disk, file: &File, length: u64) -> io::Result<()> {
+    let mut chunk = vec![0; 1 << 20];
+    let mut at = 0;
+    while at < length {
+        let want = usize::try_from(length - at).map_or(chunk.len(), |left| left.min(chunk.len()));
+        file.read_exact_at(&mut chunk[..want], at)?;
+        disk::write_all_at(disk, file, &chunk[..want], at)?;
+        at += want as u64;
+    }
+    disk.sync_data(file)
 }

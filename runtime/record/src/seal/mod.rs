@@ -7,11 +7,12 @@
 mod dsse;
 mod statement;
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{self, BufReader};
 use std::path::{Path, PathBuf};
 
 use crate::canonical::{self, CanonicalError};
+use crate::disk::Disk;
 use crate::durable;
 use crate::event::{Event, EventError};
 use crate::installation::{InstallationLog, LogError, LogPosition, SessionHead};
@@ -93,6 +94,7 @@ pub struct Sealed {
 }
 
 pub(crate) fn seal(
+    disk: &dyn Disk,
     dir: &Path,
     header: &JournalHeader,
     head: Head,
@@ -103,7 +105,7 @@ pub(crate) fn seal(
     if log.name() != keys.name() {
         return Err(SealError::Installation { keys: keys.name().to_owned() });
     }
-    let summary = write_tiles(dir, header, head)?;
+    let summary = write_tiles(disk, dir, header, head)?;
     let closed = summary.closed_at().ok_or(SealError::NotClosed)?;
 
     let leaf = SessionHead {
@@ -126,18 +128,30 @@ pub(crate) fn seal(
         .ok_or(SealError::NotClosed)?;
     let envelope = Envelope::sign(&canonical::to_vec(&statement)?, &keys);
 
-    durable::replace(&dir.join(KEY_FILE), format!("{verifier}\n").as_bytes()).map_err(io)?;
-    durable::replace(&dir.join(SEAL_FILE), &envelope.to_bytes()?).map_err(io)?;
-    durable::replace(&dir.join("checkpoint"), &checkpoint).map_err(io)?;
-    fs::remove_file(dir.join(JOURNAL_FILE)).map_err(io)?;
-    durable::sync_dir(dir).map_err(io)?;
+    durable::replace(disk, &dir.join(KEY_FILE), format!("{verifier}\n").as_bytes()).map_err(io)?;
+    durable::replace(disk, &dir.join(SEAL_FILE), &envelope.to_bytes()?).map_err(io)?;
+    durable::replace(disk, &dir.join("checkpoint"), &checkpoint).map_err(io)?;
     Ok(Sealed { head, position })
 }
 
+/// The last step, to be repeated until it succeeds: the tiles alone are the record then.
+pub(crate) fn remove_journal(disk: &dyn Disk, dir: &Path) -> Result<(), SealError> {
+    match disk.remove_file(&dir.join(JOURNAL_FILE)) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        Ok(()) | Err(_) => disk.sync_dir(dir),
+    }
+    .map_err(|source| SealError::Io { path: dir.to_owned(), source })
+}
+
 /// Turns the journal into tiles and gathers what the attestation says.
-fn write_tiles(dir: &Path, header: &JournalHeader, head: Head) -> Result<Summary, SealError> {
+fn write_tiles(
+    disk: &dyn Disk,
+    dir: &Path,
+    header: &JournalHeader,
+    head: Head,
+) -> Result<Summary, SealError> {
     let io = |source| SealError::Io { path: dir.to_owned(), source };
-    match fs::remove_dir_all(dir.join("tile")) {
+    match disk.remove_tree(&dir.join("tile")) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(io(error)),
         Ok(()) | Err(_) => {}
     }
@@ -146,7 +160,7 @@ fn write_tiles(dir: &Path, header: &JournalHeader, head: Head) -> Result<Summary
     if reader.next()?.and_then(JournalHeader::parse).as_ref() != Some(header) {
         return Err(SealError::Header);
     }
-    let mut tiles = TileWriter::new(dir, head.size);
+    let mut tiles = TileWriter::new(disk, dir, head.size).map_err(io)?;
     let mut summary = Summary::new(header.session, header.policy);
     while let Some(payload) = reader.next()? {
         let seq = tiles.frontier().size();

@@ -200,7 +200,9 @@ impl Summary {
             | Body::EgressDenied(_)
             | Body::TerminalRecorded(_)
             | Body::WorkspaceCompared(_)
-            | Body::RecorderGap(_) => {}
+            | Body::RecorderGap(_)
+            | Body::RecorderDegraded(_)
+            | Body::RecorderRestored(_) => {}
         }
     }
 

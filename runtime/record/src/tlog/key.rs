@@ -6,7 +6,7 @@
 
 use std::fmt;
 use std::fs;
-use std::io;
+use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::Arc;
@@ -22,6 +22,9 @@ use super::term::{Term, Termed};
 
 /// Algorithm byte of Ed25519.
 const ED25519: u8 = 1;
+
+/// Longest verifier key that is read from a file, in bytes.
+const MAX_VKEY_BYTES: u64 = 4096;
 
 /// Why the installation's key can't be used.
 #[derive(Debug, thiserror::Error)]
@@ -199,7 +202,9 @@ impl Verifier {
     /// # Errors
     /// [`KeyError::Io`], [`KeyError::Verifier`].
     pub fn read(path: &Path) -> Result<Self, KeyError> {
-        let text = fs::read_to_string(path)
+        let mut text = String::new();
+        fs::File::open(path)
+            .and_then(|file| file.take(MAX_VKEY_BYTES).read_to_string(&mut text))
             .map_err(|source| KeyError::Io { path: path.to_owned(), source })?;
         let text = text.strip_suffix('\n').unwrap_or(&text);
         text.parse().map_err(|source| KeyError::Verifier { path: path.to_owned(), source })

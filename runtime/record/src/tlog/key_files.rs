@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 
 use super::history::{HISTORY_FILE, KeyHistory};
 use super::key::{KeyError, Keys, Verifier};
+use crate::disk;
 use crate::durable;
 
 const KEY: &str = "installation.key";
@@ -99,7 +100,7 @@ impl Keys {
 
 fn write_public(dir: &Path, key: &Verifier) -> Result<(), KeyError> {
     let path = dir.join(VKEY);
-    durable::replace(&path, format!("{key}\n").as_bytes()).map_err(io_at(&path))
+    durable::replace(&*disk::real(), &path, format!("{key}\n").as_bytes()).map_err(io_at(&path))
 }
 
 /// A new key of this name.
@@ -128,7 +129,7 @@ fn make(dir: &Path, path: &Path) -> Result<Keys, KeyError> {
     // A link never replaces: of two processes that start at once, one key wins.
     let linked = fs::hard_link(&temporary, path);
     fs::remove_file(&temporary).map_err(&io)?;
-    durable::sync_dir(dir).map_err(&io)?;
+    disk::real().sync_dir(dir).map_err(&io)?;
     match linked {
         Ok(()) => Ok(keys),
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
@@ -145,7 +146,7 @@ pub(super) fn write_next(dir: &Path, keys: &Keys) -> Result<(), KeyError> {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(io_at(&path)(error)),
         Ok(()) | Err(_) => {}
     }
-    write_private(&path, keys).and_then(|()| durable::sync_dir(dir)).map_err(io_at(&path))
+    write_private(&path, keys).and_then(|()| disk::real().sync_dir(dir)).map_err(io_at(&path))
 }
 
 /// Writes the history, by which the next key is in force.
@@ -154,7 +155,7 @@ pub(super) fn write_history(dir: &Path, history: &KeyHistory) -> Result<(), KeyE
     let bytes = history
         .to_bytes()
         .map_err(|source| KeyError::History { path: path.clone(), source: source.into() })?;
-    durable::replace(&path, &bytes).map_err(io_at(&path))
+    durable::replace(&*disk::real(), &path, &bytes).map_err(io_at(&path))
 }
 
 /// Puts the next key in place if it is the one that the history ends with.

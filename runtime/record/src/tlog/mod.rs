@@ -41,5 +41,5 @@ pub use signed_log::ExtendError;
 pub(crate) use signed_log::{LogLock, SignedLog};
 pub use term::{Term, Turn};
 pub use tiles::{BundleError, ENTRIES_PER_BUNDLE};
-pub(crate) use tiles::{TileWriter, entries_of, entry_path, hash_path, widths};
+pub(crate) use tiles::{TileWriter, damaged_tiles, entries_of, entry_path, hash_path, widths};
 pub use tree::{Frontier, leaf_hash, node_hash, root_of};

@@ -4,10 +4,12 @@ use std::fs::{self, File};
 use std::io;
 use std::os::fd::AsRawFd as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::checkpoint::{Checkpoint, CheckpointError};
 use super::key::{KeyError, Keys};
 use super::tiles::{TileWriter, remove_outdated};
+use crate::disk::Disk;
 use crate::durable;
 
 /// Why a log can't be extended.
@@ -36,6 +38,7 @@ pub enum ExtendError {
 /// A log in a directory, with the keys that sign its heads.
 #[derive(Debug)]
 pub(crate) struct SignedLog {
+    disk: Arc<dyn Disk>,
     dir: PathBuf,
     origin: String,
     keys: Keys,
@@ -49,10 +52,19 @@ pub(crate) struct LogLock {
 
 impl SignedLog {
     /// The log called `origin` in `dir`, which is made if it is absent.
-    pub(crate) fn open(dir: &Path, origin: String, keys: &Keys) -> Result<Self, ExtendError> {
-        durable::make_dir(dir)
+    pub(crate) fn open(
+        disk: Arc<dyn Disk>,
+        dir: &Path,
+        origin: String,
+        keys: &Keys,
+    ) -> Result<Self, ExtendError> {
+        durable::make_dir(&*disk, dir)
             .map_err(|source| ExtendError::Io { path: dir.to_owned(), source })?;
-        Ok(Self { dir: dir.to_owned(), origin, keys: keys.clone() })
+        Ok(Self { disk, dir: dir.to_owned(), origin, keys: keys.clone() })
+    }
+
+    pub(crate) fn disk(&self) -> &dyn Disk {
+        &*self.disk
     }
 
     pub(crate) fn dir(&self) -> &Path {
@@ -70,7 +82,7 @@ impl SignedLog {
 
     /// Waits for the lock.
     pub(crate) fn lock(&self) -> Result<LogLock, ExtendError> {
-        let lock = File::create(self.dir.join(".lock")).map_err(self.io())?;
+        let lock = self.disk.open_lock(&self.dir.join(".lock")).map_err(self.io())?;
         // SAFETY: flock takes any open descriptor, and this one is open; closing it releases the lock.
         if unsafe { libc::flock(lock.as_raw_fd(), libc::LOCK_EX) } != 0 {
             return Err(self.io()(io::Error::last_os_error()));
@@ -99,7 +111,7 @@ impl SignedLog {
     pub(crate) fn sign_again(&self, _lock: &LogLock) -> Result<(), ExtendError> {
         let Some(head) = self.head()? else { return Ok(()) };
         let signed = head.sign(&self.keys()?);
-        durable::replace(&self.dir.join("checkpoint"), &signed).map_err(self.io())
+        durable::replace(self.disk(), &self.dir.join("checkpoint"), &signed).map_err(self.io())
     }
 
     /// Appends entries of at most 65,535 bytes, durably, and signs the new head. After an error nothing was appended
@@ -111,7 +123,7 @@ impl SignedLog {
     ) -> Result<Checkpoint, ExtendError> {
         let before = self.head()?;
         let size = before.as_ref().map_or(0, |head| head.size);
-        let mut tiles = TileWriter::resume(&self.dir, size).map_err(self.io())?;
+        let mut tiles = TileWriter::resume(&*self.disk, &self.dir, size).map_err(self.io())?;
         if before.is_some_and(|head| head.root != tiles.frontier().root()) {
             return Err(ExtendError::Root);
         }
@@ -121,9 +133,9 @@ impl SignedLog {
         tiles.finish().map_err(self.io())?;
         let (origin, frontier) = (self.origin.clone(), tiles.frontier());
         let after = Checkpoint { origin, size: frontier.size(), root: frontier.root() };
-        durable::replace(&self.dir.join("checkpoint"), &after.sign(&self.keys()?))
+        durable::replace(self.disk(), &self.dir.join("checkpoint"), &after.sign(&self.keys()?))
             .map_err(self.io())?;
-        remove_outdated(&self.dir, size, after.size);
+        remove_outdated(self.disk(), &self.dir, size, after.size);
         Ok(after)
     }
 }

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use custody_model::Digest;
 
 use super::tree::{Frontier, leaf_hash, root_of};
+use crate::disk::{Disk, write_all_at};
 use crate::durable;
 use crate::event::MAX_EVENT_BYTES;
 
@@ -100,30 +101,34 @@ pub(crate) fn entries_of(
 
 /// Appends to a log on disk. Full tiles are written as they fill; [`TileWriter::finish`] writes the partial ones.
 #[derive(Debug)]
-pub(crate) struct TileWriter {
+pub(crate) struct TileWriter<'a> {
+    disk: &'a dyn Disk,
     dir: PathBuf,
     frontier: Frontier,
     bundle: Vec<u8>,
     /// Per level: the hashes of the tile that is not full.
     levels: Vec<Vec<Digest>>,
-    sync_each: bool,
+    /// With many files: the directory, opened before anything is written, to sync the file system by at the end.
+    sync_at_once: Option<File>,
 }
 
-impl TileWriter {
-    /// A new log in `dir` that will have about `expected` entries.
-    pub(crate) fn new(dir: &Path, expected: u64) -> Self {
-        Self {
+impl<'a> TileWriter<'a> {
+    /// A new log in `dir`, which exists, that will have about `expected` entries.
+    pub(crate) fn new(disk: &'a dyn Disk, dir: &Path, expected: u64) -> io::Result<Self> {
+        let few = expected / ENTRIES_PER_BUNDLE * 2 < SYNC_EACH_LIMIT;
+        Ok(Self {
+            disk,
             dir: dir.to_owned(),
             frontier: Frontier::default(),
             bundle: Vec::new(),
             levels: Vec::new(),
-            sync_each: expected / ENTRIES_PER_BUNDLE * 2 < SYNC_EACH_LIMIT,
-        }
+            sync_at_once: if few { None } else { Some(File::open(dir)?) },
+        })
     }
 
     /// Goes on with a log of `size` entries.
-    pub(crate) fn resume(dir: &Path, size: u64) -> io::Result<Self> {
-        let mut writer = Self::new(dir, 0);
+    pub(crate) fn resume(disk: &'a dyn Disk, dir: &Path, size: u64) -> io::Result<Self> {
+        let mut writer = Self::new(disk, dir, 0)?;
         let mut level = 0;
         while size.checked_shr(8 * level).unwrap_or(0) > 0 {
             let nodes = size >> (8 * level);
@@ -196,13 +201,12 @@ impl TileWriter {
     fn write(&self, path: &str, bytes: &[u8]) -> io::Result<()> {
         let path = self.dir.join(path);
         let dir = path.parent().unwrap_or(&self.dir);
-        if self.sync_each {
-            durable::make_dir(dir)?;
-            durable::replace(&path, bytes)
-        } else {
-            fs::create_dir_all(dir)?;
-            fs::write(&path, bytes)
+        if self.sync_at_once.is_none() {
+            durable::make_dir(self.disk, dir)?;
+            return durable::replace(self.disk, &path, bytes);
         }
+        self.make_dir_unsynced(dir)?;
+        write_all_at(self.disk, &self.disk.create(&path)?, bytes, 0)
     }
 
     /// Writes the partial tiles and makes everything durable.
@@ -219,24 +223,45 @@ impl TileWriter {
                 self.write_hashes(level, size >> (8 * (level + 1)), hashes)?;
             }
         }
-        if self.sync_each { Ok(()) } else { sync_file_system(&self.dir) }
+        self.sync_at_once.as_ref().map_or(Ok(()), |dir| self.disk.sync_file_system(dir))
+    }
+
+    fn make_dir_unsynced(&self, dir: &Path) -> io::Result<()> {
+        if dir.is_dir() {
+            return Ok(());
+        }
+        self.make_dir_unsynced(dir.parent().unwrap_or(&self.dir))?;
+        self.disk.create_dir(dir)
     }
 }
 
-fn sync_file_system(dir: &Path) -> io::Result<()> {
-    use std::os::fd::AsRawFd as _;
-    let dir = File::open(dir)?;
-    // SAFETY: the descriptor is open for as long as the call lasts.
-    if unsafe { libc::syncfs(dir.as_raw_fd()) } == 0 {
-        Ok(())
-    } else {
-        Err(io::Error::last_os_error())
+/// Paths of the hash tiles that are missing or hold other hashes than these leaves give, below the log's directory.
+pub(crate) fn damaged_tiles(dir: &Path, leaves: Vec<Digest>) -> Vec<String> {
+    let size = leaves.len() as u64;
+    let (mut nodes, mut level, mut damaged) = (leaves, 0, Vec::new());
+    while !nodes.is_empty() {
+        for (tile, (index, width)) in nodes.chunks(256).zip(widths(level, size)) {
+            let path = hash_path(level, index, width);
+            let wanted: Vec<u8> = tile.iter().flat_map(|hash| *hash.as_bytes()).collect();
+            // Where the log went on meanwhile, the full tile begins with the partial one.
+            let found = fs::read(dir.join(&path))
+                .or_else(|_| fs::read(dir.join(hash_path(level, index, ENTRIES_PER_BUNDLE))));
+            let whole = |found: &Vec<u8>| {
+                *found == wanted || (found.len() == 256 * 32 && found.starts_with(&wanted))
+            };
+            if !found.is_ok_and(|found| whole(&found)) {
+                damaged.push(path);
+            }
+        }
+        nodes = nodes.chunks_exact(256).map(root_of).collect();
+        level += 1;
     }
+    damaged
 }
 
 /// Removes the partial tiles that became full while the log grew from `old` to `new`, its durable size. Those of every other
 /// head that was signed stay: whoever saw that head may ask for them. What can't be removed does no harm.
-pub(crate) fn remove_outdated(dir: &Path, old: u64, new: u64) {
+pub(crate) fn remove_outdated(disk: &dyn Disk, dir: &Path, old: u64, new: u64) {
     let full = |level: u32, size: u64| (size >> (8 * level)) / ENTRIES_PER_BUNDLE;
     let mut outdated = Vec::new();
     for level in (0..8).filter(|level| full(*level, old) < full(*level, new)) {
@@ -246,7 +271,7 @@ pub(crate) fn remove_outdated(dir: &Path, old: u64, new: u64) {
         }
     }
     for path in outdated {
-        drop(fs::remove_dir_all(dir.join(format!("{path}.p"))));
+        drop(disk.remove_tree(&dir.join(format!("{path}.p"))));
     }
 }
 
@@ -263,19 +288,20 @@ mod tests {
 
     #[test]
     fn a_log_that_is_resumed_after_every_entry_is_the_same_log() {
+        let disk = &*crate::disk::real();
         let (one, many) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-        let mut straight = TileWriter::new(one.path(), 600);
+        let mut straight = TileWriter::new(disk, one.path(), 600).unwrap();
         for i in 0..600_u32 {
             let entry = i.to_string();
             straight.push(entry.as_bytes()).unwrap();
             if !(20..500).contains(&i) {
-                let mut resumed = TileWriter::resume(many.path(), u64::from(i)).unwrap();
+                let mut resumed = TileWriter::resume(disk, many.path(), u64::from(i)).unwrap();
                 resumed.push(entry.as_bytes()).unwrap();
                 resumed.finish().unwrap();
                 assert_eq!(resumed.frontier(), straight.frontier(), "after {i}");
-                remove_outdated(many.path(), u64::from(i), u64::from(i) + 1);
+                remove_outdated(disk, many.path(), u64::from(i), u64::from(i) + 1);
             } else if i == 20 {
-                let mut resumed = TileWriter::resume(many.path(), 20).unwrap();
+                let mut resumed = TileWriter::resume(disk, many.path(), 20).unwrap();
                 for i in 20..500_u32 {
                     resumed.push(i.to_string().as_bytes()).unwrap();
                 }

@@ -120,11 +120,16 @@ impl Check<'_> {
     }
 
     fn run(&mut self) -> Report {
+        let followed = self.refuse_special_files();
         let live = self.dir.join(JOURNAL_FILE).exists();
-        let empty =
-            !live && !self.dir.join("checkpoint").exists() && !self.dir.join("tile").exists();
+        let empty = followed
+            && !live
+            && !self.dir.join("checkpoint").exists()
+            && !self.dir.join("tile").exists();
         let mut session = None;
-        if empty {
+        if !followed {
+            // Following it could lead anywhere, or never end: nothing is read.
+        } else if empty {
             self.add(Code::NoRecord, "the directory holds no record");
         } else {
             self.choose_key(live);
@@ -152,7 +157,7 @@ impl Check<'_> {
             Completeness::Incomplete
         } else if has(Concern::Open) {
             Completeness::Open
-        } else if empty {
+        } else if empty || !followed {
             Completeness::Incomplete
         } else {
             Completeness::Complete
@@ -174,6 +179,29 @@ impl Check<'_> {
             findings,
             findings_omitted: omitted as u64,
         }
+    }
+
+    /// Whether the directory holds nothing but files and directories.
+    fn refuse_special_files(&mut self) -> bool {
+        let mut stack = vec![PathBuf::new()];
+        let mut found = Vec::new();
+        while let Some(relative) = stack.pop() {
+            for entry in fs::read_dir(self.dir.join(&relative)).into_iter().flatten().flatten() {
+                let path = relative.join(entry.file_name());
+                match entry.file_type() {
+                    Ok(kind) if kind.is_dir() => stack.push(path),
+                    Ok(kind) if kind.is_file() => {}
+                    Ok(_) | Err(_) => found.push(path.display().to_string()),
+                }
+            }
+        }
+        found.sort();
+        let followed = found.is_empty();
+        for path in found {
+            let what = "it is neither a file nor a directory: nothing was read";
+            self.findings.push(Finding::new(Code::SpecialFile, what).file(path));
+        }
+        followed
     }
 
     fn choose_key(&mut self, live: bool) {

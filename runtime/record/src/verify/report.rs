@@ -140,6 +140,8 @@ codes! {
     BlobUnreferenced => Note,
     /// A file that is no part of a record.
     UnexpectedFile => Note,
+    /// Something in the record's directory is neither a file nor a directory: a link, a device, a pipe.
+    SpecialFile => Integrity,
     /// A file can't be read.
     Unreadable => Integrity,
     /// The record is closed and has no seal.

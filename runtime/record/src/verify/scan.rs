@@ -10,10 +10,16 @@ use std::sync::{Mutex, PoisonError};
 use custody_model::{Digest, SessionId, UserName};
 
 use super::report::{Code, Finding};
-use crate::event::{Body, Event, EventType};
+use crate::event::{Body, Event, EventType, MAX_EVENT_BYTES};
 use crate::tlog::{
     ENTRIES_PER_BUNDLE, Frontier, entries_of, entry_path, hash_path, leaf_hash, root_of, widths,
 };
+
+/// Longest bundle that is read, in bytes, and one more, by which a longer one shows.
+const MAX_BUNDLE_BYTES: u64 = ENTRIES_PER_BUNDLE * (2 + MAX_EVENT_BYTES as u64) + 1;
+
+/// Longest hash tile, in bytes, and one more.
+const MAX_TILE_BYTES: u64 = ENTRIES_PER_BUNDLE * 32 + 1;
 
 /// A blob that an event names.
 #[derive(Debug)]
@@ -174,7 +180,10 @@ fn io_finding(path: &str, error: &io::Error) -> Finding {
 }
 
 fn read_hashes(dir: &Path, path: &str, width: u64) -> Result<Vec<Digest>, Finding> {
-    let bytes = fs::read(dir.join(path)).map_err(|e| io_finding(path, &e))?;
+    let mut bytes = Vec::new();
+    let read = fs::File::open(dir.join(path))
+        .and_then(|file| file.take(MAX_TILE_BYTES).read_to_end(&mut bytes));
+    read.map_err(|e| io_finding(path, &e))?;
     let (hashes, rest) = bytes.as_chunks::<32>();
     if rest.is_empty() && hashes.len() as u64 == width {
         Ok(hashes.iter().copied().map(Digest::from_bytes).collect())
@@ -190,7 +199,7 @@ fn read_hashes(dir: &Path, path: &str, width: u64) -> Result<Vec<Digest>, Findin
 /// Reads a file into a buffer that is used again: a fresh one per bundle costs a page fault per page.
 fn read_into(buffer: &mut Vec<u8>, path: &Path) -> io::Result<()> {
     buffer.clear();
-    fs::File::open(path)?.read_to_end(buffer).map(drop)
+    fs::File::open(path)?.take(MAX_BUNDLE_BYTES).read_to_end(buffer).map(drop)
 }
 
 fn read_chunk(

@@ -9,6 +9,7 @@ use custody_model::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::disk;
 use crate::durable;
 use crate::tlog::{Checkpoint, Judged, Note, TlogPolicy, Verifier};
 
@@ -62,7 +63,7 @@ impl fmt::Display for WitnessAssurance {
 /// # Errors
 /// Those of writing.
 pub fn store_cosigned(dir: &Path, note: &Note) -> io::Result<()> {
-    durable::replace(&dir.join(COSIGNED_FILE), &note.to_bytes())
+    durable::replace(&*disk::real(), &dir.join(COSIGNED_FILE), &note.to_bytes())
 }
 
 /// Removes it, where no witnesses are wanted any more.

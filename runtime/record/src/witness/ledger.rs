@@ -9,6 +9,7 @@ use std::sync::{Mutex, PoisonError};
 use custody_model::Digest;
 
 use super::request::{AddCheckpoint, RequestError};
+use crate::disk;
 use crate::durable;
 use crate::tlog::{
     Checkpoint, CheckpointError, Note, NoteError, ProofError, Verifier, WitnessKey,
@@ -112,7 +113,7 @@ impl Ledger {
     /// [`LedgerError`].
     pub fn open(dir: &Path, key: WitnessKey, logs: Vec<Verifier>) -> Result<Self, LedgerError> {
         let io = |source| LedgerError::Io { path: dir.to_owned(), source };
-        durable::make_dir(dir).map_err(io)?;
+        durable::make_dir(&*disk::real(), dir).map_err(io)?;
         let lock = File::create(dir.join(".lock")).map_err(io)?;
         // SAFETY: flock takes any open descriptor, and this one is open; closing it releases the lock.
         if unsafe { libc::flock(lock.as_raw_fd(), libc::LOCK_EX | libc::LOCK_NB) } != 0 {
@@ -212,7 +213,7 @@ impl Ledger {
         kept.add(signature);
         note = kept;
         let path = self.path(Digest::of(head.origin.as_bytes()).hex().as_str());
-        durable::replace(&path, &note.to_bytes())
+        durable::replace(&*disk::real(), &path, &note.to_bytes())
             .map_err(|source| LedgerError::Io { path, source })?;
         Ok(line)
     }
@@ -221,7 +222,7 @@ impl Ledger {
     /// That it could not be kept changes nothing about the refusal.
     fn keep_refused(&self, head: &Checkpoint, note: &[u8]) {
         let name = format!("{}.refused", Digest::of(head.origin.as_bytes()).hex());
-        drop(durable::replace(&self.dir.join(name), note));
+        drop(durable::replace(&*disk::real(), &self.dir.join(name), note));
     }
 
     /// The newest head that was cosigned for a log, by the SHA-256 of its origin in lower-case hex, with the log's signature

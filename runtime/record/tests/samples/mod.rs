@@ -253,6 +253,12 @@ pub(crate) fn bodies() -> Vec<Body> {
             process: Some(process_ref),
         }),
     ];
+    bodies.push(Body::RecorderDegraded(RecorderDegraded {
+        step: "fsync".to_owned(),
+        error: "No space left on device (os error 28)".to_owned(),
+        durable: 21,
+    }));
+    bodies.push(Body::RecorderRestored(RecorderRestored { since: at(24), waited: 3, attempts: 2 }));
     let mut counts = BTreeMap::new();
     for body in &bodies {
         *counts.entry(body.type_name().to_owned()).or_insert(0) += 1;

@@ -42,7 +42,9 @@ impl Contents {
             | Body::TerminalRecorded(_)
             | Body::WorkspaceCompared(_)
             | Body::CommitCreated(_)
-            | Body::RecorderGap(_) => {}
+            | Body::RecorderGap(_)
+            | Body::RecorderDegraded(_)
+            | Body::RecorderRestored(_) => {}
         }
     }
 

@@ -1,0 +1,163 @@
+//! `custody fsck` finds and names what is damaged, moves it aside with its bytes and on record, and makes nothing up.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use custody_tests::{Installation, Output, Repository};
+use serde_json::Value;
+
+/// Exit code of an installation in which something is damaged.
+const DAMAGED: i32 = 68;
+
+fn files(dir: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    let mut found = BTreeMap::new();
+    let mut open = vec![dir.to_path_buf()];
+    while let Some(next) = open.pop() {
+        for entry in fs::read_dir(&next).expect("readable").flatten() {
+            let path = entry.path();
+            let kind = entry.file_type().expect("has a kind");
+            if kind.is_dir() {
+                open.push(path);
+            } else if kind.is_file() {
+                let bytes = fs::read(&path).expect("readable");
+                found.insert(path.strip_prefix(dir).expect("below").to_path_buf(), bytes);
+            }
+        }
+    }
+    found
+}
+
+fn below<'a>(all: &'a BTreeMap<PathBuf, Vec<u8>>, part: &str) -> &'a PathBuf {
+    let mut found = all.keys().filter(|path| path.to_str().is_some_and(|p| p.contains(part)));
+    found.next().unwrap_or_else(|| panic!("{part} is there"))
+}
+
+fn flip(path: &Path) -> Vec<u8> {
+    let mut bytes = fs::read(path).expect("readable");
+    let at = bytes.len() / 2;
+    bytes[at] ^= 1;
+    fs::write(path, &bytes).expect("written");
+    bytes
+}
+
+fn fsck(installation: &Installation, options: &[&str]) -> Output {
+    let words = [&["fsck", "-o", "json"], options].concat();
+    installation.custody(installation.state(), &words)
+}
+
+fn codes(report: &Value) -> Vec<(String, String)> {
+    let damage = report["damage"].as_array().expect("a list");
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    damage.iter().map(|d| (text(&d["code"]), text(&d["quarantined"]))).collect()
+}
+
+#[test]
+fn what_is_damaged_is_named_and_moved_aside_on_record_and_nothing_else_is_touched() {
+    let (installation, repository) = (Installation::new(), Repository::example());
+    for name in ["one", "two"] {
+        let script = format!("cat README.md; echo {name} >{name}.txt");
+        let _ = installation.run(&repository, &[], &script).succeeded();
+    }
+    let report = fsck(&installation, &[]).succeeded().json();
+    assert_eq!(report["damage"], Value::Array(Vec::new()), "a whole installation is whole");
+    assert_eq!(report["sessions"], 2);
+    assert!(!installation.state().join("quarantine").exists());
+
+    // A content, a bundle and a seal of one session; another session is gone as a whole; the index is no database.
+    let state = installation.state();
+    let sessions = installation.sessions();
+    let victim = installation.directory(sessions[0]).join("record");
+    let good = files(&victim);
+    let mut damaged = BTreeMap::new();
+    for part in ["blobs/sha256", "tile/entries", "seal.dsse.json"] {
+        let path = victim.join(below(&good, part));
+        let bytes = flip(&path);
+        damaged.insert(path.strip_prefix(state).expect("below").to_path_buf(), bytes);
+    }
+    let gone = tempfile::TempDir::new().expect("a directory");
+    let from = installation.directory(sessions[1]);
+    let status = std::process::Command::new("mv").arg(&from).arg(gone.path()).status();
+    assert!(status.expect("mv starts").success());
+    let store = state.join("store.sqlite");
+    let mut bytes = fs::read(&store).expect("readable");
+    bytes[..64].fill(0x55);
+    fs::write(&store, &bytes).expect("written");
+    damaged.insert("store.sqlite".into(), bytes);
+
+    let before = files(&state.join("sessions"));
+    let dry = fsck(&installation, &["--dry-run"]);
+    assert_eq!(dry.code, Some(DAMAGED), "{}", dry.text());
+    let named = codes(&dry.json());
+    for code in
+        ["session_missing", "index_differs", "root_mismatch", "seal_malformed", "blob_damaged"]
+    {
+        let like = |(found, _): &(String, String)| {
+            found == code || (found.starts_with(&code[..4]) && code != "index_differs")
+        };
+        assert!(named.iter().any(like), "{code} is wanted in {named:?}");
+    }
+    assert!(named.iter().all(|(_, moved)| moved.is_empty()), "nothing is moved");
+    assert!(files(&state.join("sessions")) == before, "nothing is changed");
+
+    let done = fsck(&installation, &[]);
+    assert_eq!(done.code, Some(DAMAGED), "{}", done.text());
+    let moved = files(&state.join("quarantine"));
+    for (path, bytes) in &damaged {
+        let kept = moved.iter().find(|(to, _)| to.ends_with(path));
+        let (_, kept) =
+            kept.unwrap_or_else(|| panic!("{} was moved\n{}", path.display(), done.text()));
+        assert!(kept == bytes, "the bytes of {} are as they were", path.display());
+        assert!(!state.join(path).exists());
+    }
+    let after = files(&state.join("sessions"));
+    let untouched = |path: &&PathBuf| !damaged.contains_key(&Path::new("sessions").join(path));
+    assert!(before.keys().filter(untouched).all(|path| before[path] == after[path]));
+    println!("{} files moved aside, {} left as they are", moved.len(), after.len());
+
+    // The index is made anew; the moves are on record, by digest; the rest of the installation goes on.
+    let _ = installation.custody(state, &["reindex", "--quiet"]);
+    let events = installation.custody(state, &["control", "events", "-o", "json"]).succeeded();
+    let recorded: Vec<Value> = events
+        .stdout
+        .lines()
+        .map(|line| serde_json::from_str::<Value>(line).expect("JSON"))
+        .filter(|event| event["type"] == "file.quarantined")
+        .collect();
+    assert_eq!(recorded.len(), moved.len());
+    for event in &recorded {
+        let to = event["data"]["to"].as_str().expect("a path").trim_start_matches("quarantine/");
+        let digest = custody_model::Digest::of(&moved[Path::new(to)]).to_string();
+        assert_eq!(event["data"]["digest"], digest.as_str());
+    }
+    let _ = installation.custody(state, &["control", "verify"]).succeeded();
+    let _ = installation.run(&repository, &[], "true").succeeded();
+    // What was moved is missing now, and said to be: nothing took its place.
+    let again = fsck(&installation, &[]);
+    assert_eq!(again.code, Some(DAMAGED), "{}", again.text());
+    let named = codes(&again.json());
+    for code in ["tile_missing", "seal_missing", "session_missing"] {
+        assert!(named.iter().any(|(found, _)| found == code), "{code} is wanted in {named:?}");
+    }
+    assert!(named.iter().all(|(_, moved)| moved.is_empty()), "{}", again.text());
+}
+
+#[test]
+fn the_installations_own_logs_are_never_moved() {
+    let (installation, repository) = (Installation::new(), Repository::example());
+    let _ = installation.run(&repository, &[], "true").succeeded();
+    let state = installation.state();
+    for (log, code) in [("log", "installation_log_broken"), ("control", "control_log_broken")] {
+        let all = files(&state.join(log));
+        let path = state.join(log).join(below(&all, "tile/entries"));
+        let original = fs::read(&path).expect("readable");
+        let _damaged = flip(&path);
+        let found = fsck(&installation, &[]);
+        assert_eq!(found.code, Some(DAMAGED), "{}", found.text());
+        assert!(codes(&found.json()).iter().any(|(c, moved)| c == code && moved.is_empty()));
+        assert!(path.exists(), "it stays where it is");
+        fs::write(&path, &original).expect("written");
+        let _ = fsck(&installation, &[]).succeeded();
+    }
+    assert!(!state.join("quarantine").exists());
+}
