@@ -41,7 +41,8 @@ install: setup release verifier
 	install -D --mode=755 $(TARGET)/$(HOST)/verify/custody-verify $(DESTDIR)$(PREFIX)/bin/custody-verify
 
 # POSIX conformance is measured with the test suite of the file systems' people.
-tools: $(TOOLS)/bin/pjdfstest $(TOOLS)/schemathesis/bin/schemathesis
+tools: $(TOOLS)/bin/pjdfstest $(TOOLS)/schemathesis/bin/schemathesis $(TOOLS)/formats/complete \
+    $(TOOLS)/asciinema/casts
 $(TOOLS)/bin/pjdfstest:
 	$(CARGO) install --locked --quiet --root $(TOOLS) --version 0.2.2 pjdfstest
 
@@ -49,6 +50,19 @@ $(TOOLS)/bin/pjdfstest:
 $(TOOLS)/schemathesis/bin/schemathesis:
 	/usr/bin/python3 -m venv --clear $(TOOLS)/schemathesis
 	$(TOOLS)/schemathesis/bin/pip install --quiet --disable-pip-version-check schemathesis==4.32.5
+
+# Exports are read by the packages of those who made the formats.
+$(TOOLS)/formats/complete: Makefile
+	/usr/bin/python3 -m venv --clear $(TOOLS)/formats
+	$(TOOLS)/formats/bin/pip install --quiet --disable-pip-version-check ocsf-json-schema==1.2.0 \
+	    'jsonschema[format]==4.26.0' cloudevents==2.2.0 opentelemetry-proto-json==0.66b2 \
+	    opentelemetry-semantic-conventions==0.66b2 standardwebhooks==1.1.0
+	touch $@
+# The program of the asciinema people, and the recordings that its package tests itself with.
+$(TOOLS)/asciinema/casts:
+	$(CARGO) install --locked --quiet --root $(TOOLS) --version 3.2.0 asciinema
+	mkdir --parents $(TOOLS)/asciinema
+	cp --recursive "$${CARGO_HOME:-$$HOME/.cargo}"/registry/src/*/asciinema-3.2.0/tests/casts $@
 
 # Everything: unit, integration, end-to-end, security and conformance tests, with real mounts and namespaces.
 test: setup build tools

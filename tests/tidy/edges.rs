@@ -60,6 +60,8 @@ const EDGES: &[(&str, &[&str])] = &[
         ],
     ),
     ("custody-investigate", &["custody-model", "custody-record", "custody-store"]),
+    ("custody-export", &["custody-model", "custody-record"]),
+    ("custody-push", &["custody-model", "custody-record", "custody-export"]),
     ("custody-api-types", &["custody-model", "custody-record", "custody-investigate"]),
     (
         "custody-api-server",
@@ -72,6 +74,7 @@ const EDGES: &[(&str, &[&str])] = &[
             "custody-control",
             "custody-session",
             "custody-investigate",
+            "custody-export",
             "custody-api-types",
         ],
     ),
@@ -97,6 +100,7 @@ const PURE: &[&str] = &[
     "custody-record",
     "custody-identity",
     "custody-investigate",
+    "custody-export",
 ];
 
 fn name(package: &Value) -> &str {

@@ -21,6 +21,8 @@ struct Counts {
     times: BTreeMap<&'static str, Times>,
     refused: BTreeMap<&'static str, u64>,
     unaudited: u64,
+    pushed: BTreeMap<(String, &'static str), u64>,
+    push_pending: BTreeMap<String, u64>,
 }
 
 /// What happened since the server started.
@@ -71,6 +73,20 @@ impl Metrics {
         self.change(|counts| counts.unaudited += 1);
     }
 
+    /// Something became of what is sent to a destination.
+    pub fn pushed(&self, destination: &str, outcome: &'static str, more: u64) {
+        self.change(|counts| {
+            *counts.pushed.entry((destination.to_owned(), outcome)).or_default() += more;
+        });
+    }
+
+    /// So many sessions are not yet sent whole to a destination.
+    pub fn push_pending(&self, destination: &str, sessions: u64) {
+        self.change(|counts| {
+            counts.push_pending.insert(destination.to_owned(), sessions);
+        });
+    }
+
     pub(crate) fn text(&self, gauges: &[Gauge]) -> String {
         let counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
         let mut page = Page::default();
@@ -102,6 +118,18 @@ impl Metrics {
         let help = "Calls whose result could not be put on record.";
         page.head("custody_api_unaudited_total", "counter", help);
         page.line("custody_api_unaudited_total", "", &counts.unaudited);
+        let help = "What became of what is sent to others.";
+        page.head("custody_push_total", "counter", help);
+        for ((destination, outcome), count) in &counts.pushed {
+            let labels = format!("destination=\"{destination}\",outcome=\"{outcome}\"");
+            page.line("custody_push_total", &labels, count);
+        }
+        let help = "Sessions of which a destination has not got all.";
+        page.head("custody_push_pending_sessions", "gauge", help);
+        for (destination, sessions) in &counts.push_pending {
+            let labels = format!("destination=\"{destination}\"");
+            page.line("custody_push_pending_sessions", &labels, sessions);
+        }
         for gauge in gauges {
             page.head(gauge.name, "gauge", gauge.help);
             page.line(gauge.name, "", &gauge.value);

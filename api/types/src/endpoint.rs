@@ -130,6 +130,8 @@ pub struct Success {
     pub status: u16,
     /// Media type.
     pub media_type: &'static str,
+    /// Those that it may have instead.
+    pub also: &'static [&'static str],
     /// Schema of the JSON; absent for everything else.
     pub schema: Option<SchemaOf>,
 }
@@ -142,6 +144,8 @@ pub const EVENT_STREAM: &str = "text/event-stream";
 pub const ASCIICAST: &str = "application/x-asciicast";
 /// A unified diff.
 pub const DIFF: &str = "text/x-diff";
+/// Newline-delimited JSON.
+pub const JSON_LINES: &str = "application/x-ndjson";
 /// A tar archive (POSIX.1-2001).
 pub const TAR: &str = "application/x-tar";
 /// A signed note, as C2SP tlog-tiles wants it served.
@@ -151,11 +155,11 @@ pub const OCTETS: &str = "application/octet-stream";
 
 impl Success {
     pub(crate) const fn json(status: u16, schema: SchemaOf) -> Self {
-        Self { status, media_type: JSON, schema: Some(schema) }
+        Self { status, media_type: JSON, also: &[], schema: Some(schema) }
     }
 
     pub(crate) const fn other(status: u16, media_type: &'static str) -> Self {
-        Self { status, media_type, schema: None }
+        Self { status, media_type, also: &[], schema: None }
     }
 }
 

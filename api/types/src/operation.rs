@@ -73,6 +73,7 @@ operations! {
     SessionTerminal "session_terminal",
     SessionOutputs "session_outputs",
     SessionRecord "session_record",
+    SessionExport "session_export",
     SessionEvidence "session_evidence",
     SessionVerify "session_verify",
     SessionAttach "session_attach",

@@ -48,6 +48,7 @@ fn dispatch(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Session(command) => commands::session::run(&wire, command),
         Command::Verify(args) => commands::verify::run(&wire, &args),
         Command::Erase(args) => commands::erase::run(&wire, &args),
+        Command::Export(args) => commands::export::run(&wire, &args),
         Command::Proof(args) => commands::proof::run(&wire, &args),
         Command::Witness(command) => commands::witness::run(&wire, &command),
         Command::Evidence(command) => commands::evidence::run(&wire, command),

@@ -3,6 +3,8 @@
 //! Output is redacted before it is written. Programs write in pieces, and a secret may lie in two of them: the last
 //! [`HELD_BYTES`] wait for what follows. Each piece keeps its own time.
 
+pub mod read;
+
 use std::collections::VecDeque;
 use std::io::{self, Write};
 use std::sync::Arc;

@@ -92,6 +92,16 @@ impl Client {
         self.download(Operation::SessionRecord, session).await
     }
 
+    /// The record of a session in a format of others, by its name.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn export(&self, session: SessionId, format: &str) -> Result<Download, ClientError> {
+        let call = Call::new(Operation::SessionExport, &[&session.to_string(), format]);
+        let response = self.send(&call, None).await?;
+        Ok(Download::new(self.address().clone(), response))
+    }
+
     /// Evidence of a session: a tar archive.
     ///
     /// # Errors

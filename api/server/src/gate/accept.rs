@@ -9,8 +9,10 @@ use crate::error::ApiError;
 /// # Errors
 /// `not_acceptable`.
 pub(super) fn check(endpoint: &Endpoint, headers: &HeaderMap) -> Result<(), ApiError> {
-    let given = endpoint.success.media_type;
+    let success = endpoint.success;
+    let given = success.media_type;
     let given = given.split(';').next().unwrap_or(given);
+    let fits = |range| takes(range, given) || success.also.iter().any(|also| takes(range, also));
     let mut ranges = headers
         .get_all(ACCEPT)
         .iter()
@@ -19,7 +21,7 @@ pub(super) fn check(endpoint: &Endpoint, headers: &HeaderMap) -> Result<(), ApiE
         .map(str::trim)
         .filter(|range| !range.is_empty())
         .peekable();
-    if ranges.peek().is_none() || ranges.any(|range| takes(range, given)) {
+    if ranges.peek().is_none() || ranges.any(fits) {
         return Ok(());
     }
     let detail = format!("the answer is {given}, and `Accept` names nothing that it is");

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use custody_api_types::endpoint::{Body, Header, JSON, SchemaOf};
 use custody_api_types::problem::PROBLEM_JSON;
 use custody_api_types::{Access, ApiCode, Endpoint};
+use custody_export::Format;
 use custody_model::Role;
 use schemars::SchemaGenerator;
 use serde_json::{Value, json};
@@ -110,6 +111,10 @@ fn path_parameter(name: &'static str) -> Value {
             "A repository's name.",
             json!({ "type": "string", "pattern": "^[a-z0-9][a-z0-9._-]{0,99}$" }),
         ),
+        "format" => {
+            let names: Vec<&str> = Format::ALL.iter().map(|format| format.as_str()).collect();
+            ("A format.", json!({ "type": "string", "enum": names }))
+        }
         "tile" | "bundle" => (
             "The rest of the path, with its slashes: `0/x001/234`, or `000.p/17` for what is not full yet.",
             json!({ "type": "string", "pattern": "^((entries|[0-9]{1,2})/)?(x[0-9]{3}/)*[0-9]{3}(\\.p/[0-9]{1,3})?$" }),
@@ -213,6 +218,9 @@ fn responses(endpoint: &Endpoint, generator: &mut SchemaGenerator) -> Value {
             "content": { success.media_type: { "schema": { "type": "string" } } },
         }),
     };
+    for other in success.also {
+        responses[&status]["content"][other] = json!({ "schema": { "type": "string" } });
+    }
     // Several codes may have one status.
     let mut by_status: BTreeMap<u16, Vec<ApiCode>> = BTreeMap::new();
     for code in endpoint.errors() {

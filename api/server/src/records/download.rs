@@ -6,7 +6,6 @@ use std::io::{self, BufWriter, Read as _, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use axum::body::{Body, Bytes};
 use axum::extract::State;
 use axum::http::header::{CONTENT_DISPOSITION, CONTENT_TYPE};
 use axum::response::{IntoResponse, Response};
@@ -16,9 +15,8 @@ use custody_record::control::{ControlBody, EvidenceExported};
 use custody_record::{Blobs, Event, Reader, Scope};
 use custody_session::Orchestrator;
 use custody_store::SessionRow;
-use futures_util::stream;
-use tokio::sync::mpsc;
 
+use super::sending::Sending;
 use crate::error::{ApiError, no_record};
 use crate::gate::{Admitted, Found};
 
@@ -51,37 +49,18 @@ pub(super) fn handed_out(
     name: &str,
     make: impl FnOnce(&mut dyn Write) -> io::Result<()> + Send + 'static,
 ) -> Response {
-    let (sender, receiver) = mpsc::channel(4);
+    let (sending, body) = Sending::new();
     tokio::task::spawn_blocking(move || {
-        let mut out = BufWriter::with_capacity(CHUNK, Sending(sender.clone()));
+        let mut out = BufWriter::with_capacity(CHUNK, sending.clone());
         let packed = make(&mut out).and_then(|()| out.flush());
         if let Err(error) = packed {
             tracing::warn!(%session, %error, "a record could not be handed out whole");
-            // It may be gone.
-            let _ = sender.blocking_send(Err(error));
+            sending.broken(error);
         }
-    });
-    let chunks = stream::unfold(receiver, |mut receiver| async {
-        receiver.recv().await.map(|chunk| (chunk, receiver))
     });
     let name = format!("attachment; filename=\"{name}\"");
     let headers = [(CONTENT_TYPE, TAR.to_owned()), (CONTENT_DISPOSITION, name)];
-    (headers, Body::from_stream(chunks)).into_response()
-}
-
-/// The archive's way out.
-struct Sending(mpsc::Sender<io::Result<Bytes>>);
-
-impl Write for Sending {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let sent = self.0.blocking_send(Ok(Bytes::copy_from_slice(bytes)));
-        sent.map_err(|_| io::Error::new(io::ErrorKind::BrokenPipe, "the client is gone"))?;
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
+    (headers, body).into_response()
 }
 
 /// Packs the directory under this name, its files in the order of their names, and what is sealed as it is in the clear.

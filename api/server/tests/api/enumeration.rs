@@ -100,6 +100,7 @@ const CASES: &[(Op, Expected)] = &[
     (Op::SessionTerminal, SEEN),
     (Op::SessionOutputs, SEEN),
     (Op::SessionRecord, SEEN),
+    (Op::SessionExport, SEEN),
     // Auditors alone; the record as it is stays with those who may see it.
     (Op::SessionEvidence, [401, 401, 403, 404, 403, 403, 200, 200, 403]),
     (Op::SessionVerify, SEEN),
@@ -140,6 +141,7 @@ impl Subjects {
                 "policy" => policy.clone(),
                 "repository" => installation.repository.clone(),
                 "session" => self.session(installation, endpoint.operation).await,
+                "format" => "json-lines".to_owned(),
                 // By now the calls themselves fill one.
                 "tile" if endpoint.operation == Op::ControlTile => {
                     installation.plane().integrate().await.unwrap();
@@ -233,7 +235,8 @@ fn check_record(endpoint: &Endpoint, caller: &str, answer: &Answer, events: &[Co
     let known = answer.status != 401;
     let audited = endpoint.changes || (endpoint.looks_up && AUDITORS.contains(&caller));
     let at = format!("{endpoint:?} by {caller}: {events:#?}");
-    if !audited && endpoint.operation == Op::SessionRecord && answer.status == 200 {
+    let hands_out = matches!(endpoint.operation, Op::SessionRecord | Op::SessionExport);
+    if !audited && hands_out && answer.status == 200 {
         // That a record is handed out is an event whoever gets it.
         let [exported] = events else { panic!("{at}") };
         return assert!(matches!(exported.body, ControlBody::EvidenceExported(_)), "{at}");

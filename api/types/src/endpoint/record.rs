@@ -5,7 +5,8 @@ use custody_model::{Role, Scope};
 use custody_record::Report;
 
 use super::{
-    ASCIICAST, Access, DIFF, EVENT_STREAM, Endpoint, Header, JSON, Method, Success, TAR, schema,
+    ASCIICAST, Access, DIFF, EVENT_STREAM, Endpoint, Header, JSON, JSON_LINES, Method, Success,
+    TAR, schema,
 };
 use crate::event::{EventPage, EventQuery, StreamQuery};
 use crate::evidence::EvidenceQuery;
@@ -158,6 +159,23 @@ pub(super) const ENDPOINTS: &[Endpoint] = &[
         body: None,
         success: Success::other(200, TAR),
         failures: &[ApiCode::Conflict],
+    },
+    Endpoint {
+        operation: Operation::SessionExport,
+        method: Method::Get,
+        path: "/v1/sessions/{session}/export/{format}",
+        tag: "records",
+        summary: "A session's record in a format of others",
+        description: "`json-lines`: the canonical events. `ocsf`: OCSF 1.8.0 events. `cloud-events`: CloudEvents 1.0.2. `otlp`: OpenTelemetry spans (OTLP/JSON, semantic conventions 1.44.0). `asciicast`: the terminal, asciicast v3. `agent-trace`: Agent Trace 0.1.0, a record for each commit. `git-ai`: Git AI authorship/3.0.0, a note for each commit. All but the terminal's are a JSON document a line. What a format can't hold is counted in the output. That it was handed out is an event of the control log.",
+        access: Access::Session { roles: &[Role::Admin, Role::Auditor], own: true },
+        scope: Some(Scope::SessionsRead),
+        changes: false,
+        looks_up: true,
+        query: None,
+        headers: &[],
+        body: None,
+        success: Success { also: &[ASCIICAST], ..Success::other(200, JSON_LINES) },
+        failures: &[ApiCode::Conflict, ApiCode::VerificationFailed],
     },
     Endpoint {
         operation: Operation::SessionEvidence,

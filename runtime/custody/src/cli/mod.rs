@@ -1,6 +1,7 @@
 //! The command line: what can be typed, with help and examples. No logic.
 
 mod evidence;
+mod export;
 mod machine;
 mod people;
 mod policy;
@@ -16,6 +17,7 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand, ValueEnum};
 
 pub use evidence::EvidenceCommand;
+pub use export::ExportArgs;
 pub use machine::{ConfigCommand, DebugCommand, KeeperArgs};
 pub use people::{ContextCommand, LoginArgs, LogoutArgs, TokenCommand, UserCommand, grants};
 pub use policy::{InProject, PolicyCommand};
@@ -95,6 +97,8 @@ pub enum Command {
     Verify(VerifyArgs),
     /// Erase the content of a session that is over: its key is destroyed, its record still verifies.
     Erase(EraseArgs),
+    /// Give a record out in the formats of others: OCSF, CloudEvents, OpenTelemetry, asciicast, Agent Trace, git-ai.
+    Export(ExportArgs),
     /// Prove that an event is on record, and that a log only grew, to somebody who trusts no one here.
     Proof(ProofArgs),
     /// Watch the logs of an installation for somebody else: cosign heads that go on from those before.

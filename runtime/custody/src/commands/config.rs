@@ -50,6 +50,11 @@ fn check(wire: &Wire, file: Option<PathBuf>, secrets: bool) -> Result<(), Failur
     if secrets {
         let token = config.settings.server.metrics_token(&sources.environment);
         let _ = token.explain(ErrorCode::Invalid, "server.metrics_token")?;
+        for to in &config.settings.push.destinations {
+            let destination = to.resolve(&sources.environment);
+            let _ = destination
+                .explain(ErrorCode::Invalid, format!("push.destinations, {}", to.name))?;
+        }
     }
     let value = json!({ "valid": true, "file": config.file });
     output::result(wire.format, &value, || match &config.file {

@@ -8,6 +8,7 @@ pub mod debug;
 pub mod doctor;
 pub mod erase;
 pub mod evidence;
+pub mod export;
 pub mod fsck;
 pub mod image;
 pub mod investigate;

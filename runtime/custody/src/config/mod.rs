@@ -12,6 +12,7 @@ mod load;
 mod log;
 #[cfg(test)]
 mod promises;
+mod push;
 mod queue;
 mod schema;
 mod secret;
@@ -63,6 +64,9 @@ pub struct Settings {
     /// The database of the index.
     #[serde(deserialize_with = "section::or_default")]
     pub store: store::Store,
+    /// Where what is recorded is sent while it happens.
+    #[serde(deserialize_with = "section::or_default")]
+    pub push: push::Push,
     /// Who may follow the installation's logs, and who witnesses them.
     #[serde(deserialize_with = "section::or_default")]
     pub transparency: transparency::Transparency,
@@ -80,6 +84,7 @@ macro_rules! sections {
         $each!(queue: queue::Queue);
         $each!(identity: identity::Identity);
         $each!(store: store::Store);
+        $each!(push: push::Push);
         $each!(transparency: transparency::Transparency);
         $each!(log: log::Log);
     };
@@ -112,13 +117,15 @@ impl Settings {
     }
 
     fn check(&self, check: &mut Check<'_>) {
-        let Self { state, server, limits, queue, identity, store, transparency, log: _ } = self;
+        let Self { state, server, limits, queue, identity, store, push, transparency, log: _ } =
+            self;
         state.check(check);
         server.check(check);
         limits.check(check);
         queue.check(check);
         identity.check(check);
         store.check(check);
+        push.check(check);
         transparency.check(check);
     }
 }

@@ -11,6 +11,7 @@ mod keys;
 mod locks;
 mod notify;
 mod parts;
+mod pushes;
 pub mod serving;
 mod sockets;
 mod visible;

@@ -3,6 +3,7 @@
 use std::thread;
 use std::time::Duration;
 
+use custody_keeper::asciicast::read::{Moment, What, read};
 use custody_model::ErrorCode;
 
 use crate::failure::{Explain, Failure};
@@ -20,16 +21,20 @@ pub(super) fn play(recording: &[u8], speed: f64, idle: f64, cast: bool) -> Resul
         ));
     }
     let text = String::from_utf8_lossy(recording);
-    for line in text.lines().skip(1) {
-        let (interval, code, data): (f64, String, String) = serde_json::from_str(line)
-            .explain(ErrorCode::VerificationFailed, "the recording is not asciicast v3")?;
-        let wait = interval.min(idle) / speed;
+    let unreadable = "the recording is not asciicast v3";
+    let (_, events) = read(&text).explain(ErrorCode::VerificationFailed, unreadable)?;
+    let idle = Duration::try_from_secs_f64(idle).unwrap_or(Duration::MAX);
+    for event in events {
+        let Moment { interval, what } = event.explain(ErrorCode::VerificationFailed, unreadable)?;
+        let wait = interval.min(idle).as_secs_f64() / speed;
         if wait > 0.0 {
             #[expect(clippy::disallowed_methods, reason = "the pause is what is played")]
             thread::sleep(Duration::try_from_secs_f64(wait).unwrap_or_default());
         }
-        if code == "o" {
-            output::raw(data.as_bytes())?;
+        match what {
+            What::Output(text) => output::raw(text.as_bytes())?,
+            What::Input(_) | What::Resize(_) | What::Marker(_) | What::Exit(_) | What::Other(_) => {
+            }
         }
     }
     Ok(())

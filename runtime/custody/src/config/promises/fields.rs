@@ -51,6 +51,24 @@ fn values() -> Vec<(&'static str, &'static str, &'static str, Value)> {
         ("store", "kind", "sqlite", json!("sqlite")),
         ("store", "path", "/srv/index.sqlite", json!("/srv/index.sqlite")),
         ("store", "connections", "8", json!(8)),
+        (
+            "push",
+            "destinations",
+            "[{name: siem, send: {webhook: {url: 'https://siem.example.org/in', secret: {env: SIEM}, batch: 1, types: [file]}}}, \
+             {name: traces, send: {otlp: {url: 'http://127.0.0.1:4318/v1/traces'}}, timeout: 5s, retry_max: 1m}]",
+            json!([
+                {
+                    "name": "siem", "timeout": "30s", "retry_max": "5m",
+                    "send": { "webhook": {
+                        "url": "https://siem.example.org/in", "secret": "<from env SIEM>", "batch": 1, "types": ["file"],
+                    } },
+                },
+                {
+                    "name": "traces", "timeout": "5s", "retry_max": "1m",
+                    "send": { "otlp": { "url": "http://127.0.0.1:4318/v1/traces" } },
+                },
+            ]),
+        ),
         ("transparency", "publish", "hashes", json!("hashes")),
         ("transparency", "witnesses", "'quorum none'", json!("quorum none")),
         ("log", "level", "debug", json!("debug")),
