@@ -27,7 +27,7 @@ fn shell() -> Option<PathBuf> {
 }
 
 /// Whether the control group of a process is frozen, with either version of control groups.
-fn is_frozen(process: &PathBuf) -> bool {
+fn is_frozen(process: &Path) -> bool {
     let groups = fs::read_to_string(process.join("cgroup")).unwrap_or_default();
     groups.lines().any(|line| {
         let mut parts = line.splitn(3, ':').skip(1);

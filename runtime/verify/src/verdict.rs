@@ -72,7 +72,7 @@ impl Failure {
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub(crate) enum Verdict {
     /// A record's directory.
-    Record(Report),
+    Record(Box<Report>),
     /// An evidence pack.
     Evidence(Box<EvidenceReport>),
 }
@@ -114,7 +114,7 @@ pub(crate) fn reach(arguments: &Arguments) -> Result<Verdict, Failure> {
         let mut options = VerifyOptions::new(key);
         options.installation_log = arguments.installation_log.clone();
         options.blob_limit = arguments.blob_limit;
-        return Ok(Verdict::Record(verify(path, &options)));
+        return Ok(Verdict::Record(Box::new(verify(path, &options))));
     }
     if !kind.is_file() {
         return Err(Failure::Kind(path.clone()));
