@@ -70,7 +70,7 @@ fn what_is_damaged_is_named_and_moved_aside_on_record_and_nothing_else_is_touche
     let victim = installation.directory(sessions[0]).join("record");
     let good = files(&victim);
     let mut damaged = BTreeMap::new();
-    for part in ["blobs/sha256", "tile/entries", "seal.dsse.json"] {
+    for part in ["blobs/sealed", "tile/entries", "seal.dsse.json"] {
         let path = victim.join(below(&good, part));
         let bytes = flip(&path);
         damaged.insert(path.strip_prefix(state).expect("below").to_path_buf(), bytes);

@@ -66,7 +66,7 @@ sed -i '3s/.*/int more;/' 'with space.c'
 git add --all; git commit --quiet --message 'Make'
 git mv long.txt moved.txt
 sed -i '5s/.*/changed after the move/' moved.txt
-head -c 300 /dev/urandom >binary.bin
+{ printf '\\0'; head -c 300 /dev/urandom; } >binary.bin
 printf 'no line end' >tail.txt
 git add --all; git commit --quiet --message 'Move'
 printf '@@ -1 +1 @@\\n+++ b/evil\\n--- a/evil\\n' >evil.txt

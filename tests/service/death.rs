@@ -21,6 +21,7 @@ async fn story(ground: &Ground) {
     // Each of these may find the server dead.
     if let Ok(session) = create(true, "true").await {
         let _rejected = boss.reject(session.id, "no").await;
+        let _erased = boss.erase(session.id, "asked for").await;
     }
     if let Ok(session) = create(true, "true").await {
         let _cancelled = client.stop(session.id, "changed my mind").await;

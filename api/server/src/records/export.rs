@@ -11,7 +11,7 @@ use custody_export::{Content, ContentError, Format, PATCH_ARGUMENTS, Patch};
 use custody_model::Digest;
 use custody_record::control::{ControlBody, EvidenceExported};
 use custody_record::event::CommitCreated;
-use custody_record::{BlobError, Blobs, Event, ReadError, Reader};
+use custody_record::{BlobError, Blobs, Event, ReadError, Reader, Scope};
 use custody_session::Orchestrator;
 use custody_store::SessionRow;
 
@@ -32,16 +32,17 @@ pub(crate) async fn export(
     let format: Format = text.parse().map_err(|_| ApiError::not_found("format", &text))?;
     let session = row.id;
     let record = orchestrator.record(session);
-    let reader = tokio::task::spawn_blocking(move || Reader::open(&record)).await??;
+    let vault = orchestrator.plane().vault().clone();
+    let opened = tokio::task::spawn_blocking(move || {
+        let blobs = vault.blobs(Scope::Session(session), &record).map_err(ApiError::internal)?;
+        Ok::<_, ApiError>((Reader::open(&record)?, blobs))
+    });
+    let (reader, blobs) = opened.await??;
     let exported = ControlBody::EvidenceExported(EvidenceExported { session, pack: None });
     orchestrator.plane().record(&admitted.author, vec![exported]).await?;
     let (sending, body) = Sending::new();
     tokio::task::spawn_blocking(move || {
-        let contents = Contents {
-            blobs: reader.blobs(),
-            repository: row.request.repository.clone(),
-            orchestrator,
-        };
+        let contents = Contents { blobs, repository: row.request.repository.clone(), orchestrator };
         let mut out = BufWriter::with_capacity(CHUNK, sending.clone());
         let written = write(format, &reader, &contents, &mut out).and_then(|()| Ok(out.flush()?));
         if let Err(error) = written {
@@ -105,7 +106,7 @@ impl Content for Contents {
     fn blob(&self, digest: &Digest) -> Result<Option<Vec<u8>>, ContentError> {
         match self.blobs.get(digest) {
             Ok(content) => Ok(Some(content)),
-            Err(BlobError::Missing(_)) => Ok(None),
+            Err(BlobError::Missing(_) | BlobError::Erased { .. }) => Ok(None),
             Err(error) => {
                 Err(ContentError { what: format!("blob {digest}"), source: Box::new(error) })
             }
