@@ -79,11 +79,15 @@ fn what_is_damaged_is_named_and_moved_aside_on_record_and_nothing_else_is_touche
     let from = installation.directory(sessions[1]);
     let status = std::process::Command::new("mv").arg(&from).arg(gone.path()).status();
     assert!(status.expect("mv starts").success());
-    let store = state.join("store.sqlite");
-    let mut bytes = fs::read(&store).expect("readable");
-    bytes[..64].fill(0x55);
-    fs::write(&store, &bytes).expect("written");
-    damaged.insert("store.sqlite".into(), bytes);
+    // A page that stands in the write-ahead log as well would be read from there.
+    for name in ["store.sqlite", "store.sqlite-wal"] {
+        let Ok(mut bytes) = fs::read(state.join(name)) else { continue };
+        let begin = bytes.len().min(64);
+        bytes[..begin].fill(0x55);
+        fs::write(state.join(name), &bytes).expect("written");
+        damaged.insert(name.into(), bytes);
+    }
+    assert!(damaged.contains_key(Path::new("store.sqlite")));
 
     let before = files(&state.join("sessions"));
     let dry = fsck(&installation, &["--dry-run"]);
