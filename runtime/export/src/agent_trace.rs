@@ -3,7 +3,7 @@
 //! The lines are what the session's commit added, which was observed. That an agent's model wrote them is inferred from
 //! what sessions are for as long as no model was seen to answer; `metadata` says so.
 
-use custody_record::{Body, Event};
+use custody_record::Event;
 use serde_json::{Value, json};
 
 use crate::format::Format;
@@ -33,14 +33,8 @@ impl Export for AgentTrace {
         content: &dyn Content,
         _: &mut Vec<u8>,
     ) -> Result<(), ExportError> {
-        self.summary.read(event);
-        let Body::CommitCreated(commit) = &event.body else {
-            self.summary.drop(event.body.type_name());
-            return Ok(());
-        };
-        let Some(files) = attribution::of_commit(commit, content, &mut self.summary)? else {
-            return Ok(());
-        };
+        let told = attribution::of_event(event, content, &mut self.summary)?;
+        let Some((commit, files)) = told else { return Ok(()) };
         let session = format!("urn:uuid:{}", event.session);
         let files: Vec<_> = files
             .into_iter()

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 
 use custody_record::event::CommitCreated;
+use custody_record::{Body, Event};
 
 use crate::{Content, ExportError, Patch, Summary};
 
@@ -156,9 +157,23 @@ fn path(name: &[u8]) -> Option<Vec<u8>> {
 /// Lines by the path of their file.
 pub(crate) type ByPath = BTreeMap<String, Vec<RangeInclusive<u64>>>;
 
+/// The commit that an event tells of and its lines, as [`of_commit`]; every other event is counted as left out.
+pub(crate) fn of_event<'a>(
+    event: &'a Event,
+    content: &dyn Content,
+    summary: &mut Summary,
+) -> Result<Option<(&'a CommitCreated, ByPath)>, ExportError> {
+    summary.read(event);
+    let Body::CommitCreated(commit) = &event.body else {
+        summary.drop(event.body.type_name());
+        return Ok(None);
+    };
+    Ok(of_commit(commit, content, summary)?.map(|files| (commit, files)))
+}
+
 /// The lines of a commit that the session wrote, by path; what is left out is counted. `None` if nothing can be said of
 /// the commit at all.
-pub(crate) fn of_commit(
+fn of_commit(
     commit: &CommitCreated,
     content: &dyn Content,
     summary: &mut Summary,

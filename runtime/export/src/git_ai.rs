@@ -8,7 +8,7 @@ use std::fmt::Write as _;
 use std::ops::RangeInclusive;
 
 use custody_model::GitOid;
-use custody_record::{Body, Event};
+use custody_record::Event;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
@@ -84,14 +84,8 @@ impl Export for GitAi {
         content: &dyn Content,
         _: &mut Vec<u8>,
     ) -> Result<(), ExportError> {
-        self.summary.read(event);
-        let Body::CommitCreated(commit) = &event.body else {
-            self.summary.drop(event.body.type_name());
-            return Ok(());
-        };
-        let Some(files) = attribution::of_commit(commit, content, &mut self.summary)? else {
-            return Ok(());
-        };
+        let told = attribution::of_event(event, content, &mut self.summary)?;
+        let Some((commit, files)) = told else { return Ok(()) };
         let session = key("s_", &format!("{TOOL}:{}", event.session));
         // The standard's trace is one checkpoint of a session: here, a commit.
         let trace = key("t_", &event.id.to_string());
