@@ -198,7 +198,10 @@ impl Publishing {
             .expect("custody starts");
         let output = lines_of(child.stdout.take().expect("a pipe"));
         assert_eq!(output.recv_timeout(PATIENCE).expect("it runs"), "made");
-        let filler = fill(&installation.state().join(place));
+        let filler = fill(&match place {
+            "sessions" => installation.directory(installation.session()),
+            _ => installation.state().join(place),
+        });
         let full = fs::metadata(&filler).expect("it is there").len();
         File::options()
             .write(true)
@@ -324,13 +327,14 @@ fn a_session_whose_end_waits_too_long_is_interrupted_and_loses_nothing_that_was_
     let _ = server.custody(&admin, here, &["repo", "add", "."]).succeeded();
     let script = "while :; do cat README.md >/dev/null; sleep 0.02; done";
     let words = ["run", "--detach", "--", "sh", "-c", script];
-    let _ = server.custody(&admin, here, &words).succeeded();
+    let dana = server.person("dana", &["developer"]);
+    let _ = server.custody(&dana, here, &words).succeeded();
     let session = installation.session();
     let (directory, id) = (installation.directory(session), session.to_string());
     let process = until("the shell", || shell(script));
     let filler = fill(&directory);
     until("it is frozen", || is_frozen(&process).then_some(()));
-    let _ = server.custody(&admin, here, &["session", "stop", &id]);
+    let _ = server.custody(&dana, here, &["session", "stop", &id]);
     until("the keeper gives up", || directory.join("run/gave-up").exists().then_some(()));
     server.kill9();
     let ids = || -> Vec<String> {
