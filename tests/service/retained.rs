@@ -47,7 +47,9 @@ async fn over(ground: &Ground, retention: &str) -> SessionId {
 }
 
 async fn until_erased(ground: &Ground, id: SessionId) -> Session {
-    ground.until(id, "the erasure", |session| session.erased.is_some()).await
+    // The note is there a moment before the key is gone.
+    let gone = |session: &Session| session.erased.is_some() && !has_key(ground, id);
+    ground.until(id, "the erasure", gone).await
 }
 
 fn has_key(ground: &Ground, id: SessionId) -> bool {
@@ -91,7 +93,6 @@ async fn contents_go_by_themselves_and_what_is_held_stays() {
     assert!(has_key(&ground, held));
 
     let gone = until_erased(&ground, free).await;
-    assert!(!has_key(&ground, free));
     let commit = gone.commit.clone().unwrap();
     let (erased, retention) = (gone.erased.unwrap(), gone.retention.unwrap());
     let until = retention.until.unwrap();
@@ -102,8 +103,8 @@ async fn contents_go_by_themselves_and_what_is_held_stays() {
     assert!(verified.contains(&reason), "{verified}");
     let asked = serde_json::json!({ "repository": ground.repository, "question": commit });
     let answer = ground.client.investigate(&serde_json::from_value(asked).unwrap()).await.unwrap();
-    let told = &answer.findings.first().expect("the session wrote it").statements;
-    assert!(told.iter().any(|statement| statement.text.contains(&reason)), "{told:#?}");
+    let told = serde_json::to_string(&answer.0["findings"][0]["statements"]).unwrap();
+    assert!(told.contains(&reason), "{told}");
     let deleted = control(&ground).await.into_iter().find(|event| match &event.body {
         ControlBody::RetentionDeleted(deleted) => deleted.session == free,
         _ => false,
@@ -143,7 +144,7 @@ async fn contents_go_by_themselves_and_what_is_held_stays() {
     assert!(metrics.contains("custody_retention_passes_total{outcome=\"done\"}"), "{metrics}");
     activate(&ground, "{content: 1s}").await;
     until_erased(&ground, held).await;
-    assert!(!has_key(&ground, held) && has_key(&ground, kept));
+    assert!(has_key(&ground, kept));
 
     // The index comes back as it was.
     let mut before = Vec::new();
@@ -175,7 +176,6 @@ async fn a_sweep_may_be_killed_at_each_of_its_steps() {
             assert!(ground.until_dead(crate::ground::PATIENCE).await, "{what} was never reached");
             ground.start(&["--config", &config]).await;
             let gone = until_erased(&ground, id).await;
-            assert!(!has_key(&ground, id), "{what}");
             assert_eq!(gone.erased.unwrap().by.as_str(), "system", "{what}");
             let _ = ground.installation.verify(id).succeeded();
             let deleted = control(&ground).await;
