@@ -5,4 +5,5 @@ mod death;
 mod ground;
 mod load;
 mod rebuilt;
+mod retained;
 mod witnessed;

@@ -15,7 +15,7 @@ pub enum BlobError {
     #[error("the blob {0} is sealed, and its key is not here")]
     Locked(Digest),
     /// Its key was destroyed.
-    #[error("the content of the blob {digest} was erased by {by} at {at}")]
+    #[error("the content of the blob {digest} was erased by {by} at {at}: {reason}")]
     Erased {
         /// Which.
         digest: Digest,
@@ -23,6 +23,8 @@ pub enum BlobError {
         by: UserName,
         /// When.
         at: Timestamp,
+        /// Why.
+        reason: String,
     },
     /// The stored bytes are not the content that their name says.
     #[error("the blob {0} holds other content: {1}")]

@@ -85,9 +85,12 @@ impl Blobs {
         }
         // Whether the note is genuine is for `verify` to say.
         match Erasure::read(&self.record) {
-            Ok(Some(erasure)) => {
-                BlobError::Erased { digest: *digest, by: erasure.by, at: erasure.at }
-            }
+            Ok(Some(erasure)) => BlobError::Erased {
+                digest: *digest,
+                by: erasure.by,
+                at: erasure.at,
+                reason: erasure.reason,
+            },
             Ok(None) | Err(_) if Self::sealed_root(&self.record).exists() => {
                 BlobError::Locked(*digest)
             }
