@@ -37,7 +37,7 @@ pub use seal::{SealError, Sealed};
 pub use sink::{Recorded, Sink, SinkError};
 pub use tail::{Fresh, Tail};
 pub use tlog::{ExtendError, KeyError, KeyHistory, Keys, Verifier, rotate};
-pub use vault::{ContentKey, FileWrapping, Scope, Vault, VaultError, Wrapping};
+pub use vault::{ContentKey, FileWrapping, Rewrapped, Scope, Vault, VaultError, Wrapping};
 pub use verify::{
     Code, Completeness, Finding, Integrity, KeyChoice, KeySource, Report, VerifyOptions, verify,
 };

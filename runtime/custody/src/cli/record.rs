@@ -120,6 +120,23 @@ pub struct InvestigateArgs {
     pub repo: Option<String>,
 }
 
+/// `custody vault …`.
+#[derive(Debug, Subcommand)]
+#[command(after_help = "\
+Examples:
+  custody vault show
+  custody vault rewrap
+
+They work on the state directory of this machine, whether or not a server runs. What wraps the keys is `vault.wrapping` of the
+configuration; restart a server after it was changed, before the keys are wrapped anew. Whoever is interrupted runs it again:
+each key is wrapped as before or anew.")]
+pub enum VaultCommand {
+    /// What wraps how many of the keys that contents are sealed with.
+    Show,
+    /// Wrap all keys by what the configuration says, and overwrite how they were wrapped before.
+    Rewrap,
+}
+
 /// `custody keys …`.
 #[derive(Debug, Subcommand)]
 #[command(after_help = "\

@@ -140,8 +140,12 @@ fn options(wire: &Wire, args: &VerifyArgs) -> Result<VerifyOptions, Failure> {
     let policy = witnesses(args)?.unwrap_or_default();
     let options = VerifyOptions::new(key).with_witnesses(&policy);
     // Whoever may read this installation's vault sees contents checked, too; nothing is made where there is none.
-    let local = wire.url.is_none() && wire.state.vault().join(WRAPPING_FILE).exists();
-    Ok(if local { options.with_vault(wire.vault()?) } else { options })
+    if wire.url.is_some() || wire.state.vault().read_dir().is_err() {
+        return Ok(options);
+    }
+    let settings = wire.config()?.settings.vault;
+    let wrapped = settings.wrapping.is_some() || wire.state.vault().join(WRAPPING_FILE).exists();
+    Ok(if wrapped { options.with_vault(wire.vault(&settings)?) } else { options })
 }
 
 /// The key with those that the history in this file ties to it.

@@ -294,6 +294,7 @@ impl Course {
 
     /// Nothing runs any more (or must be made so): collects what every mediator still has.
     fn finish(mut self, session: &Session<'_>, running: Running) -> Served {
+        session.ending.begin();
         let Running {
             mut sandbox, notices, relay, lifetimes, terminal, watch, disk, inside, ..
         } = running;

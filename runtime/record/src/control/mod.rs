@@ -12,7 +12,7 @@ pub use body::{
     ApprovalGranted, Call, CallCompleted, ControlBody, EvidenceExported, ExportedPack, Idempotency,
     KeyRotated, PolicyActivated, PolicyCreated, ProjectCreated, Quarantined, RepositoryRegistered,
     ServerStarted, SessionAttached, SessionLaunched, SessionReason, SessionRequested,
-    SessionSignalled, TokenIssued, TokenRevoked, UserGranted, UserSwitched,
+    SessionSignalled, TokenIssued, TokenRevoked, UserGranted, UserSwitched, VaultWrapped,
 };
 pub use event::{CONTROL_VERSION, ControlDraft, ControlEvent, ControlEventError, Via};
 pub use log::{ControlLog, ControlLogError, MAX_PENDING};

@@ -15,7 +15,7 @@ use custody_record::event::{Body, Draft, TerminalRecorded};
 use custody_record::journal::recover_on;
 use custody_record::{
     InstallationLog, Integrity, Journal, JournalError, JournalOptions, KeyChoice, Reader,
-    SessionHead, Sink, SinkError, VerifyOptions, recover, verify,
+    SessionHead, Sink, SinkError, Vault, VerifyOptions, recover, verify,
 };
 
 use crate::faulty::{FaultyDisk, Promise};
@@ -27,6 +27,7 @@ const TRIES: usize = 100;
 /// Only a barrier makes the writer write, so that the steps are the same each time.
 fn options() -> JournalOptions {
     JournalOptions {
+        wake_bytes: usize::MAX,
         linger: Duration::from_secs(3600),
         commit_interval: Duration::from_secs(3600),
         retry: Duration::from_millis(1),
@@ -34,7 +35,7 @@ fn options() -> JournalOptions {
     }
 }
 
-fn until<T, E: Debug>(mut attempt: impl FnMut() -> Result<T, E>) -> T {
+pub(crate) fn until<T, E: Debug>(mut attempt: impl FnMut() -> Result<T, E>) -> T {
     let mut tries = 0;
     loop {
         match attempt() {
@@ -134,8 +135,10 @@ pub(crate) fn tell(disk: &Arc<FaultyDisk>, root: &Path, many: u64) -> usize {
     let mut teller = Teller { disk, refused: 0 };
     let shared: Arc<dyn Disk> = disk.clone();
     let log = until(|| InstallationLog::open_on(shared.clone(), &root.join("log"), &keys()));
-    let control =
-        until(|| ControlLog::open_on(shared.clone(), &root.join("control"), &keys(), vault(root)));
+    let vault = until(|| Vault::open_on(shared.clone(), &root.join("vault")).map(Arc::new));
+    let control = until(|| {
+        ControlLog::open_on(shared.clone(), &root.join("control"), &keys(), vault.clone())
+    });
     teller.control(&control, 0);
     let record = root.join("record");
     let session = journal(disk, &record);
@@ -160,8 +163,9 @@ pub(crate) fn tell(disk: &Arc<FaultyDisk>, root: &Path, many: u64) -> usize {
     let session = journal(disk, &record);
     teller.effect(&session, gap());
     // Another process appends to the control log.
-    let other =
-        until(|| ControlLog::open_on(shared.clone(), &root.join("control"), &keys(), vault(root)));
+    let other = until(|| {
+        ControlLog::open_on(shared.clone(), &root.join("control"), &keys(), vault.clone())
+    });
     teller.control(&other, 3);
     teller.control(&control, 4);
     until(|| other.integrate());
