@@ -77,7 +77,7 @@ pub async fn run(
     keys::look_after(&whole.lifecycle, &identity, &plane, &settings.identity);
     pushes::begin(wire, settings, &whole).await?;
     let lifecycle = whole.lifecycle.clone();
-    witnessing::begin(&lifecycle, &wire.state, &whole.transparency)?;
+    witnessing::begin(&lifecycle, &wire.state, &whole.transparency, &plane)?;
     ready(Serving { address, first })?;
     let systemd = wire.notify_socket.clone();
     notify::tell(systemd.as_deref(), "READY=1");
