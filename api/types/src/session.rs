@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use custody_model::state::session::SessionState;
 use custody_model::{Digest, EventId, GitOid, Limits, ProjectName, SessionId, Timestamp, UserName};
 use custody_record::event::{ExitStatus, Outcome};
+use custody_record::witness::WitnessAssurance;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -142,6 +143,10 @@ pub struct Session {
     /// Its content was erased: events, digests and proofs are what is left. Shown of a single session, not in lists.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub erased: Option<Erased>,
+    /// Who but the installation vouches for its record, up to its newest head in the installation log. Shown of a single
+    /// session, not in lists.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub witnesses: Option<WitnessAssurance>,
 }
 
 /// Somebody's approval.

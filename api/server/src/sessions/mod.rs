@@ -65,6 +65,7 @@ fn shown(row: SessionRow) -> Session {
         },
         commit: row.commit,
         erased: None,
+        witnesses: None,
     }
 }
 
