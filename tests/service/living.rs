@@ -21,7 +21,7 @@ fn a_session_that_lives_is_proved_as_it_goes_on_and_no_head_of_it_is_taken_back(
     let custody = |words: &[&str]| installation.custody(repository.path(), words);
 
     // Heads come at least once a second, and each goes on from those before.
-    let (mut heads, mut size) = (Vec::new(), 0);
+    let (mut heads, mut size) = (Vec::<String>::new(), 0);
     for number in 0..4 {
         let path = file(&format!("head{number}"));
         size = until("the log to have a newer head", || {

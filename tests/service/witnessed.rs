@@ -371,7 +371,8 @@ fn how_far_witnesses_vouch_is_in_every_answer_and_who_checks_says_whose_word_cou
     let strange = file("stranger", &strange);
     let pack = elsewhere.path().join("evidence.tar");
     let pack = pack.to_str().expect("text");
-    let _ = watched.custody(&["evidence", "export", "last", "--file", pack]).succeeded();
+    let words = ["evidence", "export", "last", "--file", pack];
+    let _ = watched.installation.custody(watched.repository.path(), &words).succeeded();
     for target in [pack, "last"] {
         let check = |policy: &str| {
             let words = ["verify", target, "--key", &watched.vkey, "--policy", policy];
