@@ -45,7 +45,9 @@ pub async fn changes(
         | ControlBody::EvidenceExported(_)
         | ControlBody::FileQuarantined(_)
         | ControlBody::VaultRewrapStarted(_)
-        | ControlBody::VaultRewrapped(_) => Vec::new(),
+        | ControlBody::VaultRewrapped(_)
+        | ControlBody::WitnessRefused(_)
+        | ControlBody::WitnessRestored(_) => Vec::new(),
         ControlBody::ProjectCreated(created) => vec![Change::Project(ProjectRow {
             name: created.project.clone(),
             description: created.description.clone(),

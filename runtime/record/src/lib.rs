@@ -12,6 +12,7 @@ pub mod event;
 pub mod evidence;
 pub mod installation;
 pub mod journal;
+pub mod living;
 pub mod reader;
 pub mod redact;
 pub mod seal;
@@ -31,6 +32,7 @@ pub use installation::{InstallationLog, LogError, LogPosition, SessionHead};
 pub use journal::{
     Cut, Head, Journal, JournalError, JournalHeader, JournalOptions, Recovered, recover,
 };
+pub use living::{LivingLog, Placed};
 pub use reader::{ReadError, Reader};
 pub use redact::{Redactor, RedactorError};
 pub use seal::{SealError, Sealed};

@@ -87,7 +87,7 @@ pub(super) async fn assemble(
             installation,
         },
         guard: MetricsGuard { token: token.map(Arc::from) },
-        transparency: Transparency { published: settings.transparency.published(), witnesses },
+        transparency: Transparency::new(settings.transparency.published(), witnesses),
     })
 }
 

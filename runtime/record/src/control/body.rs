@@ -9,6 +9,7 @@ use custody_model::{
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::witnesses::{WitnessRefused, WitnessRestored};
 use crate::event::Decision;
 
 /// What happened. Closed: a reader of version 1 knows every type.
@@ -78,6 +79,10 @@ pub enum ControlBody {
     VaultRewrapStarted(VaultWrapped),
     #[serde(rename = "vault.rewrapped")]
     VaultRewrapped(VaultWrapped),
+    #[serde(rename = "witness.refused")]
+    WitnessRefused(WitnessRefused),
+    #[serde(rename = "witness.restored")]
+    WitnessRestored(WitnessRestored),
 }
 
 /// `server.started`: an instance of the server took up its work on this installation.

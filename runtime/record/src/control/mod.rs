@@ -7,6 +7,7 @@ mod event;
 mod log;
 mod pending;
 mod verify;
+mod witnesses;
 
 pub use body::{
     ApprovalGranted, Call, CallCompleted, ControlBody, EvidenceExported, ExportedPack, Idempotency,
@@ -17,3 +18,4 @@ pub use body::{
 pub use event::{CONTROL_VERSION, ControlDraft, ControlEvent, ControlEventError, Via};
 pub use log::{ControlLog, ControlLogError, MAX_PENDING};
 pub use verify::{ControlReport, verify_control};
+pub use witnesses::{RefusalReason, WitnessRefused, WitnessRestored};

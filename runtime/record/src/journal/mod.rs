@@ -120,6 +120,11 @@ impl Journal {
         &self.dir
     }
 
+    /// The file layer that it is written through.
+    pub(crate) fn disk(&self) -> &dyn Disk {
+        &*self.disk
+    }
+
     /// With the key that its content is sealed with.
     #[must_use]
     pub fn with_key(mut self, key: ContentKey) -> Self {

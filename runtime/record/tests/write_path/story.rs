@@ -13,8 +13,10 @@ use custody_record::control::{
 use custody_record::disk::Disk;
 use custody_record::event::{Body, Draft, TerminalRecorded};
 use custody_record::journal::recover_on;
+use custody_record::living::{LIVING_CHECKPOINT, publish};
+use custody_record::tlog::{TileHashes, root_at};
 use custody_record::{
-    InstallationLog, Integrity, Journal, JournalError, JournalOptions, KeyChoice, Reader,
+    Finding, InstallationLog, Integrity, Journal, JournalError, JournalOptions, KeyChoice, Reader,
     SessionHead, Sink, SinkError, Vault, VerifyOptions, recover, verify,
 };
 
@@ -117,16 +119,9 @@ impl Teller<'_> {
     }
 
     fn head(&self, log: &InstallationLog, journal: &Journal) {
-        let head = until(|| journal.head());
-        let leaf = SessionHead {
-            session: samples::session(),
-            size: head.size,
-            root: head.root,
-            time: samples::at(41),
-            sealed: false,
-        };
-        let _ = until(|| log.append(&leaf));
-        self.disk.promise("head", head.size.to_string());
+        let shown = until(|| publish(journal, log, 0, samples::at(41))).unwrap().head;
+        self.disk.promise("head", shown.size.to_string());
+        self.disk.promise("shown", format!("{} {}", shown.size, shown.root));
     }
 }
 
@@ -194,6 +189,12 @@ pub(crate) fn assert_kept(root: &Path, all: &[Promise], what: &str) {
     let (record, log) = (root.join("record"), root.join("log"));
     let log = InstallationLog::open(&log, &keys()).unwrap();
     let sealed = promised(all, "sealed");
+    if record.join("journal").exists() {
+        // No head that somebody may have seen is ahead of what a crash left.
+        let report = verify(&record, &VerifyOptions::new(KeyChoice::Given(keys().verifier())));
+        let about_it = |finding: &&Finding| finding.file.as_deref() == Some(LIVING_CHECKPOINT);
+        assert_eq!(report.findings.iter().find(about_it), None, "{what}: {report}");
+    }
     match recover(&record, JournalOptions::default()) {
         Ok(found) => {
             if !found.closed {
@@ -221,6 +222,12 @@ pub(crate) fn assert_kept(root: &Path, all: &[Promise], what: &str) {
             .map(|event| event.unwrap().id.to_string())
             .collect();
         assert_there(&promised(all, "session"), &events, what);
+        let tree = TileHashes::new(&record, report.events);
+        for shown in promised(all, "shown") {
+            let (size, root) = shown.split_once(' ').unwrap();
+            let found = root_at(&tree, size.parse().unwrap()).unwrap();
+            assert_eq!(found.to_string(), root, "{what}: the log goes on from each head");
+        }
     }
     for blob in promised(all, "blob") {
         custody_record::Blobs::open(&record).check(&blob.parse().unwrap(), 1 << 20).unwrap();
