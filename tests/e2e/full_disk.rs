@@ -264,7 +264,7 @@ fn outputs_wait_for_a_full_disk_and_are_whole_once_it_has_room() {
     git.arg("--git-dir").arg(&mirror).args(["cat-file", "-s", &large]);
     let size = String::from_utf8(git.output().expect("git runs").stdout).expect("text");
     assert_eq!(size.trim(), LARGE.to_string());
-    assert_eq!(half_written(&installation), [PathBuf::new(); 0]);
+    assert_eq!(half_written(&installation), Vec::<PathBuf>::new());
     let session = installation.session();
     let _ = installation.verify(session).succeeded();
     let record = installation.record(session);

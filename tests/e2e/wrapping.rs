@@ -257,7 +257,7 @@ fn keys_are_wrapped_anew_and_open_before_in_the_middle_and_after() {
     // How it was wrapped is nowhere any more.
     let bytes = before.into_bytes();
     let old = bytes.split(|b| *b == b'"').max_by_key(|part| part.len()).expect("a key").to_vec();
-    assert_eq!(found_in(&files(installation.state()), &[old]).0, [PathBuf::new(); 0]);
+    assert_eq!(found_in(&files(installation.state()), &[old]).0, Vec::<PathBuf>::new());
     // Again changes nothing.
     let again = rewrap(&installation).succeeded().json();
     assert_eq!((&again["rewrapped"], &again["already"]), (&0.into(), &2.into()));
