@@ -198,7 +198,11 @@ pub(crate) async fn open_at(
     let arguments = ["--state", installation.state().to_str().unwrap(), "keeper"];
     Orchestrator::new(Parts {
         plane: Arc::new(ControlPlane::new(log, store, clock)),
-        keeper: KeeperProgram { program, arguments: arguments.map(str::to_owned).into() },
+        keeper: KeeperProgram {
+            program,
+            arguments: arguments.map(str::to_owned).into(),
+            environment: Vec::new(),
+        },
         driver: Arc::new(driver),
         holder: this_process(),
         state,

@@ -3,6 +3,7 @@
 mod contract;
 mod death;
 mod ground;
+mod living;
 mod load;
 mod rebuilt;
 mod retained;

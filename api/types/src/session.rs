@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use custody_model::state::session::SessionState;
 use custody_model::{Digest, EventId, GitOid, Limits, ProjectName, SessionId, Timestamp, UserName};
 use custody_record::event::{ExitStatus, Outcome};
+use custody_record::witness::WitnessAssurance;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -146,6 +147,10 @@ pub struct Session {
     /// How long its content is kept, and who holds it. Shown of a single session, in lists, and where it is held or released.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retention: Option<Retention>,
+    /// Who but the installation vouches for its record, up to its newest head in the installation log. Shown of a single
+    /// session, not in lists.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub witnesses: Option<WitnessAssurance>,
 }
 
 /// Somebody's approval.

@@ -43,7 +43,11 @@ pub async fn changes(
         | ControlBody::SessionSignalled(_)
         | ControlBody::SessionAttached(_)
         | ControlBody::EvidenceExported(_)
-        | ControlBody::FileQuarantined(_) => Vec::new(),
+        | ControlBody::FileQuarantined(_)
+        | ControlBody::VaultRewrapStarted(_)
+        | ControlBody::VaultRewrapped(_)
+        | ControlBody::WitnessRefused(_)
+        | ControlBody::WitnessRestored(_) => Vec::new(),
         ControlBody::ProjectCreated(created) => vec![Change::Project(ProjectRow {
             name: created.project.clone(),
             description: created.description.clone(),

@@ -11,10 +11,12 @@ mod console;
 mod failure;
 mod logging;
 mod output;
+mod program;
 mod render;
 mod server;
 mod watch;
 mod wire;
+mod wrapping;
 
 use std::process::ExitCode;
 
@@ -69,6 +71,7 @@ fn dispatch(cli: Cli) -> Result<ExitCode, Failure> {
         Command::User(command) => commands::user::run(&wire, command),
         Command::Control(command) => commands::control::run(&wire, command),
         Command::Keys(command) => commands::keys::run(&wire, command),
+        Command::Vault(command) => commands::vault::run(&wire, command),
         Command::Fsck(args) => commands::fsck::run(&wire, &args),
         Command::Reindex(args) => commands::reindex::run(&wire, &args),
         Command::Config(command) => commands::config::run(&wire, command),

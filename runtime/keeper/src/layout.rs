@@ -147,6 +147,18 @@ impl SessionDir {
         self.run().join("keeper.lock")
     }
 
+    /// Made by the keeper at its start, so that it can leave word without room …
+    #[must_use]
+    pub fn waiting(&self) -> PathBuf {
+        self.run().join("waiting")
+    }
+
+    /// … that it gave up waiting for the disk: it gets this name.
+    #[must_use]
+    pub fn gave_up(&self) -> PathBuf {
+        self.run().join("gave-up")
+    }
+
     /// Where clients attach.
     #[must_use]
     pub fn attach_socket(&self) -> PathBuf {

@@ -5,6 +5,7 @@ use custody_keeper::run::KeeperError;
 use custody_model::{ErrorCode, InvalidTransition, SessionId, Timestamp};
 use custody_policy::PolicyError;
 use custody_policy::quantity::Seconds;
+use custody_record::VaultError;
 use custody_store::StoreError;
 use custody_workspace::checkout::CheckoutError;
 use custody_workspace::mirror::{InvalidRepositoryName, MirrorError};
@@ -184,6 +185,7 @@ impl SessionError {
             Self::Invalid { .. } | Self::RepositoryName(_) | Self::Source(_) | Self::Policy(_) => {
                 ErrorCode::Invalid
             }
+            Self::Vault(VaultError::Wrapping { .. }) => ErrorCode::Unavailable,
             Self::Mirror(MirrorError::Unknown(_)) => ErrorCode::NotFound,
             Self::Mirror(_)
             | Self::File { .. }

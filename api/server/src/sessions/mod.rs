@@ -68,6 +68,7 @@ pub(crate) fn shown(row: SessionRow) -> Session {
         commit: row.commit,
         erased: None,
         retention: None,
+        witnesses: None,
     }
 }
 

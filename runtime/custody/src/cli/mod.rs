@@ -23,8 +23,8 @@ pub use machine::{ConfigCommand, DebugCommand, KeeperArgs};
 pub use people::{ContextCommand, LoginArgs, LogoutArgs, TokenCommand, UserCommand, grants};
 pub use policy::{InProject, PolicyCommand};
 pub use project::{ImageCommand, ProjectCommand, RepoCommand};
-pub use record::{EraseArgs, InvestigateArgs, KeysCommand, ProofArgs, VerifyArgs};
 pub use retention::{HoldArgs, ReleaseArgs, RetentionCommand, RetentionListArgs, SweepArgs};
+pub use record::{EraseArgs, InvestigateArgs, KeysCommand, ProofArgs, VaultCommand, VerifyArgs};
 pub use run::{AttachArgs, RunArgs};
 pub use server::{ControlCommand, FaultAt, FsckArgs, ReindexArgs, ServeArgs};
 pub use session::{ListArgs, SessionArg, SessionCommand, Signal};
@@ -153,6 +153,9 @@ pub enum Command {
     /// Replace the key that the installation signs its records with, and list those before it.
     #[command(subcommand)]
     Keys(KeysCommand),
+    /// See what wraps the keys that contents are sealed with, and wrap them anew.
+    #[command(subcommand)]
+    Vault(VaultCommand),
     /// Check every log, record and content and the index, and move aside what is damaged, while no server runs.
     Fsck(FsckArgs),
     /// Make the index anew from the logs, while no server runs.

@@ -26,6 +26,7 @@ pub mod serve;
 pub mod session;
 pub mod token;
 pub mod user;
+pub mod vault;
 pub mod verify;
 pub mod witness;
 

@@ -116,6 +116,10 @@ fn show(wire: &Wire, server: &Connection, arg: &SessionArg) -> Result<(), Failur
                 page.push_str(&format!("\n{retention}"));
             }
             page.push_str(&render::session::erased(&session));
+            if let Some(assurance) = &summary.witnesses {
+                let statement = render::tame(&assurance.statement);
+                page.push_str(&format!("\nwitnesses   {statement}\n"));
+            }
             page
         }),
         // It waits, or its record is yet to begin.

@@ -4,6 +4,7 @@
 //! Invariant: no value of a secret is ever in here, only where it is.
 
 mod check;
+mod disk;
 mod environment;
 mod error;
 mod identity;
@@ -24,6 +25,7 @@ mod state;
 mod store;
 mod transparency;
 mod url;
+mod vault;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -34,7 +36,7 @@ use serde::{Deserialize, Serialize};
 use check::Check;
 use section::Section;
 
-pub use environment::Environment;
+pub use environment::{Environment, variable_of};
 pub use error::{ConfigError, Origin};
 pub use identity::{Identity, KeySet as KeySetPlace};
 pub use load::Sources;
@@ -42,6 +44,7 @@ pub use log::{Level, Log, LogFormat};
 pub use retention::Retention;
 pub use schema::json_schema;
 pub use state::DIRECTORY;
+pub use vault::{Vault, Wrapping};
 
 /// Every section. What is not said has its default.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -75,6 +78,12 @@ pub struct Settings {
     /// Who may follow the installation's logs, and who witnesses them.
     #[serde(deserialize_with = "section::or_default")]
     pub transparency: transparency::Transparency,
+    /// What wraps the keys that contents are sealed with.
+    #[serde(deserialize_with = "section::or_default")]
+    pub vault: vault::Vault,
+    /// How long a session that ends waits for a disk that is full, read-only or broken.
+    #[serde(deserialize_with = "section::or_default")]
+    pub disk: disk::Disk,
     /// What the server says about itself.
     #[serde(deserialize_with = "section::or_default")]
     pub log: log::Log,
@@ -92,6 +101,8 @@ macro_rules! sections {
         $each!(store: store::Store);
         $each!(push: push::Push);
         $each!(transparency: transparency::Transparency);
+        $each!(vault: vault::Vault);
+        $each!(disk: disk::Disk);
         $each!(log: log::Log);
     };
 }
@@ -133,6 +144,8 @@ impl Settings {
             store,
             push,
             transparency,
+            vault,
+            disk,
             log: _,
         } = self;
         state.check(check);
@@ -144,6 +157,8 @@ impl Settings {
         store.check(check);
         push.check(check);
         transparency.check(check);
+        vault.check(check);
+        disk.check(check);
     }
 }
 

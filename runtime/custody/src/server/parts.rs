@@ -26,7 +26,7 @@ pub async fn open_plane(
 ) -> Result<(ControlPlane, String), Failure> {
     let keys = Keys::open(&wire.state.keys())
         .explain(ErrorCode::Io, "the installation's keys can't be used")?;
-    let log = ControlLog::open(&wire.state.control(), &keys, wire.vault()?)
+    let log = ControlLog::open(&wire.state.control(), &keys, wire.vault(&settings.vault)?)
         .explain(ErrorCode::RecordUnwritable, "the control log can't be opened")?;
     let store = wire.store(&settings.store.path).await?;
     Ok((ControlPlane::new(log, Arc::from(store), wire.clock.clone()), keys.name().to_owned()))
@@ -53,7 +53,7 @@ pub(super) async fn assemble(
     let orchestrator = Orchestrator::new(Parts {
         state: wire.state.clone(),
         plane: plane.clone(),
-        keeper: wire.keeper(),
+        keeper: wire.keeper(settings),
         driver: Arc::new(wire.driver()?),
         holder: this_process(),
         options: options(settings),
@@ -87,7 +87,7 @@ pub(super) async fn assemble(
             installation,
         },
         guard: MetricsGuard { token: token.map(Arc::from) },
-        transparency: Transparency { published: settings.transparency.published(), witnesses },
+        transparency: Transparency::new(settings.transparency.published(), witnesses),
     })
 }
 

@@ -78,7 +78,7 @@ pub async fn run(
     pushes::begin(wire, settings, &whole).await?;
     sweeping::begin(&whole, &settings.retention);
     let lifecycle = whole.lifecycle.clone();
-    witnessing::begin(&lifecycle, &wire.state, &whole.transparency)?;
+    witnessing::begin(&lifecycle, &wire.state, &whole.transparency, &plane)?;
     ready(Serving { address, first })?;
     let systemd = wire.notify_socket.clone();
     notify::tell(systemd.as_deref(), "READY=1");

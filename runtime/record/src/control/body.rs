@@ -9,6 +9,7 @@ use custody_model::{
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::witnesses::{WitnessRefused, WitnessRestored};
 use crate::event::Decision;
 
 /// What happened. Closed: a reader of version 1 knows every type.
@@ -74,6 +75,14 @@ pub enum ControlBody {
     EvidenceExported(EvidenceExported),
     #[serde(rename = "file.quarantined")]
     FileQuarantined(Quarantined),
+    #[serde(rename = "vault.rewrap_started")]
+    VaultRewrapStarted(VaultWrapped),
+    #[serde(rename = "vault.rewrapped")]
+    VaultRewrapped(VaultWrapped),
+    #[serde(rename = "witness.refused")]
+    WitnessRefused(WitnessRefused),
+    #[serde(rename = "witness.restored")]
+    WitnessRestored(WitnessRestored),
 }
 
 /// `server.started`: an instance of the server took up its work on this installation.
@@ -365,4 +374,15 @@ pub struct Quarantined {
     pub code: String,
     /// What is wrong, in words.
     pub reason: String,
+}
+
+/// `vault.rewrap_started` (the keys that contents are sealed with are about to be wrapped anew) and `vault.rewrapped` (they
+/// were). One that was started and not ended was cut off: each key is wrapped as before or anew.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct VaultWrapped {
+    /// What wraps from here on, by its name.
+    pub wrapping: String,
+    /// How many keys each wrapping wraps at this moment, by its name.
+    pub keys: BTreeMap<String, u64>,
 }
