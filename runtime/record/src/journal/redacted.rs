@@ -7,12 +7,12 @@ use crate::event::{Body, Draft, EventType, MAX_REDACTIONS_TOLD, Redaction, Redac
 use crate::redact::Redactor;
 use crate::sink::SinkError;
 
-/// The event without what has to go and the event that tells what that was; `None` if nothing has to. `encoded` is its
-/// canonical form.
+/// The event without what has to go and the event that tells what that was; `None` if nothing has to. `data` is the canonical
+/// form of its data: nothing else of it is redacted.
 pub(super) fn redact(
     draft: &Draft,
     id: EventId,
-    encoded: &[u8],
+    data: &[u8],
     redactor: &Redactor,
     blobs: &Blobs,
 ) -> Result<Option<(Draft, Draft)>, SinkError> {
@@ -32,7 +32,7 @@ pub(super) fn redact(
         }
     }
     let mut body = draft.body.clone();
-    if redactor.suspects(encoded) {
+    if redactor.suspects(data) {
         let wrong = |e: serde_json::Error| SinkError::Malformed(format!("redaction: {e}"));
         let mut value = serde_json::to_value(&body).map_err(wrong)?;
         if let Some(data) = value.get_mut("data") {
