@@ -43,7 +43,8 @@ pub async fn changes(
         | ControlBody::RetentionDeleted(_)
         | ControlBody::SessionAttached(_)
         | ControlBody::EvidenceExported(_)
-        | ControlBody::FileQuarantined(_) => Vec::new(),
+        | ControlBody::FileQuarantined(_)
+        | ControlBody::RedactionApplied(_) => Vec::new(),
         ControlBody::ProjectCreated(created) => vec![Change::Project(ProjectRow {
             name: created.project.clone(),
             description: created.description.clone(),

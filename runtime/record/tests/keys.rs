@@ -80,6 +80,7 @@ impl House {
                 body: None,
             }),
             blobs: Vec::new(),
+            redactions: Vec::new(),
         };
         self.control.append(vec![draft]).unwrap();
     }

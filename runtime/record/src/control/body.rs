@@ -9,7 +9,7 @@ use custody_model::{
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::event::Decision;
+use crate::event::{Decision, RedactionApplied};
 
 /// What happened. Closed: a reader of version 1 knows every type.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -70,6 +70,8 @@ pub enum ControlBody {
     EvidenceExported(EvidenceExported),
     #[serde(rename = "file.quarantined")]
     FileQuarantined(Quarantined),
+    #[serde(rename = "redaction.applied")]
+    RedactionApplied(RedactionApplied),
 }
 
 /// `server.started`: an instance of the server took up its work on this installation.

@@ -59,6 +59,7 @@ fn draft(number: u8) -> ControlDraft {
             body: None,
         }),
         blobs: Vec::new(),
+        redactions: Vec::new(),
     }
 }
 
