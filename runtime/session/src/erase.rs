@@ -206,8 +206,14 @@ fn carry_out(state: &StateDir, vault: &Vault, event: &ControlEvent) -> Result<()
             .parse()
             .map_err(|e| SessionError::Fault(format!("erase: {SYSTEM} is no user's name: {e}")))?,
     };
-    let erasure =
-        Erasure { session: *session, by, at: event.time, reason: reason.clone(), event: event.id };
+    let erasure = Erasure {
+        session: *session,
+        by,
+        at: event.time,
+        reason: reason.clone(),
+        event: event.id,
+        seq: Some(event.seq),
+    };
     let record = dir.record();
     if record.exists() && Erasure::read(&record)?.is_none() {
         erasure.write(&record, &Keys::open(&state.keys())?)?;
