@@ -13,3 +13,4 @@ mod tampering;
 mod tools;
 mod traces;
 mod tutorial;
+mod wrapping;

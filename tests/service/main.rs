@@ -3,6 +3,8 @@
 mod contract;
 mod death;
 mod ground;
+mod living;
 mod load;
 mod rebuilt;
+mod retained;
 mod witnessed;

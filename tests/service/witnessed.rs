@@ -174,7 +174,7 @@ fn heads_are_cosigned_by_a_quorum_whoever_of_the_witnesses_is_dead() {
     let verdict = watched.json(&["verify", "last"]);
     assert_eq!(verdict["witnesses"]["level"], "witnessed", "{verdict}");
     let text = watched.custody(&["verify", "last"]).text();
-    assert!(text.contains("witnesses     witnessed: "), "{text}");
+    assert!(text.contains("witnesses     witnessed (quorum met: "), "{text}");
 
     // One is dead: the two others are enough.
     watched.witnesses[1].kill9();
@@ -329,7 +329,7 @@ fn a_proof_of_an_event_is_checked_by_somebody_who_has_only_the_key() {
     let policy = elsewhere.path().join("policy");
     std::fs::write(&policy, &watched.policy).expect("written");
     let policy = policy.to_str().expect("text");
-    let words = ["verify", head, "--key", &watched.vkey, "--witnesses", policy, "-o", "json"];
+    let words = ["verify", head, "--key", &watched.vkey, "--policy", policy, "-o", "json"];
     let held = stranger.custody(elsewhere.path(), &words).succeeded().json();
     assert_eq!(held["quorum"], true, "{held}");
     // And that the log goes on from a head of before, as a witness would be told.
@@ -342,4 +342,105 @@ fn a_proof_of_an_event_is_checked_by_somebody_who_has_only_the_key() {
     assert!(proof.starts_with("old ") && proof.contains("\n\n"), "{proof}");
     let refused = watched.custody(&["proof", "installation", "--consistency", "9999"]);
     assert_eq!(refused.code, Some(68), "{}", refused.stderr);
+}
+
+#[test]
+fn how_far_witnesses_vouch_is_in_every_answer_and_who_checks_says_whose_word_counts() {
+    let mut watched = Watched::start();
+    let size = watched.grow(&watched.log(), "first");
+    watched.until_witnessed(size);
+    let elsewhere = TempDir::with_prefix("custody-elsewhere-").expect("a directory");
+    let file = |name: &str, text: &str| {
+        let path = elsewhere.path().join(name);
+        std::fs::write(&path, text).expect("written");
+        path.to_str().expect("text").to_owned()
+    };
+    let shown = watched.json(&["session", "show", "last"]);
+    assert_eq!(shown["witnesses"]["level"], "witnessed", "{shown}");
+    let text = watched.custody(&["session", "show", "last"]).text();
+    assert!(text.contains("witnesses   witnessed (quorum met: "), "{text}");
+
+    // Somebody who checks for themselves.
+    let lines = |quorum: &str| {
+        let witness = |w: &Witness| format!("witness {} {}\n", w.name, w.vkey);
+        let all: String = watched.witnesses.iter().map(witness).collect();
+        format!("{all}group all {quorum} north east south\nquorum all\n")
+    };
+    let (two, stranger) = (file("two", &lines("2")), Witness::start("stranger", &watched.vkey));
+    let strange = format!("witness stranger {}\nquorum stranger\n", stranger.vkey);
+    let strange = file("stranger", &strange);
+    let pack = elsewhere.path().join("evidence.tar");
+    let pack = pack.to_str().expect("text");
+    let words = ["evidence", "export", "last", "--file", pack];
+    let _ = watched.installation.custody(watched.repository.path(), &words).succeeded();
+    for target in [pack, "last"] {
+        let check = |policy: &str| {
+            let words = ["verify", target, "--key", &watched.vkey, "--policy", policy];
+            watched.custody(&words)
+        };
+        let met = check(&two);
+        assert_eq!(met.code, Some(0), "{target}: {}{}", met.stdout, met.stderr);
+        assert!(met.stdout.contains("witnessed (quorum met: "), "{target}: {}", met.stdout);
+        let unmet = check(&strange);
+        assert_eq!(unmet.code, Some(79), "{target}: {}{}", unmet.stdout, unmet.stderr);
+        assert!(unmet.stdout.contains("quorum not met"), "{target}: {}", unmet.stdout);
+    }
+    let unsaid = watched.custody(&["verify", pack, "--key", &watched.vkey]).text();
+    assert!(unsaid.contains("not checked: lines with the names"), "{unsaid}");
+
+    // Nobody is there any more: what is recorded now has only the installation's word.
+    for witness in &mut watched.witnesses {
+        witness.kill9();
+    }
+    let ran = watched.installation.run(&watched.repository, &[], "echo new >new.txt");
+    assert_eq!(ran.code, Some(0), "{}", ran.stderr);
+    let shown = watched.json(&["session", "show", "last"]);
+    assert_eq!(shown["witnesses"]["level"], "quorum_not_met", "{shown}");
+    assert_eq!(watched.server.stop(), Some(0));
+}
+
+#[test]
+fn a_witness_that_refuses_is_on_record_once_and_once_more_when_it_cosigns_again() {
+    let mut watched = Watched::start();
+    let vkey = watched.vkey.clone();
+    let size = watched.grow(&watched.log(), "first");
+    watched.until_witnessed(size);
+    let events = |watched: &Watched, kind: &str| -> Vec<Value> {
+        let all = watched.custody(&["control", "events", "-o", "json"]).text();
+        let all = all.lines().map(|line| serde_json::from_str::<Value>(line).expect("an event"));
+        all.filter(|event| event["type"] == kind).collect()
+    };
+    // One of the witnesses is started for another installation: it refuses each second.
+    let other = Keys::from_seed("custody/another", [3; 32]).vkey();
+    watched.witnesses[0].kill9();
+    watched.witnesses[0].again(&other);
+    let refused = until("the refusals to be on record", || {
+        let size = watched.grow(&watched.log(), "more");
+        watched.until_witnessed(size);
+        let refused = events(&watched, "witness.refused");
+        (refused.len() == 2).then_some(refused)
+    });
+    for event in &refused {
+        let data = &event["data"];
+        assert_eq!((&data["witness"], &data["status"]), (&"north".into(), &404.into()), "{event}");
+        assert_eq!(data["reason"], "unknown_log", "{event}");
+        assert!(data["size"].as_u64() >= data["witnessed"].as_u64(), "{event}");
+    }
+    assert_ne!(refused[0]["data"]["log"], refused[1]["data"]["log"], "of each log once");
+    for round in 0..5 {
+        let size = watched.grow(&watched.log(), &format!("round {round}"));
+        watched.until_witnessed(size);
+    }
+    assert_eq!(events(&watched, "witness.refused").len(), 2, "not each time");
+    assert_eq!(events(&watched, "witness.restored").len(), 0);
+    watched.witnesses[0].kill9();
+    watched.witnesses[0].again(&vkey);
+    let restored = until("the end of the refusals to be on record", || {
+        watched.grow(&watched.log(), "again");
+        let restored = events(&watched, "witness.restored");
+        (restored.len() == 2).then_some(restored)
+    });
+    assert!(restored.iter().all(|event| event["data"]["witness"] == "north"), "{restored:?}");
+    println!("{} refusals and {} restorations on record", refused.len(), restored.len());
+    assert_eq!(watched.server.stop(), Some(0));
 }

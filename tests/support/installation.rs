@@ -1,5 +1,6 @@
 //! An installation of Custody for one test: the real binary on a state directory of its own.
 
+use std::collections::BTreeMap;
 use std::ffi::{CString, OsStr};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
@@ -19,6 +20,8 @@ pub struct Installation {
     state: TempDir,
     /// The file system of its own that is mounted below it.
     mounted: Option<PathBuf>,
+    /// Variables of every command and server.
+    environment: BTreeMap<String, String>,
 }
 
 /// What a command of Custody said.
@@ -95,7 +98,7 @@ impl Installation {
     #[must_use]
     pub fn new() -> Self {
         let state = TempDir::with_prefix("custody-state-").expect("a directory");
-        Self { state, mounted: None }
+        Self { state, mounted: None, environment: BTreeMap::new() }
     }
 
     /// A new one that has a file system of so many bytes (a tmpfs) at `place` in its state directory.
@@ -117,6 +120,22 @@ impl Installation {
         installation
     }
 
+    /// Sets a variable of every command and server from here on.
+    pub fn set(&mut self, name: &str, value: &str) {
+        self.environment.insert(name.to_owned(), value.to_owned());
+    }
+
+    /// Takes one back.
+    pub fn unset(&mut self, name: &str) {
+        self.environment.remove(name);
+    }
+
+    /// The variables.
+    #[must_use]
+    pub fn environment(&self) -> &BTreeMap<String, String> {
+        &self.environment
+    }
+
     /// Its state directory.
     #[must_use]
     pub fn state(&self) -> &Path {
@@ -135,6 +154,7 @@ impl Installation {
             .current_dir(directory)
             .args(arguments)
             .env("CUSTODY_STATE", self.state())
+            .envs(&self.environment)
             .stdin(Stdio::null());
     }
 

@@ -16,6 +16,7 @@ pub struct Server {
     /// Home of everybody, token and address files, and the server's log.
     home: TempDir,
     state: std::path::PathBuf,
+    environment: std::collections::BTreeMap<String, String>,
     url: String,
     process: Option<Child>,
     admin: Person,
@@ -38,7 +39,9 @@ impl Server {
         let home = TempDir::with_prefix("custody-home-").expect("a directory");
         let admin = Person { token: String::new() };
         let state = installation.state().to_owned();
-        let mut server = Self { home, state, url: String::new(), process: None, admin };
+        let environment = installation.environment().clone();
+        let mut server =
+            Self { home, state, environment, url: String::new(), process: None, admin };
         server.launch("127.0.0.1:0", &[]);
         let token = std::fs::read_to_string(server.home.path().join("admin.token"));
         server.admin.token = token.expect("the first start makes a token").trim().to_owned();
@@ -62,6 +65,7 @@ impl Server {
             .arg(self.home.path().join("admin.token"))
             .args(more)
             .env("CUSTODY_STATE", &self.state)
+            .envs(&self.environment)
             .env("HOME", self.home.path())
             .stdin(Stdio::null())
             .stdout(Stdio::null())

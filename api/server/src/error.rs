@@ -8,7 +8,7 @@ use axum::response::{IntoResponse, Response};
 use custody_api_types::ApiCode;
 use custody_control::ControlError;
 use custody_identity::IssueError;
-use custody_record::{BlobError, ControlLogError, ReadError};
+use custody_record::{BlobError, ControlLogError, ReadError, VaultError};
 use custody_session::{AttachError, SessionError};
 use custody_store::StoreError;
 
@@ -184,6 +184,14 @@ impl From<SessionError> for ApiError {
             SessionError::Source(_) => Self::of(ApiCode::Invalid, error).field("source"),
             SessionError::Base { .. } => Self::of(ApiCode::Invalid, error).field("base"),
             SessionError::Unknown(session) => Self::not_found("session", &session),
+            SessionError::Vault(error @ VaultError::Wrapping { .. }) => {
+                // What the program says is the operator's to read.
+                let detail = "the key that the session's content is sealed with can't be wrapped or unwrapped, so \
+                              nothing was begun";
+                let hint = "tell the operator the request's id: the server's log says what the program in \
+                            vault.wrapping answered";
+                Self::new(ApiCode::Unavailable, detail).hint(hint).caused_by(error)
+            }
             SessionError::State { .. }
             | SessionError::Conflict { .. }
             | SessionError::Forbidden(_)
@@ -200,6 +208,7 @@ impl From<SessionError> for ApiError {
             | SessionError::Keeper(_)
             | SessionError::Start(_)
             | SessionError::Attach(_)
+            | SessionError::Clock { .. }
             | SessionError::Draining
             | SessionError::Fault(_) => {
                 let code = ApiCode::from(error.code());

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use custody_model::WorkspacePath;
 use custody_record::event::{Event, EventError};
+use custody_record::witness::WitnessAssurance;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -79,6 +80,9 @@ pub struct EventPage {
     pub next: Option<u64>,
     /// The record is sealed, and nothing follows this page.
     pub end: bool,
+    /// Who but the installation vouches for the record, up to its newest head in the installation log.
+    #[serde(default)]
+    pub witnesses: WitnessAssurance,
 }
 
 /// From where a stream is wanted. `Last-Event-ID` says the same and goes before it.

@@ -1,8 +1,23 @@
 //! Files that a session touched.
 
 use custody_model::{Digest, GitOid, Timestamp, WorkspacePath};
+use custody_record::witness::WitnessAssurance;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+
+/// A part of the files that a session touched.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct FilePage {
+    /// The files, by path.
+    pub items: Vec<SessionFile>,
+    /// Where the list goes on: to be given as `after`. Absent at its end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<String>,
+    /// Who but the installation vouches for the record that tells of them, up to its newest head in the installation log.
+    #[serde(default)]
+    pub witnesses: WitnessAssurance,
+}
 
 /// A file that a session touched, as its record tells it (git's own directory is left out).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

@@ -169,7 +169,7 @@ impl From<ErrorCode> for ApiCode {
             ErrorCode::ApprovalNeeded => Self::ApprovalNeeded,
             ErrorCode::NotFound => Self::NotFound,
             ErrorCode::Invalid => Self::Invalid,
-            ErrorCode::VerificationFailed => Self::VerificationFailed,
+            ErrorCode::VerificationFailed | ErrorCode::Unwitnessed => Self::VerificationFailed,
             ErrorCode::RecordIncomplete => Self::RecordIncomplete,
             ErrorCode::EnvironmentLacks => Self::EnvironmentLacks,
             ErrorCode::RecordUnwritable => Self::RecordUnwritable,

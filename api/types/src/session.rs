@@ -5,11 +5,13 @@ use std::collections::BTreeMap;
 use custody_model::state::session::SessionState;
 use custody_model::{Digest, EventId, GitOid, Limits, ProjectName, SessionId, Timestamp, UserName};
 use custody_record::event::{ExitStatus, Outcome};
+use custody_record::witness::WitnessAssurance;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::attach::Window;
 use crate::moment::Moment;
+use crate::retention::Retention;
 
 /// A session to be asked for.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -142,6 +144,13 @@ pub struct Session {
     /// Its content was erased: events, digests and proofs are what is left. Shown of a single session, not in lists.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub erased: Option<Erased>,
+    /// How long its content is kept, and who holds it. Shown of a single session, in lists, and where it is held or released.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retention: Option<Retention>,
+    /// Who but the installation vouches for its record, up to its newest head in the installation log. Shown of a single
+    /// session, not in lists.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub witnesses: Option<WitnessAssurance>,
 }
 
 /// Somebody's approval.
@@ -354,6 +363,24 @@ pub struct Erased {
     pub reason: String,
     /// The control event that decided it.
     pub event: EventId,
+}
+
+/// Hold a session: nothing erases its content.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct HoldSession {
+    /// Why, in words, for the record; at most 4096 bytes.
+    #[schemars(length(min = 1, max = 4096))]
+    pub reason: String,
+}
+
+/// Release a session: its retention class counts again.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ReleaseSession {
+    /// Why, in words, for the record; at most 4096 bytes.
+    #[schemars(length(min = 1, max = 4096))]
+    pub reason: String,
 }
 
 /// Stop a session.

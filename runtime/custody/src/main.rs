@@ -11,10 +11,12 @@ mod console;
 mod failure;
 mod logging;
 mod output;
+mod program;
 mod render;
 mod server;
 mod watch;
 mod wire;
+mod wrapping;
 
 use std::process::ExitCode;
 
@@ -48,6 +50,10 @@ fn dispatch(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Session(command) => commands::session::run(&wire, command),
         Command::Verify(args) => commands::verify::run(&wire, &args),
         Command::Erase(args) => commands::erase::run(&wire, &args),
+        Command::Hold(args) => commands::retention::hold(&wire, &args),
+        Command::Release(args) => commands::retention::release(&wire, &args),
+        Command::Retention(command) => commands::retention::run(&wire, command),
+        Command::Sweep(args) => commands::retention::sweep(&wire, &args),
         Command::Export(args) => commands::export::run(&wire, &args),
         Command::Proof(args) => commands::proof::run(&wire, &args),
         Command::Witness(command) => commands::witness::run(&wire, &command),
@@ -65,6 +71,7 @@ fn dispatch(cli: Cli) -> Result<ExitCode, Failure> {
         Command::User(command) => commands::user::run(&wire, command),
         Command::Control(command) => commands::control::run(&wire, command),
         Command::Keys(command) => commands::keys::run(&wire, command),
+        Command::Vault(command) => commands::vault::run(&wire, command),
         Command::Fsck(args) => commands::fsck::run(&wire, &args),
         Command::Reindex(args) => commands::reindex::run(&wire, &args),
         Command::Config(command) => commands::config::run(&wire, command),

@@ -17,8 +17,9 @@ use custody_store_sqlite::SqliteStore;
 use crate::caller::{self, UserEnvironment};
 use crate::cli::{Cli, Command, Format};
 use crate::commands;
-use crate::config::{Config, DIRECTORY, Environment, Sources};
+use crate::config::{self, Config, DIRECTORY, Environment, Settings, Sources, variable_of};
 use crate::failure::{Explain, Failure};
+use crate::wrapping::CommandWrapping;
 
 /// First argument of the process that becomes a sandbox. Never typed by hand.
 const LAUNCHER: &str = "sandbox-launch";
@@ -114,10 +115,16 @@ impl Wire {
         Ok(driver.with_cgroup_parent(format!("custody-{}", &place.hex()[..12])))
     }
 
-    /// The keys of what is sealed.
-    pub fn vault(&self) -> Result<Arc<Vault>, Failure> {
-        let vault = Vault::open(&self.state.vault());
-        Ok(Arc::new(vault.explain(ErrorCode::Io, "the vault can't be opened")?))
+    /// The keys of what is sealed. Nothing is asked of a program that wraps them before one is needed.
+    pub fn vault(&self, settings: &config::Vault) -> Result<Arc<Vault>, Failure> {
+        let dir = self.state.vault();
+        let vault = match &settings.wrapping {
+            None => Vault::open(&dir),
+            Some(by) => Vault::with_wrapping(&dir, Box::new(CommandWrapping::new(by))),
+        };
+        let vault = vault.explain(ErrorCode::Io, "the vault can't be opened")?;
+        let former = settings.former.iter().map(|by| Box::new(CommandWrapping::new(by)));
+        Ok(Arc::new(former.fold(vault, |vault, by| vault.with_former(by))))
     }
 
     /// The store in this file.
@@ -126,8 +133,15 @@ impl Wire {
         Ok(Box::new(store.explain(ErrorCode::Io, "the index can't be opened")?))
     }
 
-    /// How keepers are started.
-    pub fn keeper(&self) -> KeeperProgram {
+    /// How keepers are started: with what these settings say, and whatever a file says by then.
+    pub fn keeper(&self, settings: &Settings) -> KeeperProgram {
+        let vault = settings.vault.exposed().map(|(field, value)| ("vault", field, value));
+        let disk = settings.disk.exposed().map(|(field, value)| ("disk", field, value));
+        let environment = vault
+            .into_iter()
+            .chain(disk)
+            .map(|(section, field, value)| (variable_of(section, field), value))
+            .collect();
         KeeperProgram {
             program: self.program.clone(),
             arguments: vec![
@@ -135,6 +149,7 @@ impl Wire {
                 self.state.path().display().to_string(),
                 "keeper".to_owned(),
             ],
+            environment,
         }
     }
 

@@ -11,6 +11,7 @@ use custody_record::event::{
     Access, Body, CommitCreated, Coverage, EgressVia, ExitStatus, FileKind, Operation, Outcome,
     RequestedSession,
 };
+use custody_record::witness::WitnessAssurance;
 use custody_record::{Event, ReadError, Reader};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -74,6 +75,10 @@ pub struct Summary {
     pub events: u64,
     /// Coverage of each channel, as the record states it at its end.
     pub coverage: BTreeMap<String, Coverage>,
+    /// Who but the installation vouches for the record, up to its newest head in the installation log; absent where that was
+    /// not looked at.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub witnesses: Option<WitnessAssurance>,
 }
 
 impl Summary {
@@ -247,6 +252,7 @@ impl Summarizer {
                 commits: Vec::new(),
                 events: 0,
                 coverage: BTreeMap::new(),
+                witnesses: None,
             },
             read: Tally::default(),
             written: Tally::default(),

@@ -75,6 +75,12 @@ impl StateDir {
         self.0.join("store.sqlite")
     }
 
+    /// What the sweeper knows of the time.
+    #[must_use]
+    pub fn sweeper(&self) -> PathBuf {
+        self.0.join("sweeper.json")
+    }
+
     /// The keys that the local issuer signs tokens with.
     #[must_use]
     pub fn issuer(&self) -> PathBuf {
@@ -139,6 +145,18 @@ impl SessionDir {
     #[must_use]
     pub fn lock(&self) -> PathBuf {
         self.run().join("keeper.lock")
+    }
+
+    /// Made by the keeper at its start, so that it can leave word without room …
+    #[must_use]
+    pub fn waiting(&self) -> PathBuf {
+        self.run().join("waiting")
+    }
+
+    /// … that it gave up waiting for the disk: it gets this name.
+    #[must_use]
+    pub fn gave_up(&self) -> PathBuf {
+        self.run().join("gave-up")
     }
 
     /// Where clients attach.

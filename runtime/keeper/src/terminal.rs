@@ -16,7 +16,7 @@ use crate::asciicast::{MAX_RECORDED_BYTES, Recorded, Recording};
 use crate::clients::Clients;
 use crate::frame::Frame;
 use crate::held::Held;
-use crate::run::RETRY;
+use crate::run::{Patience, RETRY};
 use crate::spec::Window;
 
 /// Bytes that are read from the command at once.
@@ -43,6 +43,7 @@ pub struct Terminal {
     clock: Arc<dyn Clock>,
     readers: Vec<JoinHandle<()>>,
     input: Option<SyncSender<Vec<u8>>>,
+    patience: Arc<Patience>,
 }
 
 /// Where the streams go.
@@ -57,6 +58,8 @@ pub struct Route {
     pub alive: Arc<dyn Fn() + Send + Sync>,
     /// The time.
     pub clock: Arc<dyn Clock>,
+    /// How long it waits for the disk.
+    pub(crate) patience: Arc<Patience>,
     /// What takes credentials out of the recording. Who is attached sees the terminal as it is.
     pub redactor: Arc<Redactor>,
 }
@@ -75,7 +78,7 @@ impl Terminal {
         route: Route,
     ) -> io::Result<Self> {
         let file = File::options().write(true).create_new(true).open(path)?;
-        let redactor = route.redactor.clone();
+        let (redactor, patience) = (route.redactor.clone(), route.patience.clone());
         let (held, now) = (Held::new(file), route.clock.now());
         let recording = Recording::start(held, now, window, command, MAX_RECORDED_BYTES, redactor)?;
         let recording = Arc::new(Mutex::new(recording));
@@ -95,7 +98,7 @@ impl Terminal {
             }
             None => None,
         };
-        Ok(Self { recording, clock: route.clock.clone(), readers, input })
+        Ok(Self { recording, clock: route.clock.clone(), readers, input, patience })
     }
 
     /// Input for the command; empty is its end. Says whether it was taken: a command that reads nothing fills the
@@ -132,7 +135,7 @@ impl Terminal {
     /// last process has ended.
     ///
     /// # Errors
-    /// If the recording can't be written.
+    /// If the recording can't be written, or its disk refused it for too long.
     pub fn finish(mut self, exit: Option<ExitStatus>) -> io::Result<Recorded> {
         self.input = None;
         for reader in std::mem::take(&mut self.readers) {
@@ -146,8 +149,9 @@ impl Terminal {
         let (mut held, recorded) = recording.finish(now, exit)?;
         while let Err(error) = held.write_all_held() {
             tracing::warn!(%error, "the end of the terminal's recording waits for the disk");
-            thread::park_timeout(RETRY);
+            self.patience.rest(RETRY).map_err(io::Error::other)?;
         }
+        self.patience.healed();
         Ok(recorded)
     }
 
@@ -172,7 +176,7 @@ fn pass_on(mut from: File, stream: Stream, recording: &Mutex<Recording<Held>>, r
         };
         (route.alive)();
         let recorded = (route.before)().and_then(|()| {
-            wait_for_room(recording);
+            wait_for_room(recording, &route.patience)?;
             let mut recording = recording.lock().unwrap_or_else(PoisonError::into_inner);
             recording
                 .output(route.clock.now(), &chunk[..length])
@@ -191,17 +195,19 @@ fn pass_on(mut from: File, stream: Stream, recording: &Mutex<Recording<Held>>, r
 }
 
 /// Waits while the recording holds too much that its disk does not take. The command waits for us then.
-fn wait_for_room(recording: &Mutex<Recording<Held>>) {
+fn wait_for_room(recording: &Mutex<Recording<Held>>, patience: &Patience) -> Result<(), SinkError> {
     loop {
         let mut recording = recording.lock().unwrap_or_else(PoisonError::into_inner);
         let held = recording.writer();
         // What it could not write it still holds.
         let _refused = held.write_held();
         if held.has_room() {
-            return;
+            return Ok(());
         }
         drop(recording);
-        thread::park_timeout(RETRY);
+        patience
+            .rest(RETRY)
+            .map_err(|spent| SinkError::Unwritable(format!("the terminal's recording: {spent}")))?;
     }
 }
 

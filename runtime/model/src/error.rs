@@ -48,11 +48,13 @@ pub enum ErrorCode {
     Forbidden,
     /// 78: the server can't be reached, is starting or is draining.
     Unavailable,
+    /// 79: what was checked is not witnessed as the policy of whoever checks it wants.
+    Unwitnessed,
 }
 
 impl ErrorCode {
     /// All codes, in the order of their exit codes.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::Usage,
         Self::PolicyRefused,
         Self::ApprovalNeeded,
@@ -69,6 +71,7 @@ impl ErrorCode {
         Self::Unauthenticated,
         Self::Forbidden,
         Self::Unavailable,
+        Self::Unwitnessed,
     ];
 
     /// The stable text form.
@@ -91,6 +94,7 @@ impl ErrorCode {
             Self::Unauthenticated => "unauthenticated",
             Self::Forbidden => "forbidden",
             Self::Unavailable => "unavailable",
+            Self::Unwitnessed => "unwitnessed",
         }
     }
 
@@ -114,6 +118,7 @@ impl ErrorCode {
             Self::Unauthenticated => 76,
             Self::Forbidden => 77,
             Self::Unavailable => 78,
+            Self::Unwitnessed => 79,
         }
     }
 
@@ -137,6 +142,7 @@ impl ErrorCode {
             Self::Unauthenticated => "no valid token: it is not known who calls",
             Self::Forbidden => "the caller's roles do not allow it",
             Self::Unavailable => "the server can't be reached, is starting or is draining",
+            Self::Unwitnessed => "too few of the wanted witnesses vouch for what was checked",
         }
     }
 }

@@ -5,6 +5,8 @@
 //!   threads to 32, chained, written and durable by group commit, against writing and fsyncing the same bytes.
 //! - `record.vs_fsync`, `record.sessions_32.vs_fsync`: the time of that against the time of writing and fsyncing the same
 //!   bytes in batches of the same size, one side after the other in turns; medians.
+//! - `record.published.events_per_s`: events appended to one session whose head is signed and put into the installation log
+//!   four times a second meanwhile, against one of which nothing is shown.
 //! - `record.durable.p50`, `.p99`: from an append to its barrier's return, one after the other, against one write and
 //!   one fsync of the same bytes.
 //! - `verify.events_per_s`: a sealed record, against one thread that only hashes the same bytes with SHA-256.
@@ -22,10 +24,12 @@ use std::fs::File;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Instant;
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::time::{Duration, Instant};
 
 use custody_record::event::{Body, ProcessExecuted};
 use custody_record::journal::{DEFAULT_COMMIT_INTERVAL, MAX_UNSYNCED_BYTES};
+use custody_record::living::{PublishError, publish};
 use custody_record::redact::Pattern;
 use custody_record::{
     Draft, InstallationLog, Journal, JournalOptions, KeyChoice, Redactor, Sink, VerifyOptions,
@@ -45,6 +49,9 @@ const COMPARED: u64 = 400_000;
 
 /// Events that are appended with and without a redactor in a turn.
 const REDACTED: u64 = 200_000;
+
+/// Time between two heads of a session that are shown, where that is measured.
+const SHOWN: Duration = Duration::from_millis(250);
 
 /// Events of the record that a long one is compared with.
 const SHORT: u64 = 10_000;
@@ -153,6 +160,43 @@ fn compare(
     print(&format!("{name}.events_per_s"), "events/s", count / ours, count / plain);
     print(&format!("{name}.vs_fsync"), "ms", ours * 1000.0, plain * 1000.0);
     Ok(place.join(format!("{prefix}0")))
+}
+
+/// What showing a session's head to others costs who appends.
+fn published(place: &Path) -> Done<()> {
+    let log = InstallationLog::open(&place.join("log.published"), &samples::keys())?;
+    let (mut shown, mut plain) = (Vec::new(), Vec::new());
+    for turn in 0..2 * ROUNDS {
+        let dir = place.join("published");
+        let journal = Journal::create(&dir, samples::header(), JournalOptions::default())?;
+        let journals = std::slice::from_ref(&journal);
+        let elapsed = std::thread::scope(|scope| {
+            let (stop, stopped) = mpsc::channel::<()>();
+            let show = turn % 2 == 0;
+            let (journal, log) = (&journal, &log);
+            let showing = scope.spawn(move || {
+                while show && stopped.recv_timeout(SHOWN) == Err(RecvTimeoutError::Timeout) {
+                    publish(journal, log, 0, samples::at(1))?;
+                }
+                Ok::<_, PublishError>(())
+            });
+            let elapsed = append(journals, 2, COMPARED);
+            drop(stop);
+            showing.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
+            elapsed
+        })?;
+        if turn % 2 == 0 { &mut shown } else { &mut plain }.push(elapsed);
+        drop(journal);
+        std::fs::remove_dir_all(dir)?;
+    }
+    let count = COMPARED as f64;
+    print(
+        "record.published.events_per_s",
+        "events/s",
+        count / median(shown),
+        count / median(plain),
+    );
+    Ok(())
 }
 
 /// Each event waits for the disk before the next.
@@ -291,6 +335,7 @@ fn main() -> Done<()> {
     redaction(place)?;
     let record = compare(place, "one", 1, 2, COMPARED)?;
     compare(place, "many", 32, 1, COMPARED / 32)?;
+    published(place)?;
     latencies(place)?;
 
     let bytes = std::fs::read(record.join("journal"))?;

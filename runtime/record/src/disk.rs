@@ -2,6 +2,8 @@
 //!
 //! A step is one system call, or few. Reading does not pass through here: what can't be read is never acknowledged.
 
+mod refusal;
+
 use std::fmt;
 use std::fs::{self, File, OpenOptions};
 use std::io;
@@ -9,6 +11,8 @@ use std::os::fd::AsRawFd as _;
 use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 use std::sync::Arc;
+
+pub use refusal::{is_refusal, refusal_in};
 
 /// What writes. The methods' own bodies are the real thing; only tests have another.
 ///
@@ -69,6 +73,11 @@ pub trait Disk: fmt::Debug + Send + Sync {
     /// Gives a file another name, in place of what has that name.
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         fs::rename(from, to)
+    }
+
+    /// Gives a file a second name, which must not exist.
+    fn link(&self, file: &Path, name: &Path) -> io::Result<()> {
+        fs::hard_link(file, name)
     }
 
     /// Removes a file's name.

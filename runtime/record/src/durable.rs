@@ -59,6 +59,16 @@ pub(crate) fn replace(disk: &dyn Disk, path: &Path, bytes: &[u8]) -> io::Result<
     new.persist(path)
 }
 
+/// Replaces `path` with `bytes`: it is one or the other, whole, at every moment and after a loss of power. Which of them is
+/// not promised.
+pub(crate) fn show(disk: &dyn Disk, path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let dir = path.parent().ok_or_else(|| io::Error::from(io::ErrorKind::InvalidInput))?;
+    let mut new = NewFile::create(disk, dir)?;
+    io::Write::write_all(&mut new, bytes)?;
+    new.file.set_permissions(Permissions::from_mode(0o644))?;
+    new.named(path)
+}
+
 /// A file without a lasting name; it goes when it is dropped before it got one.
 #[derive(Debug)]
 pub(crate) struct NewFile<'a> {
@@ -96,10 +106,21 @@ impl<'a> NewFile<'a> {
     /// Makes the content durable, gives it its name in the same file system, and makes that durable.
     pub(crate) fn persist(mut self, path: &Path) -> io::Result<()> {
         self.disk.sync_data(&self.file)?;
-        if let Some(from) = self.path.take() {
-            self.disk.rename(&from, path).inspect_err(|_| self.path = Some(from))?;
-        }
+        self.rename(path)?;
         self.disk.sync_dir(path.parent().unwrap_or(Path::new(".")))
+    }
+
+    /// Makes the content durable, and gives it its name, which is not.
+    fn named(mut self, path: &Path) -> io::Result<()> {
+        self.disk.sync_data(&self.file)?;
+        self.rename(path)
+    }
+
+    fn rename(&mut self, path: &Path) -> io::Result<()> {
+        match self.path.take() {
+            Some(from) => self.disk.rename(&from, path).inspect_err(|_| self.path = Some(from)),
+            None => Ok(()),
+        }
     }
 }
 

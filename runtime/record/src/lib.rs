@@ -12,6 +12,7 @@ pub mod event;
 pub mod evidence;
 pub mod installation;
 pub mod journal;
+pub mod living;
 pub mod reader;
 pub mod redact;
 pub mod seal;
@@ -31,13 +32,14 @@ pub use installation::{InstallationLog, LogError, LogPosition, SessionHead};
 pub use journal::{
     Cut, Head, Journal, JournalError, JournalHeader, JournalOptions, Recovered, recover,
 };
+pub use living::{LivingLog, Placed};
 pub use reader::{ReadError, Reader};
 pub use redact::{Redactor, RedactorError};
 pub use seal::{SealError, Sealed};
 pub use sink::{Recorded, Sink, SinkError};
 pub use tail::{Fresh, Tail};
 pub use tlog::{ExtendError, KeyError, KeyHistory, Keys, Verifier, rotate};
-pub use vault::{ContentKey, FileWrapping, Scope, Vault, VaultError, Wrapping};
+pub use vault::{ContentKey, FileWrapping, Rewrapped, Scope, Vault, VaultError, Wrapping};
 pub use verify::{
     Code, Completeness, Finding, Integrity, KeyChoice, KeySource, Report, VerifyOptions, verify,
 };

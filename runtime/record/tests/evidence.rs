@@ -5,11 +5,13 @@ mod samples;
 use std::collections::BTreeMap;
 use std::fs;
 
-use custody_model::Digest;
+use custody_model::{Digest, ErrorCode};
 use custody_record::evidence::{
     EvidenceOptions, MAX_FILE_BYTES, Manifest, Pack, Selection, Sequences, Source, WithheldReason,
     verify_evidence,
 };
+use custody_record::tlog::{Checkpoint, Note, TlogPolicy, TlogProof, WitnessKey};
+use custody_record::witness::{WitnessLevel, store_cosigned};
 use custody_record::{
     Code, Completeness, EvidenceReport, Integrity, KeyChoice, KeyHistory, KeySource, Keys, Reader,
     canonical,
@@ -47,7 +49,7 @@ fn some(text: &str) -> Selection {
 }
 
 fn check(bytes: &[u8]) -> EvidenceReport {
-    verify_evidence(bytes, &EvidenceOptions { key: KeyChoice::Given(keys().verifier()) })
+    verify_evidence(bytes, &EvidenceOptions::new(KeyChoice::Given(keys().verifier())))
 }
 
 fn codes(report: &EvidenceReport) -> Vec<Code> {
@@ -160,11 +162,11 @@ fn the_key_that_one_trusts_has_to_vouch_for_the_pack() {
     place.sealed(3);
     let (bytes, _) = pack(&place, &Selection::default());
     let stranger = Keys::from_seed(keys().name(), [8; 32]).verifier();
-    let options = EvidenceOptions { key: KeyChoice::Given(stranger) };
+    let options = EvidenceOptions::new(KeyChoice::Given(stranger));
     let report = verify_evidence(&bytes[..], &options);
     assert_eq!(report.integrity, Integrity::Broken);
     assert!(codes(&report).contains(&Code::KeyDiffers), "{report}");
-    let report = verify_evidence(&bytes[..], &EvidenceOptions { key: KeyChoice::Record });
+    let report = verify_evidence(&bytes[..], &EvidenceOptions::new(KeyChoice::Record));
     assert!(report.is_good());
     assert_eq!(codes(&report), [Code::KeyFromRecord]);
 }
@@ -468,7 +470,7 @@ fn evidence_of_an_earlier_key_is_good_after_the_rotation_and_forged_by_it_is_not
     let source = Source { record: &record, log: &log, keys: &history, policy: None, content: None };
     let bytes = written(&Pack::of(source, Selection::default()).unwrap());
     for key in [first.clone(), history.current().clone()] {
-        let options = EvidenceOptions { key: KeyChoice::Given(key) };
+        let options = EvidenceOptions::new(KeyChoice::Given(key));
         let report = verify_evidence(&bytes[..], &options);
         assert!(report.is_good(), "{report}");
         assert_eq!(report.key, Some(first.id()), "the seal is the first key's");
@@ -510,4 +512,155 @@ fn a_report_is_text_for_people_and_json_for_programs() {
     assert_eq!(json["attested"]["outcome"], "completed");
     assert!(report.to_string().contains("events are withheld"), "{report}");
     assert!(canonical::to_vec(&report).is_ok());
+}
+
+fn witness(seed: u8) -> WitnessKey {
+    WitnessKey::from_seed(&format!("witness.example/w{seed}"), [seed; 32]).unwrap()
+}
+
+/// The policy of two witnesses, `needed` of whom are a quorum.
+fn policy(needed: &str) -> TlogPolicy {
+    let (north, south) = (witness(1).cosigner(), witness(2).cosigner());
+    let text = format!(
+        "witness north {north}\nwitness south {south}\ngroup both {needed} north south\nquorum both\n"
+    );
+    TlogPolicy::parse(&text).unwrap()
+}
+
+/// A pack whose head of the installation log has these witnesses' cosignatures.
+fn cosigned(place: &Place, witnesses: &[WitnessKey]) -> Vec<u8> {
+    let mut note = Note::parse(&fs::read(place.log.join("checkpoint")).unwrap()).unwrap();
+    for (time, witness) in (1_700_000_000..).zip(witnesses) {
+        note.add(witness.cosign(&note, time));
+    }
+    store_cosigned(&place.log, &note).unwrap();
+    pack(place, &Selection::default()).0
+}
+
+fn judged(bytes: &[u8], policy: Option<&TlogPolicy>) -> EvidenceReport {
+    let key = KeyChoice::Given(keys().verifier());
+    verify_evidence(bytes, &EvidenceOptions { key, witnesses: policy.cloned() })
+}
+
+/// Changes the head of the installation log in a pack.
+fn with_head(pack: &[u8], change: impl FnOnce(&mut Note)) -> Vec<u8> {
+    forged(pack, |files| {
+        let file = files.get_mut("installation/leaf.tlog-proof").unwrap();
+        let mut proof = TlogProof::parse(file).unwrap();
+        let mut note = Note::parse(&proof.checkpoint).unwrap();
+        change(&mut note);
+        proof.checkpoint = note.to_bytes();
+        *file = proof.to_bytes();
+    })
+}
+
+#[test]
+fn cosignatures_are_checked_against_the_policy_of_who_checks() {
+    let place = Place::new();
+    place.sealed(3);
+    let both = cosigned(&place, &[witness(1), witness(2)]);
+    let report = judged(&both, Some(&policy("all")));
+    assert_eq!(report.verdict().failure(true), None, "{report}");
+    assert_eq!(report.witnesses.level, WitnessLevel::Witnessed);
+    assert_eq!(report.witnesses.witnesses, ["north", "south"]);
+    assert!(report.to_string().contains("witnessed (quorum met: north, south)"), "{report}");
+
+    // Without a policy names are claims, and say so.
+    let report = judged(&both, None);
+    assert!(report.is_good() && report.findings.is_empty(), "{report}");
+    assert_eq!(report.witnesses.level, WitnessLevel::Unchecked);
+    assert_eq!(report.witnesses.claimed, ["witness.example/w1", "witness.example/w2"]);
+    assert!(report.witnesses.witnesses.is_empty());
+    assert!(report.to_string().contains("not checked: lines with the names"), "{report}");
+    let nobody = TlogPolicy::parse("quorum none").unwrap();
+    let report = judged(&both, Some(&nobody));
+    assert_eq!(report.witnesses.level, WitnessLevel::Unwitnessed);
+
+    // One of two, nobody, and the key of somebody else.
+    for (witnesses, named) in [
+        (vec![witness(2)], "south cosigned"),
+        (Vec::new(), "nobody of the policy cosigned"),
+        (vec![witness(1), witness(3)], "north cosigned"),
+    ] {
+        let report = judged(&cosigned(&place, &witnesses), Some(&policy("all")));
+        assert!(report.is_good(), "{report}");
+        assert_eq!(report.witnesses.level, WitnessLevel::QuorumNotMet, "{report}");
+        assert!(report.witnesses.statement.contains(named), "{report}");
+        assert_eq!(report.verdict().failure(true), Some(ErrorCode::Unwitnessed));
+        assert_eq!(report.verdict().failure(false), None);
+    }
+    let one = judged(&cosigned(&place, &[witness(2)]), Some(&policy("any")));
+    assert_eq!(one.witnesses.level, WitnessLevel::Witnessed, "{one}");
+
+    // A policy that names logs takes no other one's heads.
+    let other = Keys::from_seed("custody/other/log", [8; 32]).vkey();
+    let north = witness(1).cosigner();
+    let own = keys().verifier().named(&keys().verifier().log_origin());
+    for (log, level) in
+        [(other, WitnessLevel::QuorumNotMet), (own.to_string(), WitnessLevel::Witnessed)]
+    {
+        let text = format!("log {log}\nwitness north {north}\nquorum north\n");
+        let report = judged(&both, Some(&TlogPolicy::parse(&text).unwrap()));
+        assert_eq!(report.witnesses.level, level, "{report}");
+    }
+}
+
+#[test]
+fn a_forged_cosignature_is_found_and_its_witness_named() {
+    let place = Place::new();
+    place.sealed(3);
+    let pack = cosigned(&place, &[witness(1), witness(2)]);
+    let lines = |note: &Note| note.signatures().to_vec();
+    let own = |note: &Note| {
+        let mut kept = Note::parse(&fs::read(place.log.join("checkpoint")).unwrap()).unwrap();
+        assert_eq!(kept.text(), note.text());
+        kept.add(lines(note)[1].clone());
+        kept
+    };
+    let mut flipped = 0;
+    // Every byte of a cosignature: time and signature.
+    for at in 0..lines(&Note::parse(&fs::read(place.log.join("cosigned")).unwrap()).unwrap())[2]
+        .signature
+        .len()
+    {
+        let forged = with_head(&pack, |note| {
+            let mut line = lines(note)[2].clone();
+            line.signature[at] ^= 1 << (at % 8);
+            let mut kept = own(note);
+            kept.add(line);
+            *note = kept;
+        });
+        let report = judged(&forged, Some(&policy("any")));
+        assert_eq!(report.witnesses.level, WitnessLevel::InvalidCosignature, "{report}");
+        assert!(report.witnesses.statement.contains("south"), "{report}");
+        assert!(codes(&report).contains(&Code::CosignatureInvalid), "{report}");
+        assert_eq!(report.verdict().failure(true), Some(ErrorCode::VerificationFailed));
+        flipped += 1;
+    }
+    println!("{flipped} flipped bytes of a cosignature, each named with its witness");
+    // Of another head, and by another key under the witness's name.
+    let elsewhere = Checkpoint { size: 9, ..Checkpoint::peek(&head_of(&place)).unwrap() };
+    let elsewhere = Note::parse(&elsewhere.sign(&keys())).unwrap();
+    let of_another_head = witness(2).cosign(&elsewhere, 1_700_000_000);
+    let of_another_key = {
+        let note = Note::parse(&head_of(&place)).unwrap();
+        let imposter = WitnessKey::from_seed("witness.example/w2", [9; 32]).unwrap();
+        let mut line = imposter.cosign(&note, 1_700_000_000);
+        line.hash = witness(2).cosigner().hash();
+        line
+    };
+    for line in [of_another_head, of_another_key] {
+        let forged = with_head(&pack, |note| {
+            let mut kept = own(note);
+            kept.add(line.clone());
+            *note = kept;
+        });
+        let report = judged(&forged, Some(&policy("any")));
+        assert_eq!(report.witnesses.level, WitnessLevel::InvalidCosignature, "{report}");
+        assert!(report.witnesses.statement.contains("INVALID COSIGNATURE of south"), "{report}");
+    }
+}
+
+fn head_of(place: &Place) -> Vec<u8> {
+    fs::read(place.log.join("checkpoint")).unwrap()
 }

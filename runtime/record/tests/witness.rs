@@ -192,17 +192,17 @@ fn the_assurance_says_in_plain_words_what_witnesses_stand_behind() {
     let log = Log::new(10, 10, "");
     let verifier = keys().verifier();
     let says = |policy: &TlogPolicy, needed| {
-        WitnessAssurance::of(dir.path(), ORIGIN, &verifier, policy, needed)
+        WitnessAssurance::of(dir.path(), ORIGIN, &verifier, Some(policy), needed)
     };
     let none = says(&TlogPolicy::parse("quorum none").unwrap(), 3);
     assert_eq!(none, WitnessAssurance::none());
     assert!(none.to_string().starts_with("unwitnessed: only the installation vouches"), "{none}");
     let policy = format!("witness north {}\nquorum north\n", key().cosigner());
     let policy = TlogPolicy::parse(&policy).unwrap();
-    assert_eq!(says(&policy, 3).level, WitnessLevel::Pending);
+    assert_eq!(says(&policy, 3).level, WitnessLevel::QuorumNotMet);
     let mut note = Note::parse(&log.head(8).sign(&keys())).unwrap();
     store_cosigned(dir.path(), &note).unwrap();
-    assert_eq!(says(&policy, 3).level, WitnessLevel::Pending, "nobody cosigned it");
+    assert_eq!(says(&policy, 3).level, WitnessLevel::QuorumNotMet, "nobody cosigned it");
     note.add(key().cosign(&note, 1_700_000_000));
     store_cosigned(dir.path(), &note).unwrap();
     let witnessed = says(&policy, 8);
@@ -211,10 +211,15 @@ fn the_assurance_says_in_plain_words_what_witnesses_stand_behind() {
         (witnessed.size, witnessed.witnesses.as_slice()),
         (Some(8), ["north".to_owned()].as_slice())
     );
-    assert!(witnessed.statement.contains("north cosigned the first 8 entries"), "{witnessed}");
+    assert!(
+        witnessed
+            .statement
+            .contains("witnessed (quorum met: north): they cosigned the first 8 entries"),
+        "{witnessed}"
+    );
     assert_eq!(serde_json::to_value(&witnessed).unwrap()["level"], "witnessed");
     let later = says(&policy, 9);
-    assert_eq!(later.level, WitnessLevel::Pending);
+    assert_eq!(later.level, WitnessLevel::QuorumNotMet);
     assert!(later.statement.contains("needs 9"), "{later}");
 }
 

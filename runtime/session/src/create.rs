@@ -361,9 +361,8 @@ fn write_files(
     let made = fs::DirBuilder::new().mode(0o700).create(dir.path());
     made.or_else(|e| if e.kind() == io::ErrorKind::AlreadyExists { Ok(()) } else { Err(e) })
         .map_err(failed(dir.path()))?;
-    let key = vault.make(Scope::Session(spec.id)).map_err(io::Error::other);
-    let sealed = key.and_then(|key| spec.sealed(&key).map_err(io::Error::other));
-    let sealed = sealed.map_err(failed(&dir.spec()))?;
+    let key = vault.make(Scope::Session(spec.id))?;
+    let sealed = spec.sealed(&key).map_err(io::Error::other).map_err(failed(&dir.spec()))?;
     let files = [(dir.policy(), policy.as_bytes()), (dir.spec(), sealed.as_slice())];
     durable(&files).map_err(failed(dir.path()))
 }

@@ -331,6 +331,7 @@ fn is_damaged(code: Code, root_is_right: bool) -> bool {
         | Code::OlderThanInstallationLog
         | Code::InstallationLogDiffers
         | Code::SealNotInInstallationLog
+        | Code::CosignatureInvalid
         | Code::PackMalformed
         | Code::PackTruncated
         | Code::PackAltered

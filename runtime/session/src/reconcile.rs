@@ -203,9 +203,10 @@ pub(crate) fn close(
         let compared = compared(state, &dir, &spec, &policy, &redactor)?;
         let until = clock.now();
         let from = last.as_ref().map(|event| event.time);
-        let mut text = "the keeper of this session died: what it had seen and not written is missing, and nothing \
-                        was seen after that"
-            .to_owned();
+        let mut text = format!(
+            "the keeper of this session {}: what it had seen and not written is missing, and nothing was seen after that",
+            fate(&dir)
+        );
         let mut blobs = Vec::new();
         if let Some(cut) = cut {
             text.push_str(&format!("; {} torn bytes were cut off ({})", cut.bytes, cut.reason));
@@ -293,6 +294,16 @@ fn mount_again(base: &Base, dir: &SessionDir) -> Result<Overlay, OverlayError> {
     }
 }
 
+/// What became of the keeper.
+fn fate(dir: &SessionDir) -> &'static str {
+    match dir.gave_up().exists() {
+        true => {
+            "gave up, because its disk refused the end of its record for longer than disk.end_wait allows"
+        }
+        false => "died",
+    }
+}
+
 fn closing(journal: &Journal, dir: &SessionDir) -> Body {
     let mut counts = journal.counts();
     *counts.entry("session.closed".to_owned()).or_default() += 1;
@@ -305,10 +316,11 @@ fn closing(journal: &Journal, dir: &SessionDir) -> Body {
         .collect();
     let reason = match started {
         true => format!(
-            "its keeper died; what the session wrote is kept in {} of its directory",
+            "its keeper {}; what the session wrote is kept in {} of its directory",
+            fate(dir),
             dir.workspace().join("upper").strip_prefix(dir.path()).unwrap_or(dir.path()).display()
         ),
-        false => "its keeper died before the command ran".to_owned(),
+        false => format!("its keeper {} before the command ran", fate(dir)),
     };
     Body::SessionClosed(SessionClosed {
         outcome: Outcome::Interrupted,

@@ -16,6 +16,8 @@ pub struct KeeperProgram {
     pub program: PathBuf,
     /// Its first arguments.
     pub arguments: Vec<String>,
+    /// Variables of its environment besides this process's own.
+    pub environment: Vec<(String, String)>,
 }
 
 /// Why a keeper did not start.
@@ -57,6 +59,7 @@ pub fn start(
     let mut command = Command::new(&keeper.program);
     command
         .args(&keeper.arguments)
+        .envs(keeper.environment.iter().map(|(name, value)| (name, value)))
         .arg("--session")
         .arg(session.to_string())
         .current_dir("/")

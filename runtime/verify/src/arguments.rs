@@ -14,6 +14,7 @@ use clap::Parser;
 Examples:
   custody-verify evidence.tar --key 'custody/1f0c…+2b7e1516+AQ…'
   custody-verify record/ --key \"$(cat installation.vkey)\" --installation-log log/
+  custody-verify evidence.tar --key 'custody/1f0c…+2b7e1516+AQ…' --policy witnesses.policy
   custody-verify evidence.tar --json
 
 Two verdicts that do not mix: integrity (is what is shown what was recorded?) and completeness (was everything recorded
@@ -21,10 +22,14 @@ that happened?). What is withheld from a pack is listed and changes neither.
 
 Without --key the key is taken from what is checked: that shows that it is consistent, not whose it is.
 
+--policy says whose cosignatures of the installation log's head count, and how many make a quorum. It has to come from
+somebody whom you trust, as the key has to: a pack brings none. Without it cosigners' names are shown and not checked.
+
 Exit codes:
   0   intact and complete              69  intact, but the record is incomplete or open
   2   the command line is wrong        74  it can't be read
-  68  integrity is broken: it is not what was recorded"
+  68  integrity is broken: it is not what was recorded, or a cosignature is forged
+  79  intact and complete, but the quorum of --policy is not met"
 )]
 pub(crate) struct Arguments {
     /// An evidence pack (a file) or a record (a directory).
@@ -39,6 +44,10 @@ pub(crate) struct Arguments {
     /// A copy of the installation log to compare a record's directory with.
     #[arg(long, value_name = "DIR")]
     pub(crate) installation_log: Option<PathBuf>,
+    /// The witnesses whose cosignatures you want, as a trust policy (C2SP tlog-policy). For a record's directory it needs
+    /// --installation-log, whose heads they cosign.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) policy: Option<PathBuf>,
     /// Refuse contents that are larger than this when they are decompressed, in bytes.
     #[arg(long, value_name = "BYTES", default_value_t = custody_record::verify::DEFAULT_BLOB_LIMIT)]
     pub(crate) blob_limit: u64,

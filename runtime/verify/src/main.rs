@@ -14,8 +14,8 @@ use arguments::Arguments;
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    let verdict = match verdict::reach(&arguments) {
-        Ok(verdict) => verdict,
+    let (verdict, code) = match verdict::reach(&arguments) {
+        Ok(reached) => reached,
         Err(failure) => {
             return match say(&mut std::io::stderr(), &failure.shown(arguments.json)) {
                 Ok(()) | Err(_) => ExitCode::from(failure.code().exit_code()),
@@ -23,7 +23,7 @@ fn main() -> ExitCode {
         }
     };
     match say(&mut std::io::stdout(), &verdict.shown(arguments.json)) {
-        Ok(()) => ExitCode::from(verdict.exit_code()),
+        Ok(()) => ExitCode::from(code),
         Err(_) => ExitCode::from(ErrorCode::Io.exit_code()),
     }
 }

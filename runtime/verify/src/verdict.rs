@@ -6,15 +6,16 @@ use std::path::{Path, PathBuf};
 
 use custody_model::ErrorCode;
 use custody_record::evidence::{EvidenceOptions, EvidenceReport, verify_evidence};
-use custody_record::tlog::{HistoryError, InvalidVerifier};
-use custody_record::verify::{Completeness, Integrity};
+use custody_record::tlog::{
+    HistoryError, InvalidVerifier, MAX_POLICY_BYTES, PolicyError, TlogPolicy,
+};
 use custody_record::{KeyChoice, KeyHistory, Report, Verifier, VerifyOptions, verify};
 use serde::Serialize;
 
 use crate::arguments::Arguments;
 
 /// Longest history of keys that is read, in bytes.
-const MAX_HISTORY: u64 = custody_record::tlog::MAX_HISTORY_BYTES as u64 + 1;
+const MAX_HISTORY: usize = custody_record::tlog::MAX_HISTORY_BYTES;
 
 /// Why there is no verdict.
 #[derive(Debug, thiserror::Error)]
@@ -25,6 +26,12 @@ pub(crate) enum Failure {
     /// The history does not fit.
     #[error("--key-history")]
     History(#[from] HistoryError),
+    /// The policy is none.
+    #[error("--policy")]
+    Policy(#[from] PolicyError),
+    /// The policy is no text.
+    #[error("--policy")]
+    Text(#[from] std::string::FromUtf8Error),
     /// A file.
     #[error("{path} can't be read")]
     Io {
@@ -45,7 +52,7 @@ pub(crate) enum Failure {
 impl Failure {
     pub(crate) fn code(&self) -> ErrorCode {
         match self {
-            Self::Key(_) | Self::History(_) => ErrorCode::Usage,
+            Self::Key(_) | Self::History(_) | Self::Policy(_) | Self::Text(_) => ErrorCode::Usage,
             Self::Io { .. } | Self::Kind(_) => ErrorCode::Io,
             Self::Json(_) => ErrorCode::Internal,
         }
@@ -78,18 +85,13 @@ pub(crate) enum Verdict {
 }
 
 impl Verdict {
-    pub(crate) fn exit_code(&self) -> u8 {
-        let (integrity, completeness) = match self {
-            Self::Record(report) => (report.integrity, report.completeness),
-            Self::Evidence(report) => (report.integrity, report.completeness),
+    /// `wanted`: a policy that was given wants witnesses.
+    fn exit_code(&self, wanted: bool) -> u8 {
+        let verdict = match self {
+            Self::Record(report) => report.verdict(),
+            Self::Evidence(report) => report.verdict(),
         };
-        match (integrity, completeness) {
-            (Integrity::Broken, _) => ErrorCode::VerificationFailed.exit_code(),
-            (Integrity::Intact, Completeness::Complete) => custody_model::error::EXIT_OK,
-            (Integrity::Intact, Completeness::Incomplete | Completeness::Open) => {
-                ErrorCode::RecordIncomplete.exit_code()
-            }
-        }
+        verdict.failure(wanted).map_or(custody_model::error::EXIT_OK, ErrorCode::exit_code)
     }
 
     pub(crate) fn shown(&self, json: bool) -> String {
@@ -104,8 +106,15 @@ impl Verdict {
     }
 }
 
-/// Checks what the arguments name.
-pub(crate) fn reach(arguments: &Arguments) -> Result<Verdict, Failure> {
+/// Checks what the arguments name; the verdict, and the exit code that goes with it.
+pub(crate) fn reach(arguments: &Arguments) -> Result<(Verdict, u8), Failure> {
+    let policy = policy(arguments)?;
+    let verdict = check(arguments, policy.as_ref())?;
+    let code = verdict.exit_code(policy.is_some_and(|policy| policy.wants_witnesses()));
+    Ok((verdict, code))
+}
+
+fn check(arguments: &Arguments, policy: Option<&TlogPolicy>) -> Result<Verdict, Failure> {
     let path = &arguments.path;
     let io = |source| Failure::Io { path: path.clone(), source };
     let key = key(arguments)?;
@@ -114,13 +123,15 @@ pub(crate) fn reach(arguments: &Arguments) -> Result<Verdict, Failure> {
         let mut options = VerifyOptions::new(key);
         options.installation_log = arguments.installation_log.clone();
         options.blob_limit = arguments.blob_limit;
+        options.witnesses = policy.cloned();
         return Ok(Verdict::Record(Box::new(verify(path, &options))));
     }
     if !kind.is_file() {
         return Err(Failure::Kind(path.clone()));
     }
     let file = BufReader::with_capacity(1 << 20, File::open(path).map_err(io)?);
-    let report = verify_evidence(file, &EvidenceOptions { key });
+    let options = EvidenceOptions { key, witnesses: policy.cloned() };
+    let report = verify_evidence(file, &options);
     Ok(Verdict::Evidence(Box::new(report)))
 }
 
@@ -128,15 +139,22 @@ fn key(arguments: &Arguments) -> Result<KeyChoice, Failure> {
     let Some(text) = &arguments.key else { return Ok(KeyChoice::Record) };
     let key: Verifier = text.trim().parse()?;
     Ok(KeyChoice::Given(match &arguments.key_history {
-        Some(path) => KeyHistory::parse(&read(path)?)?.trusting(&key)?,
+        Some(path) => KeyHistory::parse(&read(path, MAX_HISTORY)?)?.trusting(&key)?,
         None => key,
     }))
 }
 
-fn read(path: &Path) -> Result<Vec<u8>, Failure> {
+fn policy(arguments: &Arguments) -> Result<Option<TlogPolicy>, Failure> {
+    let Some(path) = &arguments.policy else { return Ok(None) };
+    let text = String::from_utf8(read(path, MAX_POLICY_BYTES)?)?;
+    Ok(Some(TlogPolicy::parse(&text)?))
+}
+
+/// A file, and one byte more than `limit` if it is longer: who parses it says so.
+fn read(path: &Path, limit: usize) -> Result<Vec<u8>, Failure> {
     use std::io::Read as _;
     let io = |source| Failure::Io { path: path.to_owned(), source };
     let mut bytes = Vec::new();
-    File::open(path).map_err(io)?.take(MAX_HISTORY).read_to_end(&mut bytes).map_err(io)?;
+    File::open(path).map_err(io)?.take(limit as u64 + 1).read_to_end(&mut bytes).map_err(io)?;
     Ok(bytes)
 }

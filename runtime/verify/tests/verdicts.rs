@@ -8,6 +8,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
 use custody_record::evidence::{Pack, Selection, Source};
+use custody_record::tlog::{Note, WitnessKey};
+use custody_record::witness::store_cosigned;
 use custody_record::{KeyHistory, Keys};
 use samples::{Place, keys, observe};
 use serde_json::Value;
@@ -17,6 +19,7 @@ const USAGE: i32 = 2;
 const BROKEN: i32 = 68;
 const INCOMPLETE: i32 = 69;
 const UNREADABLE: i32 = 74;
+const UNWITNESSED: i32 = 79;
 
 /// Largest program, in bytes.
 const MAX_PROGRAM: u64 = 10 << 20;
@@ -224,4 +227,61 @@ fn the_program_for_outsiders_is_one_small_static_file() {
         .unwrap();
     assert_eq!(checked.status.code(), Some(GOOD));
     println!("custody-verify: {size} bytes, {}", said.trim());
+}
+
+#[test]
+fn a_policy_that_is_not_met_has_a_verdict_and_an_exit_code_of_its_own() {
+    let place = Place::new();
+    place.sealed(3);
+    let north = WitnessKey::from_seed("witness.example/north", [1; 32]).unwrap();
+    let south = WitnessKey::from_seed("witness.example/south", [2; 32]).unwrap();
+    let (key, log) = (keys().vkey(), text(&place.log).to_owned());
+    let policy = |needed: &str| {
+        let path = place.log.with_extension(needed);
+        let (north, south) = (north.cosigner(), south.cosigner());
+        let lines = format!(
+            "witness north {north}\nwitness south {south}\ngroup all {needed} north south\nquorum all\n"
+        );
+        fs::write(&path, lines).unwrap();
+        path
+    };
+    let (one, two) = (policy("1"), policy("2"));
+    let mut note = Note::parse(&fs::read(place.log.join("checkpoint")).unwrap()).unwrap();
+    note.add(north.cosign(&note, 1_700_000_000));
+    store_cosigned(&place.log, &note).unwrap();
+    let pack = pack(&place, &Selection::default());
+    let evidence = vec![text(&pack), "--key", &key];
+    let record = vec![text(&place.record), "--key", &key, "--installation-log", &log];
+    for arguments in [&evidence, &record] {
+        fn with<'a>(arguments: &[&'a str], policy: &'a Path) -> Vec<&'a str> {
+            [arguments, &["--policy", text(policy)]].concat()
+        }
+        assert!(expect(GOOD, &with(arguments, &one)).contains("witnessed (quorum met: north)"));
+        assert_eq!(json(GOOD, &with(arguments, &one))["witnesses"]["level"], "witnessed");
+        assert!(
+            expect(UNWITNESSED, &with(arguments, &two)).contains("quorum not met: north cosigned")
+        );
+        assert_eq!(
+            json(UNWITNESSED, &with(arguments, &two))["witnesses"]["level"],
+            "quorum_not_met"
+        );
+        // Nobody said whose cosignatures count.
+        let value = json(GOOD, arguments);
+        assert_eq!(value["witnesses"]["level"], "unchecked");
+        assert_eq!(value["witnesses"]["claimed"][0], "witness.example/north");
+        assert!(expect(GOOD, arguments).contains("not checked"));
+    }
+    let alone = [&record[..3], &["--policy", text(&one)]].concat();
+    assert!(expect(UNWITNESSED, &alone).contains("no head of the installation log"));
+    // A forged one is no matter of how many.
+    let mut line = south.cosign(&note, 1_700_000_000);
+    line.signature[20] ^= 4;
+    note.add(line);
+    store_cosigned(&place.log, &note).unwrap();
+    let value = json(BROKEN, &[&record[..], &["--policy", text(&one)]].concat());
+    assert_eq!(value["witnesses"]["level"], "invalid_cosignature");
+    assert!(value["findings"].to_string().contains("cosignature_invalid"), "{value}");
+    fs::write(&one, "quorum nobody").unwrap();
+    expect(USAGE, &[&evidence[..], &["--policy", text(&one)]].concat());
+    expect(UNREADABLE, &[&evidence[..], &["--policy", "/nowhere"]].concat());
 }

@@ -87,6 +87,8 @@ pub struct Round {
     pub quorum: bool,
     /// Those that did not, and why.
     pub missing: Vec<(String, Outcome)>,
+    /// Of each witness, by its name, the size that it cosigned last, as far as that is known.
+    pub witnessed: BTreeMap<String, u64>,
 }
 
 /// Gathers cosignatures for one log.
@@ -134,8 +136,13 @@ impl Collector {
             Some((before, note)) if before == head => note,
             Some(_) | None => fresh,
         };
-        let mut round =
-            Round { head: head.clone(), cosigned: Vec::new(), quorum: false, missing: Vec::new() };
+        let mut round = Round {
+            head: head.clone(),
+            cosigned: Vec::new(),
+            quorum: false,
+            missing: Vec::new(),
+            witnessed: BTreeMap::new(),
+        };
         let mut asked = JoinSet::new();
         for (at, witness) in self.policy.witnesses().iter().enumerate() {
             if matches!(witness.cosigner.cosigned(&note), Ok(Some(_))) {
@@ -192,6 +199,11 @@ impl Collector {
                 round.missing.push((witness.name.clone(), Outcome::Late));
             }
         }
+        round.witnessed = self
+            .sizes
+            .iter()
+            .filter_map(|(at, size)| Some((self.policy.witnesses().get(*at)?.name.clone(), *size)))
+            .collect();
         if round.missing.is_empty() {
             self.settled = Some(head.clone());
         }

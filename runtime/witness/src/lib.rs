@@ -6,7 +6,9 @@
 mod ask;
 mod collect;
 mod serve;
+mod standing;
 
 pub use ask::{AskError, Asking};
 pub use collect::{Collector, LogPlace, Outcome, Round, RoundError};
 pub use serve::{router, serve};
+pub use standing::{LEAST_BETWEEN, Standings};

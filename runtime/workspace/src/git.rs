@@ -72,6 +72,17 @@ pub enum GitError {
         /// The end of what it wrote to standard error.
         stderr: String,
     },
+    /// A disk refused what it had to write: it is full, read-only or broken. The same call may succeed later.
+    #[error("git {command} could not write: {stderr}")]
+    Disk {
+        /// The arguments.
+        command: String,
+        /// The end of what it wrote to standard error.
+        stderr: String,
+        /// How the disk refused.
+        #[source]
+        source: std::io::Error,
+    },
     /// It did not end in time.
     #[error("git {command} did not end within {} s: does it wait for a pipe?", .patience.as_secs())]
     Slow {
@@ -326,7 +337,12 @@ impl Git {
         if status.success() {
             Ok(())
         } else {
-            Err(GitError::Failed { command: spelled(arguments), status, stderr: complaint })
+            let command = spelled(arguments);
+            // It tells errors of the system in words alone, and LC_ALL is C.
+            Err(match custody_record::disk::refusal_in(&complaint) {
+                Some(source) => GitError::Disk { command, stderr: complaint, source },
+                None => GitError::Failed { command, status, stderr: complaint },
+            })
         }
     }
 

@@ -245,7 +245,10 @@ impl Mirror {
             Ok(answer) => answer,
             Err(GitError::Failed { .. }) => return Ok(None),
             Err(
-                error @ (GitError::Run { .. } | GitError::Slow { .. } | GitError::Answer { .. }),
+                error @ (GitError::Run { .. }
+                | GitError::Disk { .. }
+                | GitError::Slow { .. }
+                | GitError::Answer { .. }),
             ) => {
                 return Err(error.into());
             }
@@ -280,8 +283,10 @@ impl Mirror {
                 Ok(commit) => return self.resolved(commit),
                 Err(GitError::Failed { .. }) => {}
                 Err(
-                    error
-                    @ (GitError::Run { .. } | GitError::Slow { .. } | GitError::Answer { .. }),
+                    error @ (GitError::Run { .. }
+                    | GitError::Disk { .. }
+                    | GitError::Slow { .. }
+                    | GitError::Answer { .. }),
                 ) => {
                     return Err(error.into());
                 }

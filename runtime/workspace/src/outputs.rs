@@ -23,7 +23,7 @@ use crate::covers::CoverError;
 use crate::git::{Git, GitError};
 use crate::mirror::{Mirror, MirrorError};
 
-pub use branch::publish;
+pub use branch::{Prepared, prepare, publish};
 pub use diff::{CUT_DIFF, Diff, WHOLE_DIFF};
 
 /// Most bytes of the agent's own objects that are looked at, in bytes of their stored form.
@@ -175,7 +175,7 @@ pub enum OutputError {
     #[error(transparent)]
     Blob(#[from] BlobError),
     /// What came out could not be recorded, so it did not get out.
-    #[error(transparent)]
+    #[error("what came out could not be recorded")]
     Record(#[from] custody_record::SinkError),
 }
 

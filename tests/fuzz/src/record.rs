@@ -103,7 +103,7 @@ pub fn key_history(bytes: &[u8]) {
 /// # Panics
 /// If it does not.
 pub fn pack(bytes: &[u8]) {
-    let report = verify_evidence(bytes, &EvidenceOptions { key: KeyChoice::Record });
+    let report = verify_evidence(bytes, &EvidenceOptions::new(KeyChoice::Record));
     assert!(report.findings.len() <= MAX_FINDINGS, "it floods the report");
     match report.integrity {
         Integrity::Intact => {

@@ -3,9 +3,9 @@
 use custody_api_types::Operation;
 use custody_api_types::event::{EventPage, EventQuery};
 use custody_api_types::evidence::EvidenceQuery;
-use custody_api_types::file::SessionFile;
+use custody_api_types::file::{FilePage, SessionFile};
 use custody_api_types::output::Outputs;
-use custody_api_types::page::PageQuery;
+use custody_api_types::page::{Page, PageQuery};
 use custody_investigate::Summary;
 use custody_model::SessionId;
 use custody_record::Report;
@@ -47,7 +47,9 @@ impl Client {
             let client = client.clone();
             async move {
                 let call = Call::new(Operation::SessionFiles, &[&session.to_string()]);
-                client.json(call.query(&PageQuery { limit: None, after })?).await
+                let page: FilePage =
+                    client.json(call.query(&PageQuery { limit: None, after })?).await?;
+                Ok(Page { items: page.items, next: page.next })
             }
         })
     }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use axum::extract::{Path, State};
+use axum::http::HeaderMap;
 use axum::response::Response;
 use custody_session::Orchestrator;
 
@@ -23,6 +24,7 @@ pub(crate) async fn checkpoint(
 pub(crate) async fn tile(
     State(orchestrator): State<Arc<Orchestrator>>,
     Path(tile): Path<String>,
+    asked: HeaderMap,
 ) -> Result<Response, ApiError> {
-    tile_answer(orchestrator.plane().log().dir().to_owned(), tile, Kept::Private).await
+    tile_answer(orchestrator.plane().log().dir().to_owned(), tile, Kept::Private, &asked).await
 }

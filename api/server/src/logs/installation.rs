@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use axum::extract::{Path, State};
+use axum::http::HeaderMap;
 use axum::response::Response;
 use custody_api_types::endpoint::Part;
 use custody_record::InstallationLog;
@@ -24,11 +25,13 @@ pub(crate) async fn tile(
     State(orchestrator): State<Arc<Orchestrator>>,
     State(transparency): State<Transparency>,
     Path(tile): Path<String>,
+    asked: HeaderMap,
 ) -> Result<Response, ApiError> {
     tile_answer(
         orchestrator.state().log(),
         tile,
         Kept::published(transparency.covers(Part::Hashes)),
+        &asked,
     )
     .await
 }
@@ -37,12 +40,14 @@ pub(crate) async fn entries(
     State(orchestrator): State<Arc<Orchestrator>>,
     State(transparency): State<Transparency>,
     Path(bundle): Path<String>,
+    asked: HeaderMap,
 ) -> Result<Response, ApiError> {
     let tile = format!("entries/{bundle}");
     tile_answer(
         orchestrator.state().log(),
         tile,
         Kept::published(transparency.covers(Part::Entries)),
+        &asked,
     )
     .await
 }

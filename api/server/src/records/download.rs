@@ -63,14 +63,15 @@ pub(super) fn handed_out(
     (headers, body).into_response()
 }
 
-/// Packs the directory under this name, its files in the order of their names, and what is sealed as it is in the clear.
+/// Packs the directory under this name, its files in a fixed order, and what is sealed as it is in the clear.
 fn pack(dir: &Path, blobs: &Blobs, name: &str, out: &mut impl Write) -> io::Result<()> {
     let mut archive = tar::Builder::new(out);
     let mut left = vec![PathBuf::new()];
     while let Some(relative) = left.pop() {
         let mut entries: Vec<_> =
             std::fs::read_dir(dir.join(&relative))?.collect::<Result<_, _>>()?;
-        entries.sort_by_key(std::fs::DirEntry::file_name);
+        // The journal last: so it has what the signed head says that was packed before it.
+        entries.sort_by_key(|entry| (entry.file_name() == "journal", entry.file_name()));
         for entry in entries {
             let path = relative.join(entry.file_name());
             let kind = entry.file_type()?;

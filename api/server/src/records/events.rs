@@ -6,6 +6,7 @@ use std::sync::Arc;
 use axum::extract::State;
 use custody_api_types::event::{CanonicalEvent, EventPage, EventQuery};
 use custody_model::WorkspacePath;
+use custody_record::witness::WitnessAssurance;
 use custody_record::{ReadError, Reader};
 use custody_session::Orchestrator;
 use custody_store::SessionRow;
@@ -16,10 +17,12 @@ use crate::asked::Query;
 use crate::error::ApiError;
 use crate::gate::Found;
 use crate::limits::Limits;
+use crate::logs::Transparency;
 
 pub(crate) async fn events(
     Found(row): Found<SessionRow>,
     State(orchestrator): State<Arc<Orchestrator>>,
+    State(transparency): State<Transparency>,
     State(limits): State<Limits>,
     Query(query): Query<EventQuery>,
 ) -> Result<Json<EventPage>, ApiError> {
@@ -27,7 +30,10 @@ pub(crate) async fn events(
     let record = orchestrator.record(row.id);
     let is_over = row.state.is_final();
     let page = tokio::task::spawn_blocking(move || page(&record, &query, limit, is_over));
-    Ok(Json(page.await??))
+    let page = page.await??;
+    // After the page: what it shows may have been published meanwhile.
+    let witnesses = transparency.behind(&orchestrator, row.id).await?;
+    Ok(Json(EventPage { witnesses, ..page }))
 }
 
 /// Reads until the page is full or the record is read as far as it goes.
@@ -41,7 +47,7 @@ fn page(
         Ok(reader) => reader,
         // Nothing happened yet; or it never will.
         Err(ReadError::NoRecord(_)) => {
-            return Ok(EventPage { items: Vec::new(), next: None, end: is_over });
+            return Ok(whole(Vec::new(), None, is_over));
         }
         Err(error) => return Err(error.into()),
     };
@@ -53,11 +59,15 @@ fn page(
             continue;
         }
         if items.len() == limit {
-            return Ok(EventPage { items, next: Some(seq), end: false });
+            return Ok(whole(items, Some(seq), false));
         }
         items.push(CanonicalEvent::from_bytes(entry).map_err(ApiError::internal)?);
     }
-    Ok(EventPage { items, next: None, end: reader.is_sealed() })
+    Ok(whole(items, None, reader.is_sealed()))
+}
+
+fn whole(items: Vec<CanonicalEvent>, next: Option<u64>, end: bool) -> EventPage {
+    EventPage { items, next, end, witnesses: WitnessAssurance::none() }
 }
 
 /// Whether an event is of one of the types and tells of the path. Only what is looked for is parsed.

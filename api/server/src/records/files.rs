@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::extract::State;
-use custody_api_types::file::SessionFile;
+use custody_api_types::file::{FilePage, SessionFile};
 use custody_api_types::{Page, PageQuery};
 use custody_session::Orchestrator;
 use custody_store::{FileRow, SessionRow};
@@ -13,16 +13,20 @@ use crate::asked::Query;
 use crate::error::ApiError;
 use crate::gate::Found;
 use crate::limits::Limits;
+use crate::logs::Transparency;
 
 pub(crate) async fn files(
     Found(row): Found<SessionRow>,
     State(orchestrator): State<Arc<Orchestrator>>,
+    State(transparency): State<Transparency>,
     State(limits): State<Limits>,
     Query(query): Query<PageQuery>,
-) -> Result<Json<Page<SessionFile>>, ApiError> {
+) -> Result<Json<FilePage>, ApiError> {
     let wanted = answer::page(&limits, &query)?;
     let page = orchestrator.plane().store().files(row.id, &wanted).await?;
-    Ok(Json(answer::shown(page, shown)))
+    let Page { items, next } = answer::shown(page, shown);
+    let witnesses = transparency.behind(&orchestrator, row.id).await?;
+    Ok(Json(FilePage { items, next, witnesses }))
 }
 
 fn shown(row: FileRow) -> SessionFile {

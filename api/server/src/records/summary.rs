@@ -11,10 +11,12 @@ use custody_store::SessionRow;
 use crate::answer::Json;
 use crate::error::{ApiError, no_record};
 use crate::gate::Found;
+use crate::logs::Transparency;
 
 pub(crate) async fn summary(
     Found(row): Found<SessionRow>,
     State(orchestrator): State<Arc<Orchestrator>>,
+    State(transparency): State<Transparency>,
 ) -> Result<Json<Summary>, ApiError> {
     let (session, record) = (row.id, orchestrator.record(row.id));
     let summary = tokio::task::spawn_blocking(move || {
@@ -25,5 +27,7 @@ pub(crate) async fn summary(
         }
         summarizer.map(Summarizer::finish).ok_or_else(no_record)
     });
-    Ok(Json(summary.await??))
+    let summary = summary.await??;
+    let witnesses = Some(transparency.behind(&orchestrator, session).await?);
+    Ok(Json(Summary { witnesses, ..summary }))
 }

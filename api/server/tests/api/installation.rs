@@ -194,7 +194,11 @@ impl Installation {
         let orchestrator = Orchestrator::new(Parts {
             state: state.clone(),
             plane: plane.clone(),
-            keeper: KeeperProgram { program: "/bin/false".into(), arguments: Vec::new() },
+            keeper: KeeperProgram {
+                program: "/bin/false".into(),
+                arguments: Vec::new(),
+                environment: Vec::new(),
+            },
             driver: Arc::new(SimulatedDriver::new(Arc::new(ended), clock.clone())),
             holder: custody_session::this_process(),
             options,

@@ -1,6 +1,7 @@
 //! The logs as a monitor follows them: with nothing but HTTP, the public formats and a key that it was given.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use custody_api_server::{Limits, Transparency};
 use custody_api_types::endpoint::Part;
@@ -79,13 +80,8 @@ fn key(installation: &Installation) -> Verifier {
 
 async fn publishing(part: Option<Part>) -> Installation {
     let limits = Limits { requests_per_minute: 1_000_000, burst: 100_000, ..Limits::default() };
-    Installation::listening(
-        limits,
-        "127.0.0.1:0",
-        None,
-        Transparency { published: part, ..Transparency::default() },
-    )
-    .await
+    Installation::listening(limits, "127.0.0.1:0", None, Transparency::new(part, Arc::default()))
+        .await
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -184,9 +180,76 @@ async fn the_log_of_a_session_proves_its_events_to_whoever_may_read_it() {
     let recording = crate::recording::Recording::begin(&installation, &open);
     recording.opens("README");
     let live = Monitor { prefix: format!("/v1/sessions/{}/log", open.id), ..last };
-    assert_eq!(live.get("checkpoint").await.status, 404, "it is signed at its end");
+    assert_eq!(live.get("checkpoint").await.status, 404, "nothing is signed yet");
     assert_eq!(live.get("tile/0/000.p/1").await.status, 404);
+    // While it lives each head that its keeper signs is there, with the tiles under it and no more.
+    let origin = key(&installation).session_origin(open.id);
+    let mut seen: Vec<(Checkpoint, Tile)> = Vec::new();
+    for file in ["LICENSE", "Makefile", "src"] {
+        recording.publishes();
+        recording.opens(file);
+        let head = live.checkpoint(&origin).await;
+        let (leaves, entries) = (live.leaves(head.size).await, live.entries(head.size).await);
+        assert_eq!(root_of(&leaves.0), head.root);
+        assert_eq!(entries.iter().map(|e| leaf_hash(e)).collect::<Vec<_>>(), leaves.0);
+        let beyond = format!("tile/0/000.p/{}", head.size + 1);
+        assert_eq!(live.get(&beyond).await.status, 404, "{beyond}");
+        for (old, _) in &seen {
+            let proof = prove_consistency(&leaves, old.size, head.size).unwrap();
+            let (old, new) = ((old.size, old.root), (head.size, head.root));
+            assert_eq!(verify_consistency(old, new, &proof), Ok(()));
+        }
+        seen.push((head, leaves));
+    }
     recording.end();
-    assert_eq!(live.get("checkpoint").await.status, 200);
+    let head = live.checkpoint(&origin).await;
+    let leaves = live.leaves(head.size).await;
+    for (old, old_leaves) in &seen {
+        let proof = prove_consistency(&leaves, old.size, head.size).unwrap();
+        let (from, to) = ((old.size, old.root), (head.size, head.root));
+        assert_eq!(verify_consistency(from, to, &proof), Ok(()), "the seal goes on from it");
+        assert_eq!(live.leaves(old.size).await.0, old_leaves.0, "older tiles are still served");
+    }
+    println!("{} heads of a living session over HTTP", seen.len());
+    assert!(installation.stop().await);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn bundles_come_compressed_to_whom_takes_that() {
+    let installation = Installation::start().await;
+    let row = sealed(&installation, 60).await;
+    let token = installation.token("dev");
+    let get = async |path: &str, accept: Option<&str>| {
+        let mut call = Call::get(&format!("/v1/sessions/{}/log/{path}", row.id)).token(&token);
+        if let Some(accept) = accept {
+            call = call.header("accept-encoding", accept);
+        }
+        call.to(installation.address).await
+    };
+    let origin = key(&installation).session_origin(row.id);
+    let head = Checkpoint::open(&get("checkpoint", None).await.body, &origin, &key(&installation));
+    let size = head.unwrap().size;
+    let bundle = format!("tile/entries/000.p/{size}");
+    let plain = get(&bundle, None).await;
+    assert_eq!((plain.status, plain.header("content-encoding")), (200, None));
+    for accept in ["gzip", "br, gzip;q=0.2", "*"] {
+        let packed = get(&bundle, Some(accept)).await;
+        assert_eq!(packed.header("content-encoding"), Some("gzip"), "{accept}");
+        assert_eq!(packed.header("vary"), Some("accept-encoding"));
+        assert!(packed.body.len() * 2 < plain.body.len(), "{}", packed.body.len());
+        let mut unpacked = Vec::new();
+        let mut decoder = flate2::read::GzDecoder::new(&*packed.body);
+        std::io::Read::read_to_end(&mut decoder, &mut unpacked).unwrap();
+        assert_eq!(unpacked, plain.body);
+        println!("{size} entries: {} bytes for {}", packed.body.len(), plain.body.len());
+    }
+    for accept in ["identity", "gzip;q=0", "br"] {
+        let answer = get(&bundle, Some(accept)).await;
+        assert_eq!((answer.header("content-encoding"), &answer.body), (None, &plain.body));
+        assert_eq!(answer.header("vary"), Some("accept-encoding"));
+    }
+    // Hashes don't become smaller.
+    let hashes = get(&format!("tile/0/000.p/{size}"), Some("gzip")).await;
+    assert_eq!((hashes.status, hashes.header("content-encoding")), (200, None));
     assert!(installation.stop().await);
 }

@@ -7,6 +7,7 @@ use custody_record::event::{
     Access, Body, Coverage, ExitStatus, FileKind, FileOpened, FileRead, Outcome, RequestedSession,
     SessionAuthorized, SessionClosed, SessionStarted, TerminalRecorded,
 };
+use custody_record::living::publish;
 use custody_record::{
     Draft, InstallationLog, Journal, JournalHeader, JournalOptions, Keys, Sink as _,
 };
@@ -79,6 +80,11 @@ impl Recording {
         let process = Actor::Process(ProcessRef { image: None, pid: 7 });
         self.observe(process, Body::FileOpened(opened));
         self.journal.flush().unwrap();
+    }
+
+    /// Signs what is recorded so far for whoever follows, as a keeper does about once a second.
+    pub(crate) fn publishes(&self) {
+        publish(&self.journal, &self.log, 0, SystemClock.now()).unwrap();
     }
 
     /// What was seen on the terminal is kept.

@@ -181,7 +181,7 @@ async fn evidence_is_checked_by_itself_and_only_sealed_records_give_some() {
     };
     let target = format!("/v1/sessions/{}/evidence", row.id);
     let key = Verifier::of_installation(&installation.state.keys()).unwrap();
-    let options = EvidenceOptions { key: KeyChoice::Given(key) };
+    let options = EvidenceOptions::new(KeyChoice::Given(key));
     let mut seen = Vec::new();
     for query in ["", "?events=0-2,5&withhold_content=true"] {
         let answer = get(format!("{target}{query}")).await;

@@ -74,7 +74,7 @@ pub(super) const ENDPOINTS: &[Endpoint] = &[
     },
     Endpoint {
         summary: "The head of a session's log",
-        description: "A signed note (C2SP tlog-checkpoint v1.0.0); there is one once the record is sealed. Until then the session's heads are in the installation log. The prefix of the log is `/v1/sessions/{session}/log`.",
+        description: "A signed note (C2SP tlog-checkpoint v1.0.0). While the session lives there is a new one at most a second after it recorded something, of what is durable and in the installation log. The prefix of the log is `/v1/sessions/{session}/log`.",
         scope: Some(Scope::SessionsRead),
         looks_up: true,
         success: Success::other(200, CHECKPOINT),

@@ -10,10 +10,10 @@ use super::{
 };
 use crate::event::{EventPage, EventQuery, StreamQuery};
 use crate::evidence::EvidenceQuery;
-use crate::file::SessionFile;
+use crate::file::FilePage;
 use crate::operation::Operation;
 use crate::output::Outputs;
-use crate::page::{Page, PageQuery};
+use crate::page::PageQuery;
 use crate::problem::ApiCode;
 
 /// Where a stream goes on (WHATWG HTML, server-sent events).
@@ -89,7 +89,7 @@ pub(super) const ENDPOINTS: &[Endpoint] = &[
         query: Some(schema::<PageQuery>),
         headers: &[],
         body: None,
-        success: Success::json(200, schema::<Page<SessionFile>>),
+        success: Success::json(200, schema::<FilePage>),
         failures: &[ApiCode::Conflict],
     },
     Endpoint {

@@ -7,6 +7,7 @@ mod people;
 mod policy;
 mod project;
 mod record;
+mod retention;
 mod run;
 mod server;
 mod session;
@@ -22,7 +23,8 @@ pub use machine::{ConfigCommand, DebugCommand, KeeperArgs};
 pub use people::{ContextCommand, LoginArgs, LogoutArgs, TokenCommand, UserCommand, grants};
 pub use policy::{InProject, PolicyCommand};
 pub use project::{ImageCommand, ProjectCommand, RepoCommand};
-pub use record::{EraseArgs, InvestigateArgs, KeysCommand, ProofArgs, VerifyArgs};
+pub use record::{EraseArgs, InvestigateArgs, KeysCommand, ProofArgs, VaultCommand, VerifyArgs};
+pub use retention::{HoldArgs, ReleaseArgs, RetentionCommand, RetentionListArgs, SweepArgs};
 pub use run::{AttachArgs, RunArgs};
 pub use server::{ControlCommand, FaultAt, FsckArgs, ReindexArgs, ServeArgs};
 pub use session::{ListArgs, SessionArg, SessionCommand, Signal};
@@ -97,6 +99,15 @@ pub enum Command {
     Verify(VerifyArgs),
     /// Erase the content of a session that is over: its key is destroyed, its record still verifies.
     Erase(EraseArgs),
+    /// Hold a session: nothing erases its content, whatever its retention class says.
+    Hold(HoldArgs),
+    /// Release a session that is held: its retention class counts again.
+    Release(ReleaseArgs),
+    /// Say whose content will be erased when.
+    #[command(subcommand)]
+    Retention(RetentionCommand),
+    /// Erase the content of sessions whose retention class has ended, as a server does by itself.
+    Sweep(SweepArgs),
     /// Give a record out in the formats of others: OCSF, CloudEvents, OpenTelemetry, asciicast, Agent Trace, git-ai.
     Export(ExportArgs),
     /// Prove that an event is on record, and that a log only grew, to somebody who trusts no one here.
@@ -142,6 +153,9 @@ pub enum Command {
     /// Replace the key that the installation signs its records with, and list those before it.
     #[command(subcommand)]
     Keys(KeysCommand),
+    /// See what wraps the keys that contents are sealed with, and wrap them anew.
+    #[command(subcommand)]
+    Vault(VaultCommand),
     /// Check every log, record and content and the index, and move aside what is damaged, while no server runs.
     Fsck(FsckArgs),
     /// Make the index anew from the logs, while no server runs.

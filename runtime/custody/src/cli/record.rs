@@ -41,8 +41,11 @@ pub struct VerifyArgs {
     #[arg(long)]
     pub download: bool,
     /// The witnesses whose cosignatures you want, as a trust policy (C2SP tlog-policy), for what is checked here.
-    #[arg(long, value_name = "FILE")]
-    pub witnesses: Option<PathBuf>,
+    #[arg(long, value_name = "FILE", alias = "witnesses")]
+    pub policy: Option<PathBuf>,
+    /// A copy of the installation log to compare a record's directory with.
+    #[arg(long, value_name = "DIR")]
+    pub installation_log: Option<PathBuf>,
     /// Heads of one log that several people were shown.
     #[arg(long, value_name = "FILE", num_args = 1..)]
     pub checkpoint: Vec<PathBuf>,
@@ -58,7 +61,8 @@ Examples:
   custody proof installation --head >mine.checkpoint
   custody proof installation --consistency mine.checkpoint
 
-LOG is `installation`, `control`, a session that is sealed, or the directory of a log or of a sealed record.
+LOG is `installation`, `control`, a session, or the directory of a log or of a record. Of a session that lives what its keeper
+signed last can be proved, at most about a second ago.
 
 A proof that an entry is in a log is a C2SP tlog-proof file: `custody verify FILE.tlog-proof`, or any other tool for that
 format, checks it offline. The entry itself is its extra data, unless --without-event leaves it out.
@@ -118,6 +122,23 @@ pub struct InvestigateArgs {
     /// The checkout whose history is meant, or the name of a registered repository; this directory without it.
     #[arg(long, value_name = "DIR|NAME")]
     pub repo: Option<String>,
+}
+
+/// `custody vault …`.
+#[derive(Debug, Subcommand)]
+#[command(after_help = "\
+Examples:
+  custody vault show
+  custody vault rewrap
+
+They work on the state directory of this machine, whether or not a server runs. What wraps the keys is `vault.wrapping` of the
+configuration; restart a server after it was changed, before the keys are wrapped anew. Whoever is interrupted runs it again:
+each key is wrapped as before or anew.")]
+pub enum VaultCommand {
+    /// What wraps how many of the keys that contents are sealed with.
+    Show,
+    /// Wrap all keys by what the configuration says, and overwrite how they were wrapped before.
+    Rewrap,
 }
 
 /// `custody keys …`.

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use custody_control::{ControlError, ControlPlane};
 use custody_model::{Actor, ErrorCode};
-use custody_record::{ControlLog, Keys};
+use custody_record::{ControlLog, Keys, Vault};
 use custody_session::fsck::{Checked, Damage, Mover, check, quarantine};
 use custody_session::records;
 
@@ -34,8 +34,9 @@ pub fn run(wire: &Wire, args: &FsckArgs) -> Result<ExitCode, Failure> {
     let _lock = IndexLock::alone(&wire.state)?;
     let failed = "the check could not be made";
     let keys = Keys::open(&wire.state.keys()).explain(ErrorCode::Io, failed)?;
-    let log = ControlLog::open(&wire.state.control(), &keys, wire.vault()?)
-        .explain(ErrorCode::Io, failed)?;
+    let vault = wire.vault(&config.settings.vault)?;
+    let log =
+        ControlLog::open(&wire.state.control(), &keys, vault).explain(ErrorCode::Io, failed)?;
     let shown = !args.quiet && wire.format == Format::Text && std::io::stderr().is_terminal();
     let mut checked = check(&wire.state, &log, &mut |done| {
         if shown && done.is_multiple_of(STEP) {
@@ -49,7 +50,7 @@ pub fn run(wire: &Wire, args: &FsckArgs) -> Result<ExitCode, Failure> {
     }
     let index = config.settings.store.path.clone();
     if !checked.damage.iter().any(|damage| damage.code == "control_log_broken") {
-        let found = compare_index(wire, &keys, &index, &checked.damage)?;
+        let found = compare_index(wire, (&keys, log.vault()), &index, &checked.damage)?;
         checked.damage.extend(found);
     }
     if !args.dry_run {
@@ -78,7 +79,7 @@ pub fn run(wire: &Wire, args: &FsckArgs) -> Result<ExitCode, Failure> {
 /// whose record is damaged it may know more than can still be read: they are left out.
 fn compare_index(
     wire: &Wire,
-    keys: &Keys,
+    keys: (&Keys, &Arc<Vault>),
     index: &Path,
     damage: &[Damage],
 ) -> Result<Vec<Damage>, Failure> {
@@ -139,9 +140,14 @@ fn with_end(file: &Path, end: &str) -> PathBuf {
 }
 
 /// Everything that an index says, once it has followed the logs.
-async fn dump(wire: &Wire, keys: &Keys, file: &Path, anew: bool) -> Result<Vec<String>, Failure> {
+async fn dump(
+    wire: &Wire,
+    (keys, vault): (&Keys, &Arc<Vault>),
+    file: &Path,
+    anew: bool,
+) -> Result<Vec<String>, Failure> {
     let failed = "the index can't be read";
-    let log = ControlLog::open(&wire.state.control(), keys, wire.vault()?)
+    let log = ControlLog::open(&wire.state.control(), keys, vault.clone())
         .explain(ErrorCode::Io, failed)?;
     let plane = ControlPlane::new(log, Arc::from(wire.store(file).await?), wire.clock.clone());
     let sessions = records::all(&wire.state).explain(ErrorCode::Io, failed)?;

@@ -12,13 +12,15 @@ use crate::wire::Wire;
 /// Keeps the session to its end.
 pub fn run(wire: &Wire, args: &KeeperArgs) -> Result<ExitCode, Failure> {
     let session = args.session.parse().explain(ErrorCode::Usage, "--session")?;
+    let settings = wire.sources.handed_down().map_err(super::config::failure)?.settings;
     let driver = wire.driver()?;
     let setup = Setup {
         state: wire.state.clone(),
         session,
         driver: &driver,
         clock: wire.clock.clone(),
-        vault: wire.vault()?,
+        vault: wire.vault(&settings.vault)?,
+        waits: settings.disk.waits(),
     };
     match custody_keeper::run(setup) {
         Ok(_ended) => Ok(ExitCode::SUCCESS),

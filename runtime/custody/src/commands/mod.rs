@@ -20,11 +20,13 @@ pub mod project;
 pub mod proof;
 pub mod reindex;
 pub mod repo;
+pub mod retention;
 pub mod run;
 pub mod serve;
 pub mod session;
 pub mod token;
 pub mod user;
+pub mod vault;
 pub mod verify;
 pub mod witness;
 

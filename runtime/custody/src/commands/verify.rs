@@ -2,6 +2,7 @@
 
 mod observed;
 mod proof_file;
+mod witnessed;
 
 use std::fs::File;
 use std::io::BufReader;
@@ -12,7 +13,7 @@ use custody_model::ErrorCode;
 use custody_record::evidence::{EvidenceOptions, verify_evidence};
 use custody_record::tlog::TlogPolicy;
 use custody_record::vault::WRAPPING_FILE;
-use custody_record::verify::{Completeness, Integrity, KeyChoice, Report, VerifyOptions, verify};
+use custody_record::verify::{KeyChoice, Report, Verdict, VerifyOptions, verify};
 use custody_record::{KeyHistory, Verifier};
 
 use super::{proof, session};
@@ -35,7 +36,7 @@ pub fn run(wire: &Wire, args: &VerifyArgs) -> Result<ExitCode, Failure> {
     let path = Path::new(target);
     if path.extension().is_some_and(|end| end == PROOF_EXTENSION) {
         let key = trusted(wire, args)?;
-        return proof_file::run(wire, path, key.as_ref(), witnesses(args)?.as_ref());
+        return proof_file::run(wire, path, key.as_ref(), policy(args)?.as_ref());
     }
     if path.is_file() {
         return evidence(wire, args, path);
@@ -45,33 +46,30 @@ pub fn run(wire: &Wire, args: &VerifyArgs) -> Result<ExitCode, Failure> {
     } else {
         let server = Connection::open(wire)?;
         let found = session::named(&server, target)?;
-        if args.download || args.key.is_some() || args.witnesses.is_some() {
+        if args.download || args.key.is_some() || args.policy.is_some() {
             downloaded(wire, args, &server, &found)?
         } else {
             server.wait(server.client().verify(found.id))?
         }
     };
     output::result(wire.format, &report, || report.to_string())?;
-    Ok(code(report.integrity, report.completeness))
+    code(report.verdict(), args)
 }
 
-fn code(integrity: Integrity, completeness: Completeness) -> ExitCode {
-    match (integrity, completeness) {
-        (Integrity::Intact, Completeness::Complete) => ExitCode::SUCCESS,
-        (Integrity::Intact, Completeness::Incomplete | Completeness::Open) => {
-            ExitCode::from(ErrorCode::RecordIncomplete.exit_code())
-        }
-        (Integrity::Broken, _) => ExitCode::from(ErrorCode::VerificationFailed.exit_code()),
-    }
+/// Witnesses count where somebody says which.
+fn code(verdict: Verdict, args: &VerifyArgs) -> Result<ExitCode, Failure> {
+    let wanted = policy(args)?.is_some_and(|policy| policy.wants_witnesses());
+    let failure = verdict.failure(wanted);
+    Ok(failure.map_or(ExitCode::SUCCESS, |code| ExitCode::from(code.exit_code())))
 }
 
 /// An evidence pack, as `custody-verify` checks it.
 fn evidence(wire: &Wire, args: &VerifyArgs, path: &Path) -> Result<ExitCode, Failure> {
     let file = File::open(path).explain(ErrorCode::Io, "the evidence can't be read")?;
-    let options = EvidenceOptions { key: options(wire, args)?.key };
+    let options = EvidenceOptions { key: options(wire, args)?.key, witnesses: policy(args)? };
     let report = verify_evidence(BufReader::new(file), &options);
     output::result(wire.format, &report, || report.to_string())?;
-    Ok(code(report.integrity, report.completeness))
+    code(report.verdict(), args)
 }
 
 fn downloaded(
@@ -91,7 +89,15 @@ fn downloaded(
     tar::Archive::new(archive)
         .unpack(&record)
         .explain(ErrorCode::VerificationFailed, "the record can't be unpacked")?;
-    Ok(verify(&root_of(&record), &options(wire, args)?))
+    let (record, options) = (root_of(&record), options(wire, args)?);
+    let report = verify(&record, &options);
+    Ok(match &options.witnesses {
+        Some(policy) if options.installation_log.is_none() => {
+            let assurance = witnessed::judge(wire, &record, &options.key, policy)?;
+            report.with_witnesses(assurance)
+        }
+        Some(_) | None => report,
+    })
 }
 
 /// The directory of the record in what was unpacked: itself, or the only one in it.
@@ -113,11 +119,11 @@ fn trusted(wire: &Wire, args: &VerifyArgs) -> Result<Option<Verifier>, Failure> 
 }
 
 /// The witnesses that are wanted.
-fn witnesses(args: &VerifyArgs) -> Result<Option<TlogPolicy>, Failure> {
-    let Some(path) = &args.witnesses else { return Ok(None) };
+fn policy(args: &VerifyArgs) -> Result<Option<TlogPolicy>, Failure> {
+    let Some(path) = &args.policy else { return Ok(None) };
     let text = std::fs::read_to_string(path)
         .explain(ErrorCode::Io, format!("{} can't be read", path.display()))?;
-    TlogPolicy::parse(&text).map(Some).explain(ErrorCode::Invalid, "--witnesses")
+    TlogPolicy::parse(&text).map(Some).explain(ErrorCode::Invalid, "--policy")
 }
 
 fn options(wire: &Wire, args: &VerifyArgs) -> Result<VerifyOptions, Failure> {
@@ -137,11 +143,16 @@ fn options(wire: &Wire, args: &VerifyArgs) -> Result<VerifyOptions, Failure> {
         }
         None => KeyChoice::Record,
     };
-    let policy = witnesses(args)?.unwrap_or_default();
-    let options = VerifyOptions::new(key).with_witnesses(&policy);
+    let mut options = VerifyOptions::new(key);
+    options.witnesses = policy(args)?;
+    options.installation_log = args.installation_log.clone();
     // Whoever may read this installation's vault sees contents checked, too; nothing is made where there is none.
-    let local = wire.url.is_none() && wire.state.vault().join(WRAPPING_FILE).exists();
-    Ok(if local { options.with_vault(wire.vault()?) } else { options })
+    if wire.url.is_some() || wire.state.vault().read_dir().is_err() {
+        return Ok(options);
+    }
+    let settings = wire.config()?.settings.vault;
+    let wrapped = settings.wrapping.is_some() || wire.state.vault().join(WRAPPING_FILE).exists();
+    Ok(if wrapped { options.with_vault(wire.vault(&settings)?) } else { options })
 }
 
 /// The key with those that the history in this file ties to it.

@@ -62,6 +62,14 @@ impl Sources {
         }
     }
 
+    /// What whoever started this process handed down to it: the environment alone counts, whatever a file says by now.
+    ///
+    /// # Errors
+    /// [`ConfigError::Invalid`].
+    pub fn handed_down(&self) -> Result<Config, ConfigError> {
+        self.settle(None, "")
+    }
+
     /// [`Sources::load`] with another place where a file may be.
     pub(super) fn load_or(&self, usual: &Path) -> Result<Config, ConfigError> {
         let path = self.file.as_deref().unwrap_or(usual);

@@ -4,6 +4,7 @@
 //! Invariant: no value of a secret is ever in here, only where it is.
 
 mod check;
+mod disk;
 mod environment;
 mod error;
 mod identity;
@@ -14,6 +15,7 @@ mod log;
 mod promises;
 mod push;
 mod queue;
+mod retention;
 mod schema;
 mod secret;
 mod secret_command;
@@ -23,6 +25,7 @@ mod state;
 mod store;
 mod transparency;
 mod url;
+mod vault;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -33,13 +36,15 @@ use serde::{Deserialize, Serialize};
 use check::Check;
 use section::Section;
 
-pub use environment::Environment;
+pub use environment::{Environment, variable_of};
 pub use error::{ConfigError, Origin};
 pub use identity::{Identity, KeySet as KeySetPlace};
 pub use load::Sources;
 pub use log::{Level, Log, LogFormat};
+pub use retention::Retention;
 pub use schema::json_schema;
 pub use state::DIRECTORY;
+pub use vault::{Vault, Wrapping};
 
 /// Every section. What is not said has its default.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -58,6 +63,9 @@ pub struct Settings {
     /// How many sessions run, and how many wait in line.
     #[serde(deserialize_with = "section::or_default")]
     pub queue: queue::Queue,
+    /// How contents are erased whose retention class has ended.
+    #[serde(deserialize_with = "section::or_default")]
+    pub retention: retention::Retention,
     /// Whose tokens are believed, and how long they last.
     #[serde(deserialize_with = "section::or_default")]
     pub identity: identity::Identity,
@@ -70,6 +78,12 @@ pub struct Settings {
     /// Who may follow the installation's logs, and who witnesses them.
     #[serde(deserialize_with = "section::or_default")]
     pub transparency: transparency::Transparency,
+    /// What wraps the keys that contents are sealed with.
+    #[serde(deserialize_with = "section::or_default")]
+    pub vault: vault::Vault,
+    /// How long a session that ends waits for a disk that is full, read-only or broken.
+    #[serde(deserialize_with = "section::or_default")]
+    pub disk: disk::Disk,
     /// What the server says about itself.
     #[serde(deserialize_with = "section::or_default")]
     pub log: log::Log,
@@ -82,10 +96,13 @@ macro_rules! sections {
         $each!(server: server::Server);
         $each!(limits: limits::Limits);
         $each!(queue: queue::Queue);
+        $each!(retention: retention::Retention);
         $each!(identity: identity::Identity);
         $each!(store: store::Store);
         $each!(push: push::Push);
         $each!(transparency: transparency::Transparency);
+        $each!(vault: vault::Vault);
+        $each!(disk: disk::Disk);
         $each!(log: log::Log);
     };
 }
@@ -117,16 +134,31 @@ impl Settings {
     }
 
     fn check(&self, check: &mut Check<'_>) {
-        let Self { state, server, limits, queue, identity, store, push, transparency, log: _ } =
-            self;
+        let Self {
+            state,
+            server,
+            limits,
+            queue,
+            retention,
+            identity,
+            store,
+            push,
+            transparency,
+            vault,
+            disk,
+            log: _,
+        } = self;
         state.check(check);
         server.check(check);
         limits.check(check);
         queue.check(check);
+        retention.check(check);
         identity.check(check);
         store.check(check);
         push.check(check);
         transparency.check(check);
+        vault.check(check);
+        disk.check(check);
     }
 }
 

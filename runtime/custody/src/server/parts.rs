@@ -9,7 +9,7 @@ use custody_control::ControlPlane;
 use custody_model::{ErrorCode, UserName};
 use custody_record::tlog::TlogPolicy;
 use custody_record::{ControlLog, Keys};
-use custody_session::{Faults, Options, Orchestrator, Parts, this_process};
+use custody_session::{Faults, Options, Orchestrator, Parts, Sweeping, this_process};
 use custody_store::Room;
 
 use super::investigator::Own;
@@ -26,7 +26,7 @@ pub async fn open_plane(
 ) -> Result<(ControlPlane, String), Failure> {
     let keys = Keys::open(&wire.state.keys())
         .explain(ErrorCode::Io, "the installation's keys can't be used")?;
-    let log = ControlLog::open(&wire.state.control(), &keys, wire.vault()?)
+    let log = ControlLog::open(&wire.state.control(), &keys, wire.vault(&settings.vault)?)
         .explain(ErrorCode::RecordUnwritable, "the control log can't be opened")?;
     let store = wire.store(&settings.store.path).await?;
     Ok((ControlPlane::new(log, Arc::from(store), wire.clock.clone()), keys.name().to_owned()))
@@ -53,7 +53,7 @@ pub(super) async fn assemble(
     let orchestrator = Orchestrator::new(Parts {
         state: wire.state.clone(),
         plane: plane.clone(),
-        keeper: wire.keeper(),
+        keeper: wire.keeper(settings),
         driver: Arc::new(wire.driver()?),
         holder: this_process(),
         options: options(settings),
@@ -87,7 +87,7 @@ pub(super) async fn assemble(
             installation,
         },
         guard: MetricsGuard { token: token.map(Arc::from) },
-        transparency: Transparency { published: settings.transparency.published(), witnesses },
+        transparency: Transparency::new(settings.transparency.published(), witnesses),
     })
 }
 
@@ -102,6 +102,10 @@ fn options(settings: &Settings) -> Options {
         waiting_per_user: queue.waiting_per_user.into(),
         waiting: queue.waiting.into(),
         lease: Duration::from_secs(queue.lease.0),
+        sweep: Sweeping {
+            batch: usize::try_from(settings.retention.sweep_batch).unwrap_or(usize::MAX),
+            clock_lead: settings.retention.clock_lead,
+        },
         ..Options::default()
     }
 }

@@ -1,15 +1,17 @@
 //! Has witnesses cosign the newest heads of the installation's logs, again and again.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use custody_api_server::{Lifecycle, Transparency};
+use custody_control::{Author, ControlPlane};
 use custody_keeper::layout::StateDir;
 use custody_model::ErrorCode;
 use custody_record::Verifier;
+use custody_record::control::ControlBody;
 use custody_record::witness::forget_cosigned;
-use custody_witness::{Asking, Collector, LogPlace, Outcome, Round};
+use custody_witness::{Asking, Collector, LogPlace, Outcome, Round, Standings};
 
 use crate::failure::{Explain, Failure};
 
@@ -21,6 +23,7 @@ pub(super) fn begin(
     lifecycle: &Lifecycle,
     state: &StateDir,
     transparency: &Transparency,
+    plane: &Arc<ControlPlane>,
 ) -> Result<(), Failure> {
     let policy = &transparency.witnesses;
     let verifier = Verifier::of_installation(&state.keys())
@@ -37,17 +40,27 @@ pub(super) fn begin(
     for (dir, origin) in logs {
         let place = LogPlace { dir, origin: origin.clone(), verifier: verifier.clone() };
         let collector = Collector::new(place, Arc::clone(policy), asking.clone());
-        lifecycle.run(keep_asking(lifecycle.clone(), origin, collector));
+        lifecycle.run(keep_asking(lifecycle.clone(), origin, collector, plane.clone()));
     }
     Ok(())
 }
 
-async fn keep_asking(lifecycle: Lifecycle, origin: String, mut collector: Collector) {
+async fn keep_asking(
+    lifecycle: Lifecycle,
+    origin: String,
+    mut collector: Collector,
+    plane: Arc<ControlPlane>,
+) {
     let mut said = BTreeMap::new();
+    let mut untold = VecDeque::new();
+    let mut standings = Standings::new(origin.clone());
     loop {
         tokio::select! {
             round = collector.round() => match round {
-                Ok(Some(round)) => tell(&origin, &round, &mut said),
+                Ok(Some(round)) => {
+                    tell(&origin, &round, &mut said);
+                    untold.extend(standings.take(&round, Instant::now()));
+                }
                 Ok(None) => {}
                 Err(error) => {
                     tracing::error!(log = origin, error = %custody_api_server::error::chain(&error), "no witness can be asked");
@@ -55,10 +68,23 @@ async fn keep_asking(lifecycle: Lifecycle, origin: String, mut collector: Collec
             },
             () = lifecycle.drained() => return,
         }
+        record(&plane, &origin, &mut untold).await;
         tokio::select! {
             () = tokio::time::sleep(PERIOD) => {}
             () = lifecycle.drained() => return,
         }
+    }
+}
+
+/// Puts on record how witnesses stand; what can't be written now stays for the next time.
+async fn record(plane: &ControlPlane, origin: &str, untold: &mut VecDeque<ControlBody>) {
+    while let Some(change) = untold.front() {
+        if let Err(error) = plane.note(&Author::server(), change.clone()).await {
+            let error = custody_api_server::error::chain(&error);
+            tracing::error!(log = origin, error, "how a witness stands can't be recorded");
+            return;
+        }
+        untold.pop_front();
     }
 }
 

@@ -22,7 +22,7 @@ use custody_workspace::spelling::Spelling;
 
 use super::prepare::Prepared;
 use super::serve::Served;
-use super::{KeeperError, Session, closing, health, refusal};
+use super::{Finished, KeeperError, Patience, Session, closing, health, refusal};
 use crate::asciicast::{Counts, MEDIA_TYPE, Recorded};
 use crate::frame::Ended;
 use crate::layout::{SessionDir, StateDir};
@@ -43,12 +43,12 @@ pub(super) fn finish(
     authorization: &Authorization,
     prepared: Prepared,
     served: Served,
-) -> Result<Ended, KeeperError> {
+) -> Result<Finished, KeeperError> {
     session.progress("closing the record", None, None);
     let mut ended = Ended { outcome: served.outcome, reason: served.reason, exit: served.exit };
     // What comes now reads and writes much: not before the record can be written.
-    health::insist(session, "the record", || session.journal.barrier())?;
-    let mut compared = None;
+    health::insist(session, "the record", &session.ending, || Ok(session.journal.barrier()?))?;
+    let (mut compared, mut keep) = (None, false);
     if served.ran {
         compared = Some(compare_workspace(session, &prepared)?);
         if let Some(recorded) = &served.terminal {
@@ -60,6 +60,16 @@ pub(super) fn finish(
             ended.reason =
                 format!("{}; its outputs could not be published: {}", ended.reason, error.chain());
             ended.outcome = Outcome::Failed;
+            keep = matches!(error, KeeperError::Disk { .. });
+            if keep {
+                let upper = prepared.workspace.upper();
+                let upper = upper.strip_prefix(session.dir.path()).unwrap_or(&upper);
+                ended.reason = format!(
+                    "{}; what the session wrote is kept in {} of its directory",
+                    ended.reason,
+                    upper.display()
+                );
+            }
         }
     }
     let coverage = match served.ran {
@@ -81,7 +91,7 @@ pub(super) fn finish(
         tracing::warn!(%error, "the guard could not be unmounted; it goes with this process");
     }
     close(session, &ended, coverage)?;
-    Ok(ended)
+    Ok(Finished { ended, keep })
 }
 
 fn compare_workspace(
@@ -101,7 +111,7 @@ fn compare_workspace(
 
 fn record_terminal(session: &Session<'_>, recorded: &Recorded) -> Result<(), KeeperError> {
     let path = cast_path(&session.dir);
-    let blob = health::insist(session, "the terminal's recording", || {
+    let blob = health::insist(session, "the terminal's recording", &session.ending, || {
         let mut cast =
             File::open(&path).map_err(KeeperError::file(format!("opening {}", path.display())))?;
         session
@@ -148,33 +158,37 @@ fn publish(
         time: session.setup.clock.now(),
         limits: OutputLimits::default(),
     };
-    outputs::publish(&request, &mut |outputs| record_outputs(session, outputs))
-        .map_err(KeeperError::step("publishing the outputs"))?;
-    Ok(())
+    let patience = Patience::new("disk.outputs_wait", session.setup.waits.outputs);
+    patience.begin();
+    let prepared = health::insist(session, OUTPUTS, &patience, || {
+        outputs::prepare(&request).map_err(KeeperError::step("making the outputs"))
+    })?;
+    record_outputs(session, &patience, &prepared.outputs)?;
+    health::insist(session, OUTPUTS, &patience, || {
+        prepared.export(&request).map_err(KeeperError::step("publishing the outputs"))
+    })
 }
 
-fn record_outputs(session: &Session<'_>, outputs: &Outputs) -> Result<(), SinkError> {
+/// What the record calls them while they wait for the disk.
+const OUTPUTS: &str = "the outputs";
+
+/// First what the disk may refuse, and then each event once.
+fn record_outputs(
+    session: &Session<'_>,
+    patience: &Patience,
+    outputs: &Outputs,
+) -> Result<(), KeeperError> {
+    let mut lists = Vec::new();
+    for commit in &outputs.commits {
+        let files: Option<&Vec<ChangedFile>> = commit.all_files.as_ref();
+        lists.push(files.map(|files| store_list(session, patience, files)).transpose()?);
+    }
     for violation in &outputs.violations {
         session.recorder.keeper(Body::PolicyViolated(violation.clone()), Vec::new())?;
     }
-    let stored = |role: &str, media_type: &str, bytes: &[u8]| -> Result<BlobRef, SinkError> {
-        session
-            .journal
-            .blobs()
-            // No content, but what the event would say if it had room: it stays when the content is erased.
-            .in_the_clear()
-            .put_bytes(role, media_type, bytes)
-            .map_err(|e| SinkError::Unwritable(e.to_string()))
-    };
     let last = outputs.commits.len().saturating_sub(1);
-    for (index, commit) in outputs.commits.iter().enumerate() {
-        let mut blobs = Vec::new();
-        if let Some(files) = &commit.all_files {
-            let files: &Vec<ChangedFile> = files;
-            let json =
-                serde_json::to_vec(files).map_err(|e| SinkError::Malformed(e.to_string()))?;
-            blobs.push(stored("files", "application/json", &json)?);
-        }
+    for (index, (commit, list)) in outputs.commits.iter().zip(lists).enumerate() {
+        let mut blobs: Vec<BlobRef> = list.into_iter().collect();
         if index == last {
             blobs.extend(outputs.diff.as_ref().and_then(|diff| diff.blob.clone()));
         }
@@ -183,7 +197,23 @@ fn record_outputs(session: &Session<'_>, outputs: &Outputs) -> Result<(), SinkEr
     if let Some(cut) = outputs.diff.as_ref().and_then(|diff| diff.cut.as_ref()) {
         session.recorder.gap(GapSource::Keeper, cut.clone())?;
     }
-    session.journal.barrier()
+    health::insist(session, OUTPUTS, patience, || Ok(session.journal.barrier()?))
+}
+
+/// The list of files that has no room in its event.
+fn store_list(
+    session: &Session<'_>,
+    patience: &Patience,
+    files: &[ChangedFile],
+) -> Result<BlobRef, KeeperError> {
+    let json = serde_json::to_vec(files).map_err(|e| SinkError::Malformed(e.to_string()))?;
+    // No content, but what the event would say if it had room: it stays when the content is erased.
+    let blobs = session.journal.blobs().in_the_clear();
+    health::insist(session, OUTPUTS, patience, || {
+        blobs
+            .put_bytes("files", "application/json", &json)
+            .map_err(KeeperError::step("storing the list of files"))
+    })
 }
 
 fn subject(command: &[String]) -> String {
@@ -230,8 +260,13 @@ pub(super) fn close(
 ) -> Result<(), KeeperError> {
     let body = closing(&session.journal, ended, coverage);
     session.recorder.keeper(body, Vec::new())?;
-    health::insist(session, "the seal", || session.journal.seal(&session.keys, &session.log))
-        .map_err(KeeperError::step("sealing the record"))?;
+    session.ending.begin();
+    health::insist(session, "the seal", &session.ending, || {
+        session
+            .journal
+            .seal(&session.keys, &session.log)
+            .map_err(KeeperError::step("sealing the record"))
+    })?;
     Ok(())
 }
 
@@ -268,12 +303,22 @@ pub fn close_refused(
 }
 
 /// Removes what only a living session needs. What can't be removed is told: it takes up room and does no harm.
-pub(super) fn clean_up(dir: &SessionDir) {
+pub(super) fn clean_up(dir: &SessionDir, keep_workspace: bool) {
     for path in [dir.workspace(), dir.run()] {
+        if keep_workspace && path == dir.workspace() {
+            continue;
+        }
         if let Err(error) = descent::remove(&path)
             && error.kind() != std::io::ErrorKind::NotFound
         {
             tracing::warn!(%error, path = %path.display(), "it could not be removed");
         }
+    }
+}
+
+/// Says to whoever finds the record that its keeper gave up, and did not die.
+pub(super) fn leave_word(dir: &SessionDir) {
+    if let Err(error) = std::fs::rename(dir.waiting(), dir.gave_up()) {
+        tracing::warn!(%error, "that the keeper gave up can't be left behind");
     }
 }

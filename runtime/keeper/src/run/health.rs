@@ -1,22 +1,18 @@
-//! A record that can't be written: it is told in the record itself and to the main loop, and what the end of a session
-//! has to write is tried until it is written.
+//! A disk that refuses: it is told in the record itself and to the main loop, and what the end of a session has to write is
+//! tried until it is written, or the session's patience is at its end.
 
 use std::error::Error;
-use std::io;
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::thread;
 use std::time::Duration;
 
 use custody_model::{Actor, Clock, Timestamp};
 use custody_record::event::{Body, Draft, RecorderDegraded, RecorderRestored};
 use custody_record::journal::Condition;
-use custody_record::{Journal, Sink, SinkError};
+use custody_record::{Journal, Sink};
 
-use super::{Message, Session};
-
-/// Time between two attempts to write what the disk refused.
-pub(crate) const RETRY: Duration = Duration::from_millis(250);
+use super::patience::{Patience, RETRY};
+use super::{KeeperError, Message, Session};
 
 /// Has the journal's troubles recorded, in their place between the other events, and told to the main loop.
 pub(super) fn watch(journal: &Arc<Journal>, clock: Arc<dyn Clock>, messages: Sender<Message>) {
@@ -56,44 +52,64 @@ pub(super) fn watch(journal: &Arc<Journal>, clock: Arc<dyn Clock>, messages: Sen
     });
 }
 
-/// Tries until the disk takes it: at its end, a session has nowhere else to put what it knows. Errors that have nothing
-/// to do with the disk are returned at once. Who does not want to wait kills the keeper; the record says so then.
-pub(super) fn insist<T, E: Error + 'static>(
+/// Tries until the disk takes it, or for as long as `patience` lasts. Errors that have nothing to do with the disk are
+/// returned at once. `what` names it for the record, the log and who is attached.
+pub(super) fn insist<T>(
     session: &Session<'_>,
-    what: &str,
-    mut attempt: impl FnMut() -> Result<T, E>,
-) -> Result<T, E> {
-    let mut told = false;
+    what: &'static str,
+    patience: &Patience,
+    mut attempt: impl FnMut() -> Result<T, KeeperError>,
+) -> Result<T, KeeperError> {
+    let (mut since, mut attempts, mut pause) = (None, 0, RETRY);
     loop {
         let error = match attempt() {
-            Ok(done) => return Ok(done),
+            Ok(done) => {
+                patience.healed();
+                if let Some(since) = since {
+                    tracing::info!(what, attempts, "the disk took it");
+                    let restored = RecorderRestored { since, waited: 0, attempts };
+                    tell(session, Body::RecorderRestored(restored));
+                }
+                return Ok(done);
+            }
             Err(error) => error,
         };
-        if session.journal.trouble().is_none() && !is_of_the_disk(&error) {
+        attempts += 1;
+        let journal = session.journal.trouble().is_some();
+        if !journal && !error.is_of_the_disk() {
             return Err(error);
         }
-        if !told {
-            told = true;
+        if attempts == 1 {
             tracing::error!(error = &error as &dyn Error, what, "waiting for the disk");
-            session.progress(&format!("{what} waits for the disk: {error}"), None, None);
+            session.progress(
+                &format!("{what}: waiting for the disk: {}", error.chain()),
+                None,
+                None,
+            );
         }
-        // No one tells when a disk has room again.
-        thread::park_timeout(RETRY);
+        // Of its own troubles the journal tells by itself.
+        if !journal && since.is_none() {
+            since = Some(session.setup.clock.now());
+            let durable = session.journal.durable();
+            let (step, error) = (what.to_owned(), error.chain());
+            tell(session, Body::RecorderDegraded(RecorderDegraded { step, error, durable }));
+        }
+        if let Err(spent) = patience.rest(pause) {
+            tracing::error!(error = &error as &dyn Error, what, %spent, "the disk was given up");
+            return Err(KeeperError::Disk { what, spent, source: Box::new(error) });
+        }
+        pause = (pause * 2).min(LONGEST_RETRY);
     }
 }
 
-/// Whether a disk said so that is full, read-only or broken, or the journal because of one.
-fn is_of_the_disk(error: &(dyn Error + 'static)) -> bool {
-    let mut next = Some(error);
-    while let Some(error) = next {
-        let code = error.downcast_ref::<io::Error>().and_then(io::Error::raw_os_error);
-        let refused = error.downcast_ref::<SinkError>();
-        if matches!(refused, Some(SinkError::Unwritable(_)))
-            || matches!(code, Some(libc::ENOSPC | libc::EDQUOT | libc::EROFS | libc::EIO))
-        {
-            return true;
-        }
-        next = error.source();
+/// Longest time between two attempts at the end of a session: each of them may be much work.
+const LONGEST_RETRY: Duration = Duration::from_secs(2);
+
+/// Puts a trouble on record that is not the journal's own.
+fn tell(session: &Session<'_>, body: Body) {
+    let draft = Draft::new(session.setup.clock.now(), Actor::Keeper, body);
+    if let Err(error) = session.journal.observe(draft) {
+        // After the closing event there is no place for it any more: the log has it.
+        tracing::debug!(%error, "the record is closed");
     }
-    false
 }

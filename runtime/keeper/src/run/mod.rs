@@ -9,6 +9,7 @@ mod disk;
 mod environment;
 mod finish;
 mod health;
+mod patience;
 mod prepare;
 mod provision;
 mod serve;
@@ -20,6 +21,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 
 use custody_model::{Clock, ErrorCode, SessionId};
 use custody_policy::PolicyVersion;
+use custody_record::disk::is_refusal;
 use custody_record::event::{Body, Outcome, PolicyDecided, SessionClosed};
 use custody_record::{
     InstallationLog, Journal, JournalHeader, JournalOptions, Keys, Redactor, Scope, SinkError,
@@ -38,7 +40,8 @@ use crate::spec::SessionSpec;
 pub use authorize::requested;
 pub use bare::{BareWorkspace, with_bare_workspace};
 pub use finish::close_refused;
-pub(crate) use health::RETRY;
+pub use patience::{DEFAULT_DISK_WAIT, DiskWaits, Spent};
+pub(crate) use patience::{Patience, RETRY};
 pub(crate) use prepare::private_mounts;
 pub use prepare::{contents, workspace_owner};
 
@@ -54,6 +57,8 @@ pub struct Setup<'a> {
     pub clock: Arc<dyn Clock>,
     /// The keys of what is sealed.
     pub vault: Arc<Vault>,
+    /// How long it waits for a disk at its end.
+    pub waits: DiskWaits,
 }
 
 /// Why a session could not be kept.
@@ -97,6 +102,17 @@ pub enum KeeperError {
     /// The record can't be written.
     #[error(transparent)]
     Record(#[from] SinkError),
+    /// A disk refused it for too long.
+    #[error("{what} could not be written: {spent}")]
+    Disk {
+        /// What.
+        what: &'static str,
+        /// How long it was waited for.
+        spent: Spent,
+        /// What was refused last.
+        #[source]
+        source: Box<KeeperError>,
+    },
 }
 
 impl KeeperError {
@@ -120,7 +136,20 @@ impl KeeperError {
             Self::Request { .. } => ErrorCode::Invalid,
             Self::Refused { .. } => ErrorCode::PolicyRefused,
             Self::Step { .. } => ErrorCode::EnvironmentLacks,
-            Self::Record(_) => ErrorCode::RecordUnwritable,
+            Self::Record(_) | Self::Disk { .. } => ErrorCode::RecordUnwritable,
+        }
+    }
+
+    /// Whether a disk that is full, read-only or broken led to it.
+    fn is_of_the_disk(&self) -> bool {
+        match self {
+            // It shows the journal's error as its own.
+            Self::Record(error) => is_refusal(error),
+            Self::File { .. }
+            | Self::Request { .. }
+            | Self::Refused { .. }
+            | Self::Step { .. }
+            | Self::Disk { .. } => is_refusal(self),
         }
     }
 
@@ -180,6 +209,8 @@ pub(crate) struct Session<'a> {
     pub(crate) clients: Clients,
     pub(crate) sender: Sender<Message>,
     pub(crate) messages: Receiver<Message>,
+    /// For the end of the record.
+    pub(crate) ending: Arc<Patience>,
 }
 
 impl Session<'_> {
@@ -222,6 +253,7 @@ pub fn run(setup: Setup<'_>) -> Result<Ended, KeeperError> {
     signals::forward(sender.clone()).map_err(KeeperError::file("catching signals"))?;
     let clients = attach(&dir, &sender)?;
     let recorder = Arc::new(Recorder::new(journal.clone(), setup.clock.clone()));
+    let ending = Arc::new(Patience::new("disk.end_wait", setup.waits.end));
     let session = Session {
         setup,
         dir,
@@ -235,15 +267,38 @@ pub fn run(setup: Setup<'_>) -> Result<Ended, KeeperError> {
         clients,
         sender,
         messages,
+        ending,
     };
-    let ended = course(&session);
-    session.clients.end(Frame::Ended(ended.clone()));
-    finish::clean_up(&session.dir);
-    Ok(ended)
+    match course(&session) {
+        Ok(Finished { ended, keep }) => {
+            session.clients.end(Frame::Ended(ended.clone()));
+            finish::clean_up(&session.dir, keep);
+            Ok(ended)
+        }
+        Err(error) => {
+            // Everything stays as it is: whoever finds the record closes it.
+            finish::leave_word(&session.dir);
+            let reason = error.chain();
+            tracing::error!(error = reason, "the keeper ends before its record is closed");
+            let ended = Ended { outcome: Outcome::Interrupted, reason, exit: None };
+            session.clients.end(Frame::Ended(ended));
+            Err(error)
+        }
+    }
+}
+
+/// How a session ended whose record is closed.
+pub(crate) struct Finished {
+    ended: Ended,
+    /// What it wrote is nowhere else.
+    keep: bool,
 }
 
 /// Everything that can still be told in the record.
-fn course(session: &Session<'_>) -> Ended {
+///
+/// # Errors
+/// [`KeeperError::Disk`] if the record can't be closed.
+fn course(session: &Session<'_>) -> Result<Finished, KeeperError> {
     let result = authorize::authorize(session).and_then(|authorization| {
         let workspace = prepare::prepare(session, &authorization)?;
         if session.spec.attach {
@@ -256,7 +311,7 @@ fn course(session: &Session<'_>) -> Ended {
         };
         finish::finish(session, &authorization, workspace, served)
     });
-    result.unwrap_or_else(|error| {
+    result.or_else(|error| {
         let chain = error.chain();
         tracing::error!(error = %chain, "the session failed");
         let outcome = match &error {
@@ -265,12 +320,17 @@ fn course(session: &Session<'_>) -> Ended {
             | KeeperError::Request { .. }
             | KeeperError::Step { .. }
             | KeeperError::Record(_) => Outcome::Failed,
+            KeeperError::Disk { .. } => return Err(error),
         };
         let ended = Ended { outcome, reason: chain, exit: None };
-        if let Err(error) = finish::close(session, &ended, finish::nothing_covered()) {
-            tracing::error!(error = %error.chain(), "the record could not be closed");
+        match finish::close(session, &ended, finish::nothing_covered()) {
+            Ok(()) => {}
+            Err(error @ KeeperError::Disk { .. }) => return Err(error),
+            Err(error) => {
+                tracing::error!(error = %error.chain(), "the record could not be closed");
+            }
         }
-        ended
+        Ok(Finished { ended, keep: false })
     })
 }
 
@@ -303,6 +363,8 @@ fn take_lock(dir: &SessionDir) -> Result<std::fs::File, KeeperError> {
     let failed = || KeeperError::file(format!("locking {}", path.display()));
     std::fs::create_dir_all(dir.run()).map_err(failed())?;
     let file = std::fs::File::create(&path).map_err(failed())?;
+    // Made while there is room: at a full disk a name can be changed, and nothing be made.
+    std::fs::write(dir.waiting(), "").map_err(failed())?;
     file.try_lock().map_err(|e| failed()(e.into()))?;
     Ok(file)
 }

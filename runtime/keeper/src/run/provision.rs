@@ -12,7 +12,7 @@ use custody_workspace::view::{Mediation, StrictReason};
 
 use super::disk::DiskWatch;
 use super::prepare::Prepared;
-use super::{KeeperError, Message, Session, authorize, environment};
+use super::{KeeperError, Message, RETRY, Session, authorize, environment};
 use crate::inside::protocol::{Landlock, Resource, Rlimit, Start, WatchNames, Window};
 use crate::inside::{
     self, Event, GuardedNames, Inside, Lifetimes, NoticeLimits, Notices, Peer, PortOwners,
@@ -243,14 +243,17 @@ fn streams(
     };
     let (watch, journal) = (prepared.watch.clone(), session.journal.clone());
     let (recorder, clock) = (session.recorder.clone(), session.setup.clock.clone());
-    let messages = session.sender.clone();
+    let (messages, ending) = (session.sender.clone(), session.ending.clone());
     let route = Route {
         before: Arc::new(move || {
             watch.drain()?;
             // Output that can't be recorded is late, not lost.
             while let Err(error) = journal.flush() {
                 match error {
-                    SinkError::Unwritable(_) => journal.wait_until_writable()?,
+                    SinkError::Unwritable(_) => {
+                        ending.left().map_err(|spent| SinkError::Unwritable(spent.to_string()))?;
+                        journal.wait_until_writable_within(RETRY)?;
+                    }
                     SinkError::Malformed(_) | SinkError::Sealed => return Err(error),
                 }
             }
@@ -262,6 +265,7 @@ fn streams(
         }),
         alive: Arc::new(move || recorder.touch(clock.now())),
         clock: session.setup.clock.clone(),
+        patience: session.ending.clone(),
         redactor: session.redactor.clone(),
     };
     let window = session.spec.terminal.unwrap_or(spec::Window { rows: 24, columns: 80 });

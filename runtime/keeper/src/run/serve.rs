@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 
 use custody_model::Actor;
 use custody_record::event::{Body, Draft, ExitStatus, Outcome, SessionPaused, SessionResumed};
-use custody_record::{SessionHead, Sink, SinkError};
+use custody_record::living::{PublishError, publish};
+use custody_record::{Sink, SinkError};
 
 use super::provision::Running;
 use super::{Message, Session};
@@ -209,29 +210,19 @@ impl Course {
         if self.head_at.elapsed() >= HEAD_PERIOD && !self.degraded {
             self.head_at = Instant::now();
             if let Err(error) = self.tell_head(session) {
-                tracing::error!(error, "the installation log could not be written");
+                let error: &dyn std::error::Error = &error;
+                tracing::error!(error, "the session's head could not be published");
             }
         }
     }
 
-    /// Puts the head of the session's log into the installation log, if it is a new one.
-    fn tell_head(&mut self, session: &Session<'_>) -> Result<(), String> {
-        let head = session.journal.head().map_err(|e| e.to_string())?;
-        if head.size == self.head_size {
-            return Ok(());
-        }
-        // What is in the installation log has to be in the record after a loss of power, too.
-        session.journal.barrier().map_err(|e| e.to_string())?;
-        let leaf = SessionHead {
-            session: session.spec.id,
-            size: head.size,
-            root: head.root,
-            time: session.setup.clock.now(),
-            sealed: false,
-        };
-        session.log.append(&leaf).map_err(|e| e.to_string())?;
+    /// Puts the head of the session's log into the installation log and shows it to who follows, if it is a new one.
+    fn tell_head(&mut self, session: &Session<'_>) -> Result<(), PublishError> {
+        let now = session.setup.clock.now();
         // Not before it is there: what failed is tried again.
-        self.head_size = head.size;
+        if let Some(shown) = publish(&session.journal, &session.log, self.head_size, now)? {
+            self.head_size = shown.head.size;
+        }
         Ok(())
     }
 
@@ -294,6 +285,7 @@ impl Course {
 
     /// Nothing runs any more (or must be made so): collects what every mediator still has.
     fn finish(mut self, session: &Session<'_>, running: Running) -> Served {
+        session.ending.begin();
         let Running {
             mut sandbox, notices, relay, lifetimes, terminal, watch, disk, inside, ..
         } = running;

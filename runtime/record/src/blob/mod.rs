@@ -9,84 +9,27 @@
 //! decoders pass over it, and no bit of the file is without meaning.
 
 pub(crate) mod cipher;
+mod error;
+mod form;
+mod read;
 
-use std::fs::{self, File};
-use std::io::{self, Read, Write as _};
+use std::fs;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use custody_model::{Digest, Timestamp, UserName};
-use sha2::{Digest as _, Sha256};
+use custody_model::Digest;
 
 use crate::disk::{self, Disk};
 use crate::durable::{self, NewFile};
-use crate::erasure::Erasure;
 use crate::event::BlobRef;
 use crate::redact::{Mark, Redacting, Redactor};
 use crate::vault::ContentKey;
-use cipher::{Opening, Sealing};
-
-/// Compression level: fast, for content that is mostly text.
-const ZSTD_LEVEL: i32 = 3;
+pub use error::BlobError;
+use form::{compress, seal};
 
 /// Largest content that [`Blobs::get`] returns in memory unless told otherwise, in bytes.
 pub const DEFAULT_CONTENT_LIMIT: u64 = 256 << 20;
-
-/// Largest zstd window that is accepted, as a power of two of bytes: 128 MiB.
-const WINDOW_LOG_MAX: u32 = 27;
-
-/// Why a blob can't be stored or read.
-#[derive(Debug, thiserror::Error)]
-pub enum BlobError {
-    /// No such content.
-    #[error("the blob {0} is missing")]
-    Missing(Digest),
-    /// It is sealed, or was, and the key is not there.
-    #[error("the blob {0} is sealed, and its key is not here")]
-    Locked(Digest),
-    /// Its key was destroyed.
-    #[error("the content of the blob {digest} was erased by {by} at {at}")]
-    Erased {
-        /// Which.
-        digest: Digest,
-        /// By whom.
-        by: UserName,
-        /// When.
-        at: Timestamp,
-    },
-    /// The stored bytes are not the content that their name says.
-    #[error("the blob {0} holds other content: {1}")]
-    Swapped(Digest, Digest),
-    /// The stored bytes can't be decompressed.
-    #[error("the blob {digest} can't be decompressed")]
-    Damaged {
-        /// Which.
-        digest: Digest,
-        /// Why.
-        #[source]
-        source: io::Error,
-    },
-    /// More content than the limit.
-    #[error("the blob {digest} has more than {limit} bytes")]
-    TooLarge {
-        /// Which.
-        digest: Digest,
-        /// Bytes.
-        limit: u64,
-    },
-    /// What a content was to be written to.
-    #[error("the content can't be written where it is wanted")]
-    Write(#[source] io::Error),
-    /// Reading or writing a file.
-    #[error("the blob store at {path} can't be used")]
-    Io {
-        /// Where.
-        path: PathBuf,
-        /// Why.
-        #[source]
-        source: io::Error,
-    },
-}
 
 /// The blobs of one record. Cheap to clone; any number of threads may store at once.
 #[derive(Clone, Debug)]
@@ -156,7 +99,11 @@ impl Blobs {
             return;
         }
         let mut redacted = self.redacted.lock().unwrap_or_else(PoisonError::into_inner);
-        redacted.push(Redacted { blob, marks, count });
+        // A content that is stored again, because the disk refused it before, is told once.
+        if !redacted.iter().any(|one| one.blob == blob && one.marks == marks && one.count == count)
+        {
+            redacted.push(Redacted { blob, marks, count });
+        }
     }
 
     /// The same blobs, to store what is no content but a part of the log that had no room in an event.
@@ -271,122 +218,6 @@ impl Blobs {
         Ok(blob)
     }
 
-    /// The content, checked against its digest.
-    ///
-    /// # Errors
-    /// [`BlobError`].
-    pub fn get(&self, digest: &Digest) -> Result<Vec<u8>, BlobError> {
-        let mut content = Vec::new();
-        self.read_checked(digest, self.limit, |chunk| content.extend_from_slice(chunk))?;
-        Ok(content)
-    }
-
-    /// Checks a blob without holding it in memory and returns its size in bytes.
-    ///
-    /// # Errors
-    /// [`BlobError`]; [`BlobError::TooLarge`] if the content is larger than `limit`.
-    pub fn check(&self, digest: &Digest, limit: u64) -> Result<u64, BlobError> {
-        let mut size = 0;
-        self.read_checked(digest, limit, |chunk| size += chunk.len() as u64)?;
-        Ok(size)
-    }
-
-    /// Writes the content to `out` and checks it meanwhile: after an error, what was written is not the content.
-    ///
-    /// # Errors
-    /// [`BlobError`]; [`BlobError::Write`] for `out` itself.
-    pub fn copy(
-        &self,
-        digest: &Digest,
-        limit: u64,
-        out: &mut dyn io::Write,
-    ) -> Result<(), BlobError> {
-        let mut written = Ok(());
-        self.read_checked(digest, limit, |chunk| {
-            if written.is_ok() {
-                written = out.write_all(chunk);
-            }
-        })?;
-        written.map_err(BlobError::Write)
-    }
-
-    /// A blob as a record that is handed out holds it: the bytes of its file in the clear. Checked.
-    ///
-    /// # Errors
-    /// [`BlobError`].
-    pub fn clear_form(&self, digest: &Digest) -> Result<Vec<u8>, BlobError> {
-        self.check(digest, self.limit)?;
-        let damaged = |source| BlobError::Damaged { digest: *digest, source };
-        let path = self.path(digest);
-        let mut file = File::open(&path).map_err(|source| self.unreadable(digest, source))?;
-        let mut bytes = Vec::new();
-        match (&self.key, self.sealed_path(digest)) {
-            (Some(key), Some(sealed)) if sealed == path => {
-                let mut frame = Opening::begin(file, &key.blobs(), BLOB_NAME).map_err(damaged)?;
-                frame.read_to_end(&mut bytes).map_err(damaged)?;
-                let end = trailer(Sha256::new_with_prefix(&bytes));
-                bytes.extend_from_slice(&end);
-            }
-            (Some(_) | None, Some(_) | None) => {
-                file.read_to_end(&mut bytes).map_err(damaged)?;
-            }
-        }
-        Ok(bytes)
-    }
-
-    /// Why a blob's file can't be opened.
-    fn unreadable(&self, digest: &Digest, source: io::Error) -> BlobError {
-        if source.kind() != io::ErrorKind::NotFound {
-            return BlobError::Io { path: self.path(digest), source };
-        }
-        if self.key.is_some() {
-            return BlobError::Missing(*digest);
-        }
-        // Whether the note is genuine is for `verify` to say.
-        match Erasure::read(&self.record) {
-            Ok(Some(erasure)) => {
-                BlobError::Erased { digest: *digest, by: erasure.by, at: erasure.at }
-            }
-            Ok(None) | Err(_) if Self::sealed_root(&self.record).exists() => {
-                BlobError::Locked(*digest)
-            }
-            Ok(None) | Err(_) => BlobError::Missing(*digest),
-        }
-    }
-
-    fn read_checked(
-        &self,
-        digest: &Digest,
-        limit: u64,
-        mut take: impl FnMut(&[u8]),
-    ) -> Result<(), BlobError> {
-        let damaged = |source| BlobError::Damaged { digest: *digest, source };
-        let path = self.path(digest);
-        let file = File::open(&path).map_err(|source| self.unreadable(digest, source))?;
-        if let (Some(key), Some(sealed)) = (&self.key, self.sealed_path(digest))
-            && sealed == path
-        {
-            let mut frame = Opening::begin(file, &key.blobs(), BLOB_NAME).map_err(damaged)?;
-            content(digest, limit, &mut frame, &mut take)?;
-            // What follows the frame must be authentic, too, and nothing.
-            return match io::copy(&mut frame, &mut io::sink()).map_err(damaged)? {
-                0 => Ok(()),
-                _ => Err(damaged(io::Error::new(io::ErrorKind::InvalidData, NOT_WRITTEN))),
-            };
-        }
-        let length = file.metadata().map_err(damaged)?.len().saturating_sub(TRAILER_BYTES as u64);
-        let mut stored = Hashed { inner: file.take(length), hash: Sha256::new() };
-        content(digest, limit, &mut stored, &mut take)?;
-        io::copy(&mut stored, &mut io::sink()).map_err(damaged)?;
-        let mut file = stored.inner.into_inner();
-        let mut end = [0; TRAILER_BYTES];
-        file.read_exact(&mut end).map_err(damaged)?;
-        if end == trailer(stored.hash) {
-            return Ok(());
-        }
-        Err(damaged(io::Error::new(io::ErrorKind::InvalidData, NOT_WRITTEN)))
-    }
-
     /// Every file below `blobs`.
     pub(crate) fn files(&self) -> io::Result<Vec<PathBuf>> {
         let mut found = Vec::new();
@@ -424,114 +255,4 @@ impl Blobs {
         }
         Ok(bytes)
     }
-}
-
-/// Why a file that decodes is refused all the same.
-const NOT_WRITTEN: &str = "the stored bytes are not those that were written";
-
-/// Passes on what a zstd frame holds, and checks it against its digest.
-fn content(
-    digest: &Digest,
-    limit: u64,
-    frame: &mut impl Read,
-    take: &mut impl FnMut(&[u8]),
-) -> Result<(), BlobError> {
-    let damaged = |source| BlobError::Damaged { digest: *digest, source };
-    let mut reader = zstd::Decoder::new(frame).map_err(damaged)?;
-    reader.window_log_max(WINDOW_LOG_MAX).map_err(damaged)?;
-    let mut hash = Sha256::new();
-    let mut buffer = vec![0; 64 << 10];
-    let mut size = 0_u64;
-    loop {
-        let read = match reader.read(&mut buffer) {
-            Ok(0) => break,
-            Ok(read) => read,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-            Err(error) => return Err(damaged(error)),
-        };
-        size += read as u64;
-        if size > limit {
-            return Err(BlobError::TooLarge { digest: *digest, limit });
-        }
-        hash.update(&buffer[..read]);
-        take(&buffer[..read]);
-    }
-    let found = Digest::from_bytes(hash.finalize().into());
-    if found == *digest { Ok(()) } else { Err(BlobError::Swapped(*digest, found)) }
-}
-
-/// Bytes of the frame at the end.
-const TRAILER_BYTES: usize = 8 + 32;
-
-/// The frame at the end: the magic number of a skippable frame, its length, the digest of the stored bytes before.
-fn trailer(stored: Sha256) -> [u8; TRAILER_BYTES] {
-    let mut bytes = [0; TRAILER_BYTES];
-    bytes[..4].copy_from_slice(&0x184D_2A5C_u32.to_le_bytes());
-    bytes[4..8].copy_from_slice(&32_u32.to_le_bytes());
-    bytes[8..].copy_from_slice(&stored.finalize());
-    bytes
-}
-
-/// Hashes what passes through.
-struct Hashed<T> {
-    inner: T,
-    hash: Sha256,
-}
-
-impl<T: Read> Read for Hashed<T> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let read = self.inner.read(buffer)?;
-        self.hash.update(&buffer[..read]);
-        Ok(read)
-    }
-}
-
-impl<T: io::Write> io::Write for Hashed<T> {
-    fn write(&mut self, buffer: &[u8]) -> io::Result<usize> {
-        let written = self.inner.write(buffer)?;
-        self.hash.update(&buffer[..written]);
-        Ok(written)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.inner.flush()
-    }
-}
-
-fn compress(reader: &mut dyn Read, file: &mut dyn io::Write) -> io::Result<(Digest, u64)> {
-    let stored = Hashed { inner: file, hash: Sha256::new() };
-    let (Hashed { inner: file, hash: stored }, digest, size) = frame(reader, stored)?;
-    file.write_all(&trailer(stored))?;
-    Ok((digest, size))
-}
-
-fn seal(
-    reader: &mut dyn Read,
-    file: &mut dyn io::Write,
-    key: &ContentKey,
-) -> io::Result<(Digest, u64)> {
-    let sealing = Sealing::begin(file, &key.blobs(), BLOB_NAME)?;
-    let (sealing, digest, size) = frame(reader, sealing)?;
-    sealing.finish()?;
-    Ok((digest, size))
-}
-
-/// Writes what a reader gives as one zstd frame.
-fn frame<W: io::Write>(reader: &mut dyn Read, to: W) -> io::Result<(W, Digest, u64)> {
-    let mut encoder = zstd::Encoder::new(to, ZSTD_LEVEL)?;
-    let mut hash = Sha256::new();
-    let mut buffer = vec![0; 64 << 10];
-    let mut size = 0_u64;
-    loop {
-        let read = match reader.read(&mut buffer) {
-            Ok(0) => break,
-            Ok(read) => read,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-            Err(error) => return Err(error),
-        };
-        hash.update(&buffer[..read]);
-        encoder.write_all(&buffer[..read])?;
-        size += read as u64;
-    }
-    Ok((encoder.finish()?, Digest::from_bytes(hash.finalize().into()), size))
 }

@@ -9,6 +9,7 @@ use custody_model::{
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::witnesses::{WitnessRefused, WitnessRestored};
 use crate::event::{Decision, RedactionApplied};
 
 /// What happened. Closed: a reader of version 1 knows every type.
@@ -54,6 +55,10 @@ pub enum ControlBody {
     ApprovalRejected(SessionReason),
     #[serde(rename = "retention.deleted")]
     RetentionDeleted(SessionReason),
+    #[serde(rename = "retention.held")]
+    RetentionHeld(SessionReason),
+    #[serde(rename = "retention.released")]
+    RetentionReleased(SessionReason),
     #[serde(rename = "session.cancelled")]
     SessionCancelled(SessionReason),
     #[serde(rename = "session.launched")]
@@ -70,6 +75,14 @@ pub enum ControlBody {
     EvidenceExported(EvidenceExported),
     #[serde(rename = "file.quarantined")]
     FileQuarantined(Quarantined),
+    #[serde(rename = "vault.rewrap_started")]
+    VaultRewrapStarted(VaultWrapped),
+    #[serde(rename = "vault.rewrapped")]
+    VaultRewrapped(VaultWrapped),
+    #[serde(rename = "witness.refused")]
+    WitnessRefused(WitnessRefused),
+    #[serde(rename = "witness.restored")]
+    WitnessRestored(WitnessRestored),
     #[serde(rename = "redaction.applied")]
     RedactionApplied(RedactionApplied),
 }
@@ -277,7 +290,8 @@ pub struct ApprovalGranted {
 }
 
 /// `approval.rejected`, `session.cancelled` (before it ran), `session.abandoned` (it could not be started),
-/// `session.stop_requested`, `retention.deleted` (its content is about to be erased).
+/// `session.stop_requested`, `retention.deleted` (its content is about to be erased), `retention.held` (nothing erases its
+/// content from here on), `retention.released` (its retention class counts again).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SessionReason {
@@ -362,4 +376,15 @@ pub struct Quarantined {
     pub code: String,
     /// What is wrong, in words.
     pub reason: String,
+}
+
+/// `vault.rewrap_started` (the keys that contents are sealed with are about to be wrapped anew) and `vault.rewrapped` (they
+/// were). One that was started and not ended was cut off: each key is wrapped as before or anew.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct VaultWrapped {
+    /// What wraps from here on, by its name.
+    pub wrapping: String,
+    /// How many keys each wrapping wraps at this moment, by its name.
+    pub keys: BTreeMap<String, u64>,
 }

@@ -8,13 +8,15 @@ mod log;
 mod pending;
 mod placed;
 mod verify;
+mod witnesses;
 
 pub use body::{
     ApprovalGranted, Call, CallCompleted, ControlBody, EvidenceExported, ExportedPack, Idempotency,
     KeyRotated, PolicyActivated, PolicyCreated, ProjectCreated, Quarantined, RepositoryRegistered,
     ServerStarted, SessionAttached, SessionLaunched, SessionReason, SessionRequested,
-    SessionSignalled, TokenIssued, TokenRevoked, UserGranted, UserSwitched,
+    SessionSignalled, TokenIssued, TokenRevoked, UserGranted, UserSwitched, VaultWrapped,
 };
 pub use event::{CONTROL_VERSION, ControlDraft, ControlEvent, ControlEventError, Via};
 pub use log::{ControlLog, ControlLogError, MAX_PENDING};
 pub use verify::{ControlReport, verify_control};
+pub use witnesses::{RefusalReason, WitnessRefused, WitnessRestored};

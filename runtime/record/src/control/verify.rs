@@ -35,7 +35,10 @@ impl ControlReport {
     #[must_use]
     pub fn with_witnesses(self, dir: &Path, verifier: &Verifier, policy: &TlogPolicy) -> Self {
         let (origin, needed) = (verifier.control_origin(), self.signed);
-        Self { witnesses: WitnessAssurance::of(dir, &origin, verifier, policy, needed), ..self }
+        Self {
+            witnesses: WitnessAssurance::of(dir, &origin, verifier, Some(policy), needed),
+            ..self
+        }
     }
 }
 

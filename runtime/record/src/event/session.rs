@@ -286,7 +286,8 @@ pub struct CommitCreated {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RecorderDegraded {
-    /// What failed: `write`, `fsync`, or `find` (the file or its directory is gone).
+    /// What failed: `write`, `fsync`, or `find` (the file or its directory is gone) of the record itself, or, in words, what is
+    /// stored beside it at the session's end, as in `the outputs`.
     pub step: String,
     /// How, in the system's words.
     pub error: String,

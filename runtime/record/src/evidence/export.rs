@@ -97,9 +97,9 @@ pub enum ExportError {
 /// A line in the place of an event that is withheld.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct WithheldLine {
+pub(in crate::evidence) struct WithheldLine {
     /// RFC 6962 leaf hash of the event.
-    pub(super) withheld: Digest,
+    pub(in crate::evidence) withheld: Digest,
 }
 
 struct Hashing<W> {

@@ -7,7 +7,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::event::Outcome;
-use crate::verify::{Completeness, Finding, Integrity, KeySource};
+use crate::verify::{Completeness, Finding, Integrity, KeySource, Verdict};
+use crate::witness::WitnessAssurance;
 
 /// What the attestation in the pack says, once it is believed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -57,8 +58,8 @@ pub struct EvidenceReport {
     pub root: Digest,
     /// Size of the installation log whose signed head is shown to contain the record's.
     pub installation_log: Option<u64>,
-    /// Other names that signed that head: witnesses, whose keys are not part of the pack and were not checked.
-    pub cosigners: Vec<String>,
+    /// Who but the installation vouches for that head.
+    pub witnesses: WitnessAssurance,
     /// What the attestation says; absent if it is not believed.
     pub attested: Option<Attested>,
     /// Everything that was found, at most [`crate::verify::MAX_FINDINGS`].
@@ -68,10 +69,17 @@ pub struct EvidenceReport {
 }
 
 impl EvidenceReport {
+    /// The verdicts alone.
+    #[must_use]
+    pub fn verdict(&self) -> Verdict {
+        let (integrity, completeness) = (self.integrity, self.completeness);
+        Verdict { integrity, completeness, witnesses: self.witnesses.level }
+    }
+
     /// Intact and complete.
     #[must_use]
     pub fn is_good(&self) -> bool {
-        self.integrity == Integrity::Intact && self.completeness == Completeness::Complete
+        self.verdict().is_good()
     }
 }
 
@@ -96,12 +104,7 @@ impl fmt::Display for EvidenceReport {
             }
             Completeness::Open => "open: the record was not closed",
         };
-        let key = match self.key_source {
-            KeySource::Given => "the key that you gave vouches for it",
-            KeySource::Installation => "the key of this installation vouches for it",
-            KeySource::Record => "taken from the pack itself: it shows consistency, not origin",
-            KeySource::Absent => "none",
-        };
+        let key = self.key_source.words("pack");
         writeln!(f, "integrity      {integrity}")?;
         writeln!(f, "completeness   {completeness}")?;
         let withheld = self.events.saturating_sub(self.disclosed_events);
@@ -118,9 +121,7 @@ impl fmt::Display for EvidenceReport {
         if let Some(size) = self.installation_log {
             writeln!(f, "log            in the installation log of {size} heads")?;
         }
-        if !self.cosigners.is_empty() {
-            writeln!(f, "cosigned by    {} (not checked here)", self.cosigners.join(", "))?;
-        }
+        writeln!(f, "witnesses      {}", clean(&self.witnesses.statement))?;
         if let Some(said) = &self.attested {
             let by =
                 said.requester.as_ref().map_or_else(|| "nobody".to_owned(), ToString::to_string);

@@ -6,8 +6,9 @@ use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 use std::sync::Arc;
 
+use super::begin::lock;
 use super::frame::{FrameError, FrameReader};
-use super::{JOURNAL_FILE, Journal, JournalError, JournalHeader, JournalOptions, Resume, lock};
+use super::{JOURNAL_FILE, Journal, JournalError, JournalHeader, JournalOptions, Resume};
 use crate::blob::Blobs;
 use crate::disk::{self, Disk};
 use crate::durable;

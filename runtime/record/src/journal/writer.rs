@@ -9,8 +9,9 @@ use custody_model::Digest;
 
 use super::frame::append_frame;
 use super::place::{Failed, Place};
+use super::state::{Queue, Shared, State};
 use super::trouble::{Condition, Trouble};
-use super::{JournalOptions, MAX_UNSYNCED_BYTES, Queue, Resume, Shared, State};
+use super::{JournalOptions, MAX_UNSYNCED_BYTES, Resume};
 use crate::event::append_gap;
 use crate::tlog::{Frontier, leaf_hash};
 

@@ -109,6 +109,17 @@ impl Envelope {
         Ok(out)
     }
 
+    /// The payload, whoever signed it: for showing.
+    ///
+    /// # Errors
+    /// [`DsseError::PayloadType`], [`DsseError::Base64`].
+    pub(crate) fn unverified(&self) -> Result<Vec<u8>, DsseError> {
+        if self.payload_type != PAYLOAD_TYPE {
+            return Err(DsseError::PayloadType(self.payload_type.clone()));
+        }
+        Ok(STANDARD.decode(&self.payload)?)
+    }
+
     /// The payload, if the key, or one of the installation's earlier keys that it knows, signed it.
     ///
     /// # Errors

@@ -1,6 +1,7 @@
 //! The seal: a record's tiles, its attestation and its checkpoint, made from the journal, which then goes.
 //!
-//! Order on disk: tiles, the leaf in the installation log, the attestation, the checkpoint, removal of the journal.
+//! Order on disk: tiles, the leaf in the installation log, the attestation, the checkpoint, removal of what was shown of the
+//! session while it lived, removal of the journal.
 //! While the journal is there it alone counts, and sealing again replaces whatever a crash left. Signatures are
 //! deterministic; only the position in the installation log differs then.
 
@@ -18,6 +19,7 @@ use crate::event::{Event, EventError};
 use crate::installation::{InstallationLog, LogError, LogPosition, SessionHead};
 use crate::journal::frame::FrameReader;
 use crate::journal::{FrameError, Head, JOURNAL_FILE, JournalHeader};
+use crate::living;
 use crate::sink::SinkError;
 use crate::tlog::{Checkpoint, Keys, TileWriter};
 pub use dsse::{
@@ -136,11 +138,12 @@ pub(crate) fn seal(
 
 /// The last step, to be repeated until it succeeds: the tiles alone are the record then.
 pub(crate) fn remove_journal(disk: &dyn Disk, dir: &Path) -> Result<(), SealError> {
-    match disk.remove_file(&dir.join(JOURNAL_FILE)) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-        Ok(()) | Err(_) => disk.sync_dir(dir),
-    }
-    .map_err(|source| SealError::Io { path: dir.to_owned(), source })
+    let removed =
+        living::forget(disk, dir).and_then(|()| match disk.remove_file(&dir.join(JOURNAL_FILE)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            Ok(()) | Err(_) => disk.sync_dir(dir),
+        });
+    removed.map_err(|source| SealError::Io { path: dir.to_owned(), source })
 }
 
 /// Turns the journal into tiles and gathers what the attestation says.

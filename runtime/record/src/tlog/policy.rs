@@ -196,6 +196,12 @@ impl TlogPolicy {
         self.logs.iter().map(|(verifier, _)| verifier)
     }
 
+    /// Whether it takes heads of this log, whose origin is the key's name; one that names no log takes those of any.
+    #[must_use]
+    pub fn accepts(&self, log: &Verifier) -> bool {
+        self.logs.is_empty() || self.logs().any(|known| log.knows(known))
+    }
+
     /// The witnesses.
     #[must_use]
     pub fn witnesses(&self) -> &[PolicyWitness] {

@@ -90,6 +90,14 @@ impl TilePath {
         entries_of(bundle, 0).0.get(place).map(|(_, entry)| *entry)
     }
 
+    pub(crate) fn index(&self) -> u64 {
+        self.index
+    }
+
+    pub(crate) fn width(&self) -> u64 {
+        self.width
+    }
+
     /// What it holds.
     #[must_use]
     pub fn kind(&self) -> TileKind {
@@ -111,13 +119,17 @@ impl TilePath {
         }
     }
 
+    fn level(&self) -> u32 {
+        match self.kind {
+            TileKind::Hashes(level) => level,
+            TileKind::Entries => 0,
+        }
+    }
+
     /// Whether a log of `size` entries has it.
     #[must_use]
     pub fn is_within(&self, size: u64) -> bool {
-        let level = match self.kind {
-            TileKind::Hashes(level) => level,
-            TileKind::Entries => 0,
-        };
+        let level = self.level();
         let end = self.index.checked_mul(ENTRIES_PER_BUNDLE);
         let end = end.and_then(|start| start.checked_add(self.width));
         end.is_some_and(|end| end <= size.checked_shr(8 * level).unwrap_or(0))
@@ -135,7 +147,36 @@ impl TilePath {
         if !self.is_within(head.size) {
             return Ok(None);
         }
-        absent(fs::read(dir.join(self.path())))
+        match absent(fs::read(dir.join(self.path())))? {
+            Some(bytes) => Ok(Some(bytes)),
+            None => self.read_wider(dir, head.size),
+        }
+    }
+
+    /// Reads a partial tile out of the one that has its place under the head: a log whose older heads were shown may have
+    /// been written anew, as a session's is when it is sealed.
+    fn read_wider(&self, dir: &Path, size: u64) -> io::Result<Option<Vec<u8>>> {
+        let nodes = size >> (8 * self.level());
+        let width = (nodes - self.index * ENTRIES_PER_BUNDLE).min(ENTRIES_PER_BUNDLE);
+        if width == self.width {
+            return Ok(None);
+        }
+        let Some(mut bytes) = absent(fs::read(dir.join(Self { width, ..*self }.path())))? else {
+            return Ok(None);
+        };
+        let wanted = usize::try_from(self.width).unwrap_or(usize::MAX);
+        let end = match self.kind {
+            TileKind::Hashes(_) => Some(32 * wanted),
+            TileKind::Entries => {
+                let (entries, _) = entries_of(&bytes, width);
+                entries.get(wanted - 1).map(|(at, entry)| at + 2 + entry.len())
+            }
+        };
+        let end = end.filter(|end| *end <= bytes.len());
+        Ok(end.map(|end| {
+            bytes.truncate(end);
+            bytes
+        }))
     }
 }
 

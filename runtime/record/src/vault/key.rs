@@ -11,6 +11,9 @@ use zeroize::Zeroizing;
 
 use crate::blob::cipher::{Opening, Sealing};
 
+/// Bytes of a key with the proof of whose it is.
+pub const BOUND_BYTES: usize = 64;
+
 /// A 256-bit data key. Cheap to clone; the last clone wipes it from memory. Each use has a key of its own, derived with
 /// HMAC-SHA-256 of the use's name.
 #[derive(Clone)]
@@ -37,6 +40,27 @@ impl ContentKey {
     #[must_use]
     pub fn from_bytes(bytes: [u8; 32]) -> Self {
         Self(Arc::new(Zeroizing::new(bytes)))
+    }
+
+    /// The key and a proof of whose it is, for what wraps it outside: whoever mixes up keys or scopes is found out.
+    #[must_use]
+    pub fn bound_to(&self, scope: &str) -> Zeroizing<[u8; BOUND_BYTES]> {
+        let mut bytes = Zeroizing::new([0; BOUND_BYTES]);
+        bytes[..32].copy_from_slice(&**self.0);
+        bytes[32..].copy_from_slice(&*self.derive("custody/key-of-scope/v1", scope.as_bytes()));
+        bytes
+    }
+
+    /// The key that [`ContentKey::bound_to`] this scope gave; `None` if the bytes are anything else.
+    #[must_use]
+    pub fn from_bound(scope: &str, bytes: &[u8]) -> Option<Self> {
+        let key = Self::from_bytes(bytes.get(..32)?.try_into().ok()?);
+        (key.bound_to(scope).as_slice() == bytes).then_some(key)
+    }
+
+    /// Whether it is the same key.
+    pub(super) fn is(&self, other: &Self) -> bool {
+        self.0 == other.0
     }
 
     pub(super) fn bytes(&self) -> &[u8; 32] {

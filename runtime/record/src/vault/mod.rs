@@ -1,19 +1,19 @@
 //! The vault: the data keys of an installation, each wrapped, in a directory apart from the records.
 //!
-//! `sessions/<id>.json` and `control.json` hold a wrapped key each (form `custody/wrapped-key/v1`, mode 0600). Whoever
-//! destroys such a file, and every copy of it, has erased what the key sealed; so it is to be backed up apart from the
-//! records, if at all.
+//! `sessions/<id>.json` and `control.json` hold a wrapped key each (form `custody/wrapped-key/v1`, mode 0600), and say what
+//! wrapped it. Whoever destroys such a file, and every copy of it, has erased what the key sealed; so it is to be backed up
+//! apart from the records, if at all.
 
+mod files;
 pub(crate) mod key;
+mod rewrap;
 mod wrapping;
 
 use std::collections::HashMap;
 use std::fmt;
-use std::fs::{self, DirBuilder, OpenOptions};
-use std::io::{self, Read as _, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -21,8 +21,10 @@ use custody_model::SessionId;
 use serde::{Deserialize, Serialize};
 
 use crate::blob::Blobs;
-use crate::disk;
-pub use key::ContentKey;
+use crate::disk::{self, Disk};
+use files::{Files, MAX_WRAPPED_BYTES};
+pub use key::{BOUND_BYTES, ContentKey};
+pub use rewrap::Rewrapped;
 pub use wrapping::{FileWrapping, Wrapping};
 
 /// Format of a wrapped key's file.
@@ -31,19 +33,16 @@ pub const WRAPPED_FORMAT: &str = "custody/wrapped-key/v1";
 /// Name of the installation's own wrapping key in the vault's directory, if nothing else wraps.
 pub const WRAPPING_FILE: &str = "wrapping.key";
 
-/// Most bytes of a wrapped key's file.
-const MAX_WRAPPED_BYTES: u64 = 64 << 10;
-
 /// Unwrapped keys that are kept in memory.
 const KEPT: usize = 256;
 
 /// What a data key is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Scope {
-    /// The content of one session.
-    Session(SessionId),
     /// The documents of the control plane.
     Control,
+    /// The content of one session.
+    Session(SessionId),
 }
 
 impl fmt::Display for Scope {
@@ -70,15 +69,32 @@ pub enum VaultError {
     /// The file's content.
     #[error("{0} holds no wrapped key of the form custody/wrapped-key/v1 for its scope")]
     Malformed(PathBuf),
+    /// It was wrapped by something that this process does not know.
+    #[error(
+        "the key of {scope} was wrapped by {wrapping}, and this process knows only {known}: name it in vault.former"
+    )]
+    Unknown {
+        /// Whose.
+        scope: Scope,
+        /// By what.
+        wrapping: String,
+        /// What is known, with commas.
+        known: String,
+    },
     /// Wrapping or unwrapping.
-    #[error("the key of {scope} can't be wrapped or unwrapped")]
+    #[error("the key of {scope} can't be wrapped or unwrapped by {wrapping}")]
     Wrapping {
         /// Whose.
         scope: Scope,
+        /// By what.
+        wrapping: String,
         /// Why.
         #[source]
         source: io::Error,
     },
+    /// Somebody else changed the file while it was wrapped anew.
+    #[error("the key of {0} was changed meanwhile: wrap the keys anew once more")]
+    Changed(Scope),
 }
 
 /// A wrapped key, as its file says it.
@@ -92,11 +108,23 @@ struct Wrapped {
     key: String,
 }
 
+impl Wrapped {
+    fn parse(path: &Path, scope: Scope, bytes: &[u8]) -> Result<Self, VaultError> {
+        let wrapped: Option<Self> = serde_json::from_slice(bytes).ok();
+        wrapped
+            .filter(|found| found.format == WRAPPED_FORMAT && found.scope == scope.to_string())
+            .ok_or_else(|| VaultError::Malformed(path.to_owned()))
+    }
+}
+
 /// The data keys of one installation. Several processes may have one.
 #[derive(Debug)]
 pub struct Vault {
-    dir: PathBuf,
+    files: Files,
+    /// Wraps new keys.
     wrapping: Box<dyn Wrapping>,
+    /// Wrapped keys that are still there.
+    former: Vec<Box<dyn Wrapping>>,
     /// By scope: the file that was unwrapped, and what it held. The file is read again each time, for it may be gone.
     kept: Mutex<HashMap<Scope, (Vec<u8>, ContentKey)>>,
 }
@@ -107,25 +135,60 @@ impl Vault {
     /// # Errors
     /// [`VaultError::Io`].
     pub fn open(dir: &Path) -> Result<Self, VaultError> {
-        let path = dir.join(WRAPPING_FILE);
-        let wrapping =
-            FileWrapping::open(&path).map_err(|source| VaultError::Io { path, source })?;
-        Ok(Self::with_wrapping(dir, Box::new(wrapping)))
+        Self::open_on(disk::real(), dir)
     }
 
-    /// The vault in `dir`, whose keys something else wraps.
+    /// As [`Vault::open`], written through a file layer of the caller's.
+    ///
+    /// # Errors
+    /// [`VaultError::Io`].
+    pub fn open_on(disk: Arc<dyn Disk>, dir: &Path) -> Result<Self, VaultError> {
+        let files = Files::new(disk, dir);
+        let wrapping = files.wrapping_key()?;
+        Ok(Self { files, wrapping: Box::new(wrapping), former: Vec::new(), kept: Mutex::default() })
+    }
+
+    /// The vault in `dir`, whose keys something else wraps. Those that the key in it wrapped are opened all the same, as long
+    /// as that is there; it is not made.
+    ///
+    /// # Errors
+    /// [`VaultError::Io`].
+    pub fn with_wrapping(dir: &Path, wrapping: Box<dyn Wrapping>) -> Result<Self, VaultError> {
+        Self::with_wrapping_on(disk::real(), dir, wrapping)
+    }
+
+    /// As [`Vault::with_wrapping`], written through a file layer of the caller's.
+    ///
+    /// # Errors
+    /// [`VaultError::Io`].
+    pub fn with_wrapping_on(
+        disk: Arc<dyn Disk>,
+        dir: &Path,
+        wrapping: Box<dyn Wrapping>,
+    ) -> Result<Self, VaultError> {
+        let files = Files::new(disk, dir);
+        let own = files.known_wrapping_key()?;
+        let former = own.map(|own| Box::new(own) as Box<dyn Wrapping>).into_iter().collect();
+        Ok(Self { files, wrapping, former, kept: Mutex::default() })
+    }
+
+    /// With one more that wrapped keys which are still there.
     #[must_use]
-    pub fn with_wrapping(dir: &Path, wrapping: Box<dyn Wrapping>) -> Self {
-        Self { dir: dir.to_owned(), wrapping, kept: Mutex::default() }
+    pub fn with_former(mut self, former: Box<dyn Wrapping>) -> Self {
+        self.former.push(former);
+        self
+    }
+
+    /// What wraps new keys.
+    #[must_use]
+    pub fn wrapping(&self) -> String {
+        self.wrapping.name()
     }
 
     /// Where the wrapped key of a scope is.
     #[must_use]
     pub fn path(&self, scope: Scope) -> PathBuf {
-        match scope {
-            Scope::Session(session) => self.dir.join(format!("sessions/{session}.json")),
-            Scope::Control => self.dir.join("control.json"),
-        }
+        self.files.path(scope)
     }
 
     /// The key of a scope; `None` if there is none: it was never made, or was destroyed.
@@ -133,74 +196,89 @@ impl Vault {
     /// # Errors
     /// [`VaultError`].
     pub fn key(&self, scope: Scope) -> Result<Option<ContentKey>, VaultError> {
-        let path = self.path(scope);
-        let io = |source| VaultError::Io { path: path.clone(), source };
-        let mut bytes = Vec::new();
-        match fs::File::open(&path) {
-            Ok(file) => file.take(MAX_WRAPPED_BYTES).read_to_end(&mut bytes).map_err(io)?,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                self.lock().remove(&scope);
-                return Ok(None);
-            }
-            Err(error) => return Err(io(error)),
+        let Some(bytes) = self.files.read(scope)? else {
+            self.lock().remove(&scope);
+            return Ok(None);
         };
         if let Some((file, key)) = self.lock().get(&scope)
             && *file == bytes
         {
             return Ok(Some(key.clone()));
         }
-        let key = self.unwrap(scope, &path, &bytes)?;
+        let wrapped = Wrapped::parse(&self.path(scope), scope, &bytes)?;
+        let key = self.unwrap(scope, &wrapped)?;
+        self.keep(scope, bytes, key.clone());
+        Ok(Some(key))
+    }
+
+    fn keep(&self, scope: Scope, bytes: Vec<u8>, key: ContentKey) {
         let mut kept = self.lock();
         if kept.len() >= KEPT {
             kept.clear();
         }
-        kept.insert(scope, (bytes, key.clone()));
-        Ok(Some(key))
+        kept.insert(scope, (bytes, key));
     }
 
-    fn unwrap(&self, scope: Scope, path: &Path, bytes: &[u8]) -> Result<ContentKey, VaultError> {
-        let malformed = || VaultError::Malformed(path.to_owned());
-        let wrapped: Wrapped = serde_json::from_slice(bytes).map_err(|_| malformed())?;
-        if wrapped.format != WRAPPED_FORMAT || wrapped.scope != scope.to_string() {
-            return Err(malformed());
+    fn unwrap(&self, scope: Scope, wrapped: &Wrapped) -> Result<ContentKey, VaultError> {
+        let all = || std::iter::once(&self.wrapping).chain(&self.former);
+        let Some(by) = all().find(|one| one.name() == wrapped.wrapping) else {
+            let names: Vec<String> = all().map(|one| one.name()).collect();
+            let (wrapping, known) = (wrapped.wrapping.clone(), names.join(", "));
+            return Err(VaultError::Unknown { scope, wrapping, known });
+        };
+        let sealed =
+            STANDARD.decode(&wrapped.key).map_err(|_| VaultError::Malformed(self.path(scope)))?;
+        by.unwrap(&wrapped.scope, &sealed).map_err(|source| VaultError::Wrapping {
+            scope,
+            wrapping: by.name(),
+            source,
+        })
+    }
+
+    /// The content of the file of a key that is wrapped now. It can be had back: it was tried.
+    fn wrap(&self, scope: Scope, key: &ContentKey) -> Result<Vec<u8>, VaultError> {
+        let (name, wrapping) = (scope.to_string(), self.wrapping.name());
+        let failed = |source| VaultError::Wrapping { scope, wrapping: wrapping.clone(), source };
+        let sealed = self.wrapping.wrap(&name, key).map_err(failed)?;
+        if !self.wrapping.unwrap(&name, &sealed).map_err(failed)?.is(key) {
+            let what = "what unwraps the wrapped key is another one";
+            return Err(failed(io::Error::new(io::ErrorKind::InvalidData, what)));
         }
-        let sealed = STANDARD.decode(&wrapped.key).map_err(|_| malformed())?;
-        self.wrapping
-            .unwrap(&wrapped.scope, &sealed)
-            .map_err(|source| VaultError::Wrapping { scope, source })
+        let wrapped = Wrapped {
+            format: WRAPPED_FORMAT.to_owned(),
+            scope: name,
+            wrapping: wrapping.clone(),
+            key: STANDARD.encode(sealed),
+        };
+        let text = serde_json::to_vec(&wrapped).map_err(|e| failed(e.into()))?;
+        if text.len() as u64 > MAX_WRAPPED_BYTES {
+            let what =
+                format!("the wrapped key makes a file of more than {MAX_WRAPPED_BYTES} bytes");
+            return Err(failed(io::Error::new(io::ErrorKind::InvalidData, what)));
+        }
+        Ok(text)
     }
 
-    /// The key of a scope, made durable if there is none yet.
+    /// The key of a scope, made if there is none yet; durable in any case.
     ///
     /// # Errors
     /// [`VaultError`].
     pub fn make(&self, scope: Scope) -> Result<ContentKey, VaultError> {
         if let Some(key) = self.key(scope)? {
+            // Whoever made it may have failed to make its name durable, or not have come so far.
+            self.files.settle(scope)?;
             return Ok(key);
         }
-        let path = self.path(scope);
-        let io = |source| VaultError::Io { path: path.clone(), source };
-        let dir = path.parent().unwrap_or(&self.dir);
-        DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(io)?;
-        let wrap = |source| VaultError::Wrapping { scope, source };
-        let key = ContentKey::random().map_err(|e| wrap(io::Error::other(e)))?;
-        let sealed = self.wrapping.wrap(&scope.to_string(), &key).map_err(wrap)?;
-        let wrapped = Wrapped {
-            format: WRAPPED_FORMAT.to_owned(),
-            scope: scope.to_string(),
-            wrapping: self.wrapping.name(),
-            key: STANDARD.encode(sealed),
-        };
-        let text = serde_json::to_vec(&wrapped).map_err(|e| io(e.into()))?;
-        let mut file = tempfile::Builder::new().prefix(".new-").tempfile_in(dir).map_err(io)?;
-        file.write_all(&text).map_err(io)?;
-        file.as_file().sync_all().map_err(io)?;
-        match file.persist_noclobber(&path) {
-            Ok(_) => disk::real().sync_dir(dir).map_err(io)?,
-            // Another process was quicker: its key counts.
-            Err(error) if error.error.kind() == io::ErrorKind::AlreadyExists => {}
-            Err(error) => return Err(io(error.error)),
+        let wrapping = self.wrapping.name();
+        let failed = |e| VaultError::Wrapping { scope, wrapping, source: io::Error::other(e) };
+        let key = ContentKey::random().map_err(failed)?;
+        let text = self.wrap(scope, &key)?;
+        if self.files.create(scope, &text)? {
+            self.keep(scope, text, key.clone());
+            return Ok(key);
         }
+        // Another process was quicker: its key counts.
+        let io = |source| VaultError::Io { path: self.path(scope), source };
         self.key(scope)?.ok_or_else(|| io(io::ErrorKind::NotFound.into()))
     }
 
@@ -212,32 +290,18 @@ impl Vault {
         Ok(Blobs::open(record).with_key(self.key(scope)?))
     }
 
-    /// Destroys the key of a scope: its file is overwritten, removed, and the directory synced. Says whether there was
-    /// one. A file system that writes elsewhere (copy-on-write, flash, snapshots, backups) may keep the old bytes: they are
-    /// wrapped, and the wrapping key is what protects them there.
+    /// Destroys the key of a scope: its file, and what is left of one that was wrapped anew, is overwritten, removed, and
+    /// the directory synced. Says whether there was one. A file system that writes elsewhere (copy-on-write, flash,
+    /// snapshots, backups) may keep the old bytes: they are wrapped, and the wrapping key is what protects them there.
     ///
     /// # Errors
     /// [`VaultError::Io`]; to be called again then.
     pub fn destroy(&self, scope: Scope) -> Result<bool, VaultError> {
         self.lock().remove(&scope);
-        let path = self.path(scope);
-        let io = |source| VaultError::Io { path: path.clone(), source };
-        let mut file = match OpenOptions::new().write(true).mode(0o600).open(&path) {
-            Ok(file) => file,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
-            Err(error) => return Err(io(error)),
-        };
-        let length = usize::try_from(file.metadata().map_err(io)?.len()).unwrap_or(0);
-        let mut noise = vec![0; length];
-        getrandom::fill(&mut noise).map_err(|e| io(io::Error::other(e)))?;
-        file.write_all(&noise).map_err(io)?;
-        file.sync_all().map_err(io)?;
-        fs::remove_file(&path).map_err(io)?;
-        disk::real().sync_dir(path.parent().unwrap_or(&self.dir)).map_err(io)?;
-        Ok(true)
+        self.files.destroy(scope)
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<Scope, (Vec<u8>, ContentKey)>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<Scope, (Vec<u8>, ContentKey)>> {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

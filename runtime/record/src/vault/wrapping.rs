@@ -1,16 +1,14 @@
 //! What wraps data keys: the installation's own key in a file, or something outside that the installation asks.
 
-use std::fs::{self, DirBuilder, OpenOptions};
-use std::io::{self, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
-use std::path::{Path, PathBuf};
+use std::fs;
+use std::io;
+use std::path::Path;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use zeroize::Zeroizing;
 
 use super::key::{ContentKey, keyed};
-use crate::disk;
 
 /// What the file of a wrapping key begins with: the format and its version.
 const PREFIX: &str = "custody/wrapping-key/v1 ";
@@ -46,49 +44,31 @@ impl std::fmt::Debug for FileWrapping {
 }
 
 impl FileWrapping {
-    /// Opens the key in `path` and makes it at first use.
-    ///
-    /// # Errors
-    /// If the file can't be made or read, or holds no such key.
-    pub fn open(path: &Path) -> io::Result<Self> {
-        let dir = path.parent().unwrap_or(Path::new("."));
-        DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
+    /// The key in `path`, if that is there.
+    pub(super) fn read(path: &Path) -> io::Result<Option<Self>> {
         let text = match fs::read_to_string(path) {
-            Ok(text) => text,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Self::make(dir, path)?,
+            Ok(text) => Zeroizing::new(text),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(error),
         };
-        let key = Self::parse(Zeroizing::new(text)).ok_or_else(|| {
+        let key = Self::parse(&text).ok_or_else(|| {
             let what = "the file holds no key of the form custody/wrapping-key/v1";
             io::Error::new(io::ErrorKind::InvalidData, what)
         })?;
-        Ok(Self { key })
+        Ok(Some(Self { key }))
     }
 
-    fn parse(text: Zeroizing<String>) -> Option<ContentKey> {
+    fn parse(text: &str) -> Option<ContentKey> {
         let encoded = text.trim_end().strip_prefix(PREFIX)?;
         let bytes = Zeroizing::new(STANDARD.decode(encoded).ok()?);
         Some(ContentKey::from_bytes(bytes.as_slice().try_into().ok()?))
     }
 
-    fn make(dir: &Path, path: &Path) -> io::Result<String> {
+    /// A new key, and the text of its file.
+    pub(super) fn random() -> io::Result<(Self, Zeroizing<String>)> {
         let key = ContentKey::random().map_err(io::Error::other)?;
-        let mut name = [0; 8];
-        getrandom::fill(&mut name).map_err(io::Error::other)?;
-        let temporary: PathBuf = dir.join(format!(".new-{:016x}", u64::from_le_bytes(name)));
-        let mut file =
-            OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temporary)?;
         let text = Zeroizing::new(format!("{PREFIX}{}\n", STANDARD.encode(key.bytes())));
-        file.write_all(text.as_bytes())?;
-        file.sync_all()?;
-        // A link never replaces: of two processes that start at once, one key wins.
-        let linked = fs::hard_link(&temporary, path);
-        fs::remove_file(&temporary)?;
-        disk::real().sync_dir(dir)?;
-        match linked {
-            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
-            Ok(()) | Err(_) => fs::read_to_string(path),
-        }
+        Ok((Self { key }, text))
     }
 }
 

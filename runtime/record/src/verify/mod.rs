@@ -4,9 +4,11 @@
 //! there), with the findings that led to them.
 
 mod blobs;
+mod living;
 mod report;
 mod scan;
 mod sealed;
+mod verdict;
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -21,12 +23,14 @@ use crate::event::{Body, EventType};
 use crate::installation::{InstallationLeaves, LogPosition};
 use crate::journal::frame::FrameReader;
 use crate::journal::{FrameError, JOURNAL_FILE, JournalHeader};
+use crate::living::{LIVING_CHECKPOINT, LIVING_PLACE};
 use crate::seal::{KEY_FILE, SEAL_FILE, Summary};
 use crate::tlog::{ENTRIES_PER_BUNDLE, Term, TlogPolicy, Verifier, entry_path, hash_path, widths};
 use crate::vault::Vault;
-use crate::witness::WitnessAssurance;
-pub use report::{Code, Completeness, Concern, Finding, Integrity, KeySource, Report};
+use crate::witness::{WitnessAssurance, WitnessLevel};
+pub use report::{Code, Concern, Finding, Report};
 use scan::{Chunk, Scan};
+pub use verdict::{Completeness, Integrity, KeySource, Verdict};
 
 /// Most findings that a report lists.
 pub const MAX_FINDINGS: usize = 1000;
@@ -52,8 +56,8 @@ pub struct VerifyOptions {
     pub key: KeyChoice,
     /// Directory of the installation log, or of a copy of it.
     pub installation_log: Option<PathBuf>,
-    /// Whose cosignatures of the installation log are wanted; by default nobody's.
-    pub witnesses: TlogPolicy,
+    /// Whose cosignatures of the installation log count; without a policy nobody's are known.
+    pub witnesses: Option<TlogPolicy>,
     /// [`DEFAULT_BLOB_LIMIT`].
     pub blob_limit: u64,
     /// Where the keys of sealed content are; without it, sealed content is not checked.
@@ -64,7 +68,7 @@ impl VerifyOptions {
     /// Checks with this key, and without an installation log.
     #[must_use]
     pub fn new(key: KeyChoice) -> Self {
-        let (installation_log, witnesses) = (None, TlogPolicy::default());
+        let (installation_log, witnesses) = (None, None);
         Self { key, installation_log, witnesses, blob_limit: DEFAULT_BLOB_LIMIT, vault: None }
     }
 
@@ -83,7 +87,7 @@ impl VerifyOptions {
     /// And with these witnesses of it.
     #[must_use]
     pub fn with_witnesses(self, policy: &TlogPolicy) -> Self {
-        Self { witnesses: policy.clone(), ..self }
+        Self { witnesses: Some(policy.clone()), ..self }
     }
 }
 
@@ -100,7 +104,7 @@ pub fn verify(dir: &Path, options: &VerifyOptions) -> Report {
         summary: None,
         blobs: 0,
         position: None,
-        witnesses: WitnessAssurance::none(),
+        witnesses: WitnessAssurance::not_looked_for(options.witnesses.as_ref()),
         signer: None,
         terms: Vec::new(),
     };
@@ -145,7 +149,11 @@ impl Check<'_> {
         } else {
             self.choose_key(live);
             let head = if live {
+                let shown = self.read_living();
                 session = self.read_journal();
+                if let Some((head, note)) = shown {
+                    self.check_living(&head, &note);
+                }
                 None
             } else {
                 self.read_sealed()
@@ -416,8 +424,12 @@ impl Check<'_> {
         // The newest head of the session: witnesses who saw it saw all before it.
         let newest = (1_u64..).zip(&log.leaves).filter(|(_, leaf)| leaf.session == session);
         if let Some((needed, _)) = newest.last() {
-            let (origin, policy) = (verifier.log_origin(), &self.options.witnesses);
+            let (origin, policy) = (verifier.log_origin(), self.options.witnesses.as_ref());
             self.witnesses = WitnessAssurance::of(dir, &origin, verifier, policy, needed);
+            if self.witnesses.level == WitnessLevel::InvalidCosignature {
+                let finding = Finding::new(Code::CosignatureInvalid, &*self.witnesses.statement);
+                self.findings.push(finding);
+            }
         }
         let total = self.scan.entries();
         let mut findings = Vec::new();
@@ -471,6 +483,9 @@ impl Check<'_> {
             KEY_FILE.to_owned(),
             ERASURE_FILE.to_owned(),
         ];
+        if live {
+            known.extend([LIVING_CHECKPOINT.to_owned(), LIVING_PLACE.to_owned()]);
+        }
         for (index, width) in widths(0, size) {
             known.push(entry_path(index, width));
         }

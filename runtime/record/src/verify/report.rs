@@ -6,43 +6,8 @@ use custody_model::{Digest, SessionId};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::witness::WitnessAssurance;
-
-/// Whether what is there is what was recorded.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Integrity {
-    /// Nothing was found that was changed, removed, added or moved.
-    Intact,
-    /// Something was: the findings name it.
-    Broken,
-}
-
-/// Whether everything that happened is there.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Completeness {
-    /// The record is closed and sealed, and tells of no gap.
-    Complete,
-    /// Something is known to be missing: the findings name it.
-    Incomplete,
-    /// The session is not closed yet, or its keeper died and nobody closed its record.
-    Open,
-}
-
-/// Where the key that the record was checked with came from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum KeySource {
-    /// Whoever asked gave it.
-    Given,
-    /// It is the key of this installation.
-    Installation,
-    /// The record itself named it: this shows that the record is consistent, not whose it is.
-    Record,
-    /// There was none.
-    Absent,
-}
+use super::verdict::{Completeness, Integrity, KeySource, Verdict};
+use crate::witness::{WitnessAssurance, WitnessLevel};
 
 /// What a finding says something about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -192,6 +157,8 @@ codes! {
     ProofBroken => Integrity,
     /// The policy document is not the one that the events name.
     PolicyDiffers => Integrity,
+    /// A line under a log's head that should be the cosignature of a witness of the policy is not.
+    CosignatureInvalid => Integrity,
     /// Events are withheld from an evidence pack.
     EventsWithheld => Note,
     /// A content is withheld from an evidence pack.
@@ -302,10 +269,27 @@ pub struct Report {
 }
 
 impl Report {
+    /// The verdicts alone.
+    #[must_use]
+    pub fn verdict(&self) -> Verdict {
+        let (integrity, completeness) = (self.integrity, self.completeness);
+        Verdict { integrity, completeness, witnesses: self.witnesses.level }
+    }
+
+    /// With what witnesses vouch for, where that was looked at elsewhere.
+    #[must_use]
+    pub fn with_witnesses(mut self, witnesses: WitnessAssurance) -> Self {
+        if witnesses.level == WitnessLevel::InvalidCosignature {
+            self.integrity = Integrity::Broken;
+            self.findings.push(Finding::new(Code::CosignatureInvalid, &*witnesses.statement));
+        }
+        Self { witnesses, ..self }
+    }
+
     /// Intact and complete.
     #[must_use]
     pub fn is_good(&self) -> bool {
-        self.integrity == Integrity::Intact && self.completeness == Completeness::Complete
+        self.verdict().is_good()
     }
 }
 
@@ -324,12 +308,7 @@ impl fmt::Display for Report {
             Completeness::Incomplete => "INCOMPLETE: something is known to be missing",
             Completeness::Open => "open: the session is not closed",
         };
-        let key = match self.key_source {
-            KeySource::Given => "given by you",
-            KeySource::Installation => "of this installation",
-            KeySource::Record => "taken from the record itself: it shows consistency, not origin",
-            KeySource::Absent => "none",
-        };
+        let key = self.key_source.words("record");
         writeln!(f, "integrity     {integrity}")?;
         writeln!(f, "completeness  {completeness}")?;
         writeln!(f, "events        {}, root {}", self.events, self.root)?;

@@ -17,7 +17,7 @@ pub(super) struct SealedHead {
     bytes: Vec<u8>,
 }
 
-fn read_limited(path: &std::path::Path, limit: usize) -> io::Result<Vec<u8>> {
+pub(super) fn read_limited(path: &std::path::Path, limit: usize) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     fs::File::open(path)?.take(limit as u64 + 1).read_to_end(&mut bytes)?;
     Ok(bytes)

@@ -36,6 +36,7 @@ pub(crate) enum Kind {
     SyncDir,
     SyncFileSystem,
     Rename,
+    Link,
     Remove,
 }
 
@@ -309,6 +310,11 @@ impl Disk for FaultyDisk {
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         let _inner = self.whole(Kind::Rename)?;
         fs::rename(from, to)
+    }
+
+    fn link(&self, file: &Path, name: &Path) -> io::Result<()> {
+        let _inner = self.whole(Kind::Link)?;
+        fs::hard_link(file, name)
     }
 
     fn remove_file(&self, path: &Path) -> io::Result<()> {

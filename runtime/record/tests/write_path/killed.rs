@@ -1,6 +1,6 @@
 //! `kill -9` of a process that writes many records, at any moment; and a listener outside that heard of its effects.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
@@ -9,9 +9,11 @@ use std::time::{Duration, Instant};
 
 use custody_model::{Actor, EventId, SessionId};
 use custody_record::control::{Call, ControlBody, ControlDraft, ControlLog, verify_control};
+use custody_record::living::{LIVING_CHECKPOINT, publish};
+use custody_record::tlog::{Checkpoint, TileHashes, root_at};
 use custody_record::{
     InstallationLog, Integrity, Journal, JournalError, JournalHeader, JournalOptions, KeyChoice,
-    Reader, SessionHead, Sink, VerifyOptions, recover, verify,
+    Reader, Sink, VerifyOptions, recover, verify,
 };
 
 use crate::samples::{self, authorized, closed, gap, keys, observe, opened, vault};
@@ -97,14 +99,7 @@ fn write_until_killed(root: &Path, listener: UnixStream) -> ! {
                         tell(&name, &effect.to_string());
                         let head = journal.head().unwrap();
                         if round % 8 == 3 {
-                            let leaf = SessionHead {
-                                session: journal.header().session,
-                                size: head.size,
-                                root: head.root,
-                                time: samples::at(1),
-                                sealed: false,
-                            };
-                            let _ = log.append(&leaf).unwrap();
+                            let _ = publish(&journal, &log, 0, samples::at(1)).unwrap();
                         }
                         if head.size > LONG {
                             break;
@@ -206,9 +201,18 @@ fn whatever_a_listener_outside_heard_of_is_on_record_at_whatever_moment_the_writ
     let root = ground.path();
     let mut moments = samples::Moments::new(0x9E37_79B9_7F4A_7C15);
     let (mut effects, mut acts, mut silent, mut checked) = (0, 0, 0, 0);
+    let mut shown = BTreeSet::new();
     for round in 0..KILLS {
         let heard = one_life(root, Duration::from_micros(moments.next() % LIFE_MICROS));
         silent += u64::from(heard.is_empty());
+        for slot in 0..SESSIONS {
+            // What a monitor that looks now is shown.
+            let dir = records(root, slot).0;
+            if let Ok(head) = std::fs::read(dir.join(LIVING_CHECKPOINT)) {
+                let head = Checkpoint::peek(&head).unwrap();
+                let _again = shown.insert((dir, head.size, head.root));
+            }
+        }
         let mut by_log: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
         for (log, event) in &heard {
             by_log.entry(log).or_default().push(event);
@@ -249,6 +253,13 @@ fn whatever_a_listener_outside_heard_of_is_on_record_at_whatever_moment_the_writ
             events += report.events;
         }
     }
+    for (dir, size, head) in &shown {
+        let sealed = Reader::open(dir).unwrap().sealed_size().unwrap();
+        assert!(*size <= sealed, "{}: a head of {size} was shown", dir.display());
+        let tree = TileHashes::new(dir, sealed);
+        assert_eq!(root_at(&tree, *size).unwrap(), *head, "{} forked", dir.display());
+    }
+    assert!(shown.len() > 50, "{} heads were shown", shown.len());
     let log = ControlLog::open(&root.join("control"), &keys(), vault(root)).unwrap();
     log.integrate().unwrap();
     let report = verify_control(&root.join("control"), &keys().verifier()).unwrap();
@@ -256,7 +267,8 @@ fn whatever_a_listener_outside_heard_of_is_on_record_at_whatever_moment_the_writ
     assert!(effects > 1000 && acts > 100, "{effects} effects, {acts} acts");
     println!(
         "{KILLS} kills ({silent} before the first effect): {effects} effects and {acts} control events were heard of, \
-         {sealed} records with {events} events and {} control events verify",
-        report.events
+         {sealed} records with {events} events and {} control events verify, and go on from {} heads that were shown",
+        report.events,
+        shown.len()
     );
 }

@@ -7,6 +7,7 @@ mod killed;
 mod samples;
 mod story;
 mod vanished;
+mod vault;
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -14,8 +15,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use faulty::{Fault, FaultyDisk, Kind, Plan};
-use story::{assert_kept, assert_nothing_refused_is_there, tell};
+use faulty::{Fault, FaultyDisk, Kind, Plan, Promise};
+use story::assert_nothing_refused_is_there;
 
 const FAULTS: [Fault; 6] = [
     Fault::Error(libc::EIO),
@@ -33,20 +34,61 @@ const LONG: usize = 4;
 const FEW: u64 = 20;
 const MANY: u64 = 300;
 
+/// Observations of a record whose tiles are so many files that one `syncfs` makes them durable.
+const LARGE: u64 = 17_000;
+
+/// Every how manieth of the steps that write such tiles, which are alike, is tried.
+const SOME: usize = 96;
+
+/// How those fail: each of them takes a second.
+const FAULTS_OF_MUCH: [Fault; 3] =
+    [Fault::Error(libc::EIO), Fault::Error(libc::ENOSPC), Fault::Torn];
+
 /// Steps after one that failed before which the power is cut.
 const CUTS: usize = 8;
 
-fn run(plan: Option<Plan>, cut_at: Range<usize>, many: u64) -> (Arc<FaultyDisk>, usize) {
+/// What is told on a disk, and what must be true afterwards.
+#[derive(Clone, Copy)]
+enum Story {
+    /// Of a session, the installation log and the control log, with so many observations.
+    Record(u64),
+    /// Of the vault's files.
+    Vault,
+}
+
+impl Story {
+    fn tell(self, disk: &Arc<FaultyDisk>, root: &Path) -> usize {
+        match self {
+            Self::Record(many) => story::tell(disk, root, many),
+            Self::Vault => vault::tell(disk, root),
+        }
+    }
+
+    fn assert_kept(self, root: &Path, all: &[Promise], what: &str) {
+        match self {
+            Self::Record(_) => story::assert_kept(root, all, what),
+            Self::Vault => vault::assert_kept(root, all, what),
+        }
+    }
+}
+
+fn run(plan: Option<Plan>, cut_at: Range<usize>, story: Story) -> (Arc<FaultyDisk>, usize) {
     let root = in_memory();
     let disk = Arc::new(FaultyDisk::new(root.path(), plan, cut_at));
-    let refused = tell(&disk, root.path(), many);
+    let refused = story.tell(&disk, root.path());
     let what = format!("{plan:?}");
     for (number, cut) in disk.take_cuts().into_iter().enumerate() {
-        assert_kept(cut.root.path(), &cut.promised, &format!("{what}, cut {number}"));
+        story.assert_kept(cut.root.path(), &cut.promised, &format!("{what}, cut {number}"));
     }
     let cut = disk.cut();
-    assert_kept(cut.root.path(), &cut.promised, &format!("{what}, cut at the end"));
-    assert_nothing_refused_is_there(root.path(), &disk.promised(), &what);
+    story.assert_kept(cut.root.path(), &cut.promised, &format!("{what}, cut at the end"));
+    match story {
+        Story::Record(_) => {
+            assert_nothing_refused_is_there(root.path(), &disk.promised(), &what);
+        }
+        // Without the power cut: what a process finds that goes on.
+        Story::Vault => vault::assert_kept(root.path(), &disk.promised(), &what),
+    }
     (disk, refused)
 }
 
@@ -73,27 +115,19 @@ fn side_by_side<T: Sync>(all: &[T], what: impl Fn(&T) + Sync) {
     });
 }
 
-#[test]
-fn the_power_may_be_cut_before_each_step() {
-    let (disk, _) = run(None, 0..usize::MAX, MANY);
-    let steps = disk.steps();
-    assert!(steps.len() > 100, "{steps:?}");
-    println!("the power was cut before each of {} steps", steps.len());
-}
-
-#[test]
-fn each_step_may_fail_in_each_way_and_the_power_be_cut_after_it() {
-    let (disk, refused) = run(None, 0..0, FEW);
+/// Each step fails in each way, alone and with those after it; after a lost fsync the power is cut, too.
+fn fail_each_step(story: Story, faults: &[Fault], only: impl Fn(&[Kind], usize) -> bool) {
+    let (disk, refused) = run(None, 0..0, story);
     assert_eq!(refused, 0);
     let steps = disk.steps();
     let mut plans = Vec::new();
-    for (at, kind) in steps.iter().enumerate() {
-        for fault in FAULTS {
+    for (at, kind) in steps.iter().enumerate().filter(|(at, _)| only(&steps, *at)) {
+        for &fault in faults {
             if *kind != Kind::Write && !matches!(fault, Fault::Error(_)) {
                 continue;
             }
             plans.push(Plan { at, times: 1, fault });
-            if fault == Fault::Error(libc::EIO) {
+            if fault == Fault::Error(libc::EIO) && faults.len() == FAULTS.len() {
                 plans.push(Plan { at, times: LONG, fault });
             }
         }
@@ -103,26 +137,68 @@ fn each_step_may_fail_in_each_way_and_the_power_be_cut_after_it() {
     side_by_side(&plans, |plan| {
         // A cut soon after a lost fsync is what finds who trusts the next one.
         let kind = steps[plan.at];
-        let deep = matches!(kind, Kind::SyncFile | Kind::SyncDir | Kind::SyncFileSystem)
+        let deep = faults.len() == FAULTS.len()
+            && matches!(kind, Kind::SyncFile | Kind::SyncDir | Kind::SyncFileSystem)
             && plan.fault == Fault::Error(libc::EIO)
             && plan.times == 1;
         let cut_at = if deep { plan.at + 1..plan.at + 1 + CUTS } else { 0..0 };
         cuts.fetch_add(cut_at.len(), Ordering::Relaxed);
-        let (disk, told) = run(Some(*plan), cut_at, FEW);
+        let (disk, told) = run(Some(*plan), cut_at, story);
         assert!(disk.failed() > 0, "{plan:?}");
         failed.fetch_add(disk.failed(), Ordering::Relaxed);
         refused.fetch_add(told, Ordering::Relaxed);
     });
     let mut kinds: BTreeMap<Kind, usize> = BTreeMap::new();
-    for kind in steps {
-        *kinds.entry(kind).or_default() += 1;
+    for (_, kind) in steps.iter().enumerate().filter(|(at, _)| only(&steps, *at)) {
+        *kinds.entry(*kind).or_default() += 1;
     }
     let refused = refused.into_inner();
-    assert!(refused > 0, "no effect was ever refused");
+    assert!(refused > 0, "no call was ever refused");
     println!(
-        "{kinds:?}: {} runs, {} failed steps, {} power cuts, {refused} effects refused",
+        "{kinds:?}: {} runs, {} failed steps, {} power cuts, {refused} calls refused",
         plans.len(),
         failed.into_inner(),
         cuts.into_inner(),
     );
+}
+
+#[test]
+fn the_power_may_be_cut_before_each_step() {
+    for (story, least) in [(Story::Record(MANY), 100), (Story::Vault, 50)] {
+        let (disk, _) = run(None, 0..usize::MAX, story);
+        let steps = disk.steps();
+        assert!(steps.len() > least, "{steps:?}");
+        println!("the power was cut before each of {} steps", steps.len());
+    }
+}
+
+#[test]
+fn each_step_may_fail_in_each_way_and_the_power_be_cut_after_it() {
+    fail_each_step(Story::Record(FEW), &FAULTS, |_, _| true);
+}
+
+#[test]
+fn each_step_of_the_vault_may_fail_in_each_way_and_the_power_be_cut_after_it() {
+    fail_each_step(Story::Vault, &FAULTS, |_, _| true);
+}
+
+/// Some of the steps that write the tiles of a large record, and all around the `syncfs` that makes them durable.
+fn of_the_large_seal(steps: &[Kind], at: usize) -> bool {
+    let sync = steps.iter().position(|kind| *kind == Kind::SyncFileSystem);
+    let sync = sync.expect("so many tiles are made durable at once");
+    let tiles = steps[..sync].iter().rposition(|kind| *kind == Kind::SyncFile).unwrap_or(0);
+    (sync - 2..=sync + 6).contains(&at) || (at > tiles && at < sync && (at - tiles) % SOME == 1)
+}
+
+#[test]
+fn each_step_of_a_large_seal_may_fail_and_the_power_be_cut_before_it() {
+    let large = Story::Record(LARGE);
+    fail_each_step(large, &FAULTS_OF_MUCH, of_the_large_seal);
+    let (disk, _) = run(None, 0..0, large);
+    let steps = disk.steps();
+    let sync = steps.iter().position(|kind| *kind == Kind::SyncFileSystem).unwrap();
+    let cuts = sync - 1..sync + 7;
+    let count = cuts.len();
+    let _ = run(None, cuts, large);
+    println!("the power was cut before each of {count} steps around the syncfs");
 }

@@ -13,9 +13,11 @@ use custody_record::control::{
 use custody_record::disk::Disk;
 use custody_record::event::{Body, Draft, TerminalRecorded};
 use custody_record::journal::recover_on;
+use custody_record::living::{LIVING_CHECKPOINT, publish};
+use custody_record::tlog::{TileHashes, root_at};
 use custody_record::{
-    InstallationLog, Integrity, Journal, JournalError, JournalOptions, KeyChoice, Reader,
-    SessionHead, Sink, SinkError, VerifyOptions, recover, verify,
+    Finding, InstallationLog, Integrity, Journal, JournalError, JournalOptions, KeyChoice, Reader,
+    SessionHead, Sink, SinkError, Vault, VerifyOptions, recover, verify,
 };
 
 use crate::faulty::{FaultyDisk, Promise};
@@ -27,6 +29,7 @@ const TRIES: usize = 100;
 /// Only a barrier makes the writer write, so that the steps are the same each time.
 fn options() -> JournalOptions {
     JournalOptions {
+        wake_bytes: usize::MAX,
         linger: Duration::from_secs(3600),
         commit_interval: Duration::from_secs(3600),
         retry: Duration::from_millis(1),
@@ -34,7 +37,7 @@ fn options() -> JournalOptions {
     }
 }
 
-fn until<T, E: Debug>(mut attempt: impl FnMut() -> Result<T, E>) -> T {
+pub(crate) fn until<T, E: Debug>(mut attempt: impl FnMut() -> Result<T, E>) -> T {
     let mut tries = 0;
     loop {
         match attempt() {
@@ -117,16 +120,9 @@ impl Teller<'_> {
     }
 
     fn head(&self, log: &InstallationLog, journal: &Journal) {
-        let head = until(|| journal.head());
-        let leaf = SessionHead {
-            session: samples::session(),
-            size: head.size,
-            root: head.root,
-            time: samples::at(41),
-            sealed: false,
-        };
-        let _ = until(|| log.append(&leaf));
-        self.disk.promise("head", head.size.to_string());
+        let shown = until(|| publish(journal, log, 0, samples::at(41))).unwrap().head;
+        self.disk.promise("head", shown.size.to_string());
+        self.disk.promise("shown", format!("{} {}", shown.size, shown.root));
     }
 }
 
@@ -135,8 +131,10 @@ pub(crate) fn tell(disk: &Arc<FaultyDisk>, root: &Path, many: u64) -> usize {
     let mut teller = Teller { disk, refused: 0 };
     let shared: Arc<dyn Disk> = disk.clone();
     let log = until(|| InstallationLog::open_on(shared.clone(), &root.join("log"), &keys()));
-    let control =
-        until(|| ControlLog::open_on(shared.clone(), &root.join("control"), &keys(), vault(root)));
+    let vault = until(|| Vault::open_on(shared.clone(), &root.join("vault")).map(Arc::new));
+    let control = until(|| {
+        ControlLog::open_on(shared.clone(), &root.join("control"), &keys(), vault.clone())
+    });
     teller.control(&control, 0);
     let record = root.join("record");
     let session = journal(disk, &record);
@@ -161,8 +159,9 @@ pub(crate) fn tell(disk: &Arc<FaultyDisk>, root: &Path, many: u64) -> usize {
     let session = journal(disk, &record);
     teller.effect(&session, gap());
     // Another process appends to the control log.
-    let other =
-        until(|| ControlLog::open_on(shared.clone(), &root.join("control"), &keys(), vault(root)));
+    let other = until(|| {
+        ControlLog::open_on(shared.clone(), &root.join("control"), &keys(), vault.clone())
+    });
     teller.control(&other, 3);
     teller.control(&control, 4);
     until(|| other.integrate());
@@ -191,6 +190,12 @@ pub(crate) fn assert_kept(root: &Path, all: &[Promise], what: &str) {
     let (record, log) = (root.join("record"), root.join("log"));
     let log = InstallationLog::open(&log, &keys()).unwrap();
     let sealed = promised(all, "sealed");
+    if record.join("journal").exists() {
+        // No head that somebody may have seen is ahead of what a crash left.
+        let report = verify(&record, &VerifyOptions::new(KeyChoice::Given(keys().verifier())));
+        let about_it = |finding: &&Finding| finding.file.as_deref() == Some(LIVING_CHECKPOINT);
+        assert_eq!(report.findings.iter().find(about_it), None, "{what}: {report}");
+    }
     match recover(&record, JournalOptions::default()) {
         Ok(found) => {
             if !found.closed {
@@ -218,6 +223,12 @@ pub(crate) fn assert_kept(root: &Path, all: &[Promise], what: &str) {
             .map(|event| event.unwrap().id.to_string())
             .collect();
         assert_there(&promised(all, "session"), &events, what);
+        let tree = TileHashes::new(&record, report.events);
+        for shown in promised(all, "shown") {
+            let (size, root) = shown.split_once(' ').unwrap();
+            let found = root_at(&tree, size.parse().unwrap()).unwrap();
+            assert_eq!(found.to_string(), root, "{what}: the log goes on from each head");
+        }
     }
     for blob in promised(all, "blob") {
         custody_record::Blobs::open(&record).check(&blob.parse().unwrap(), 1 << 20).unwrap();

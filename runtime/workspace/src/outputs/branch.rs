@@ -17,15 +17,17 @@ use crate::git::{Git, GitError};
 use crate::mount::beneath;
 use crate::worktree::{self, Difference, Different};
 
+/// What came out, in a quarantine: nobody can fetch it yet.
+#[derive(Debug)]
+pub struct Prepared {
+    /// It goes with this.
+    _scratch: tempfile::TempDir,
+    git: Git,
+    /// What is to be recorded before [`Prepared::export`].
+    pub outputs: Outputs,
+}
+
 /// Makes the session's branch `custody/<session>` in the mirror, or none if nothing changed that may get out.
-///
-/// Commits that the agent made are kept as they are if HEAD descends from the base and each of them passes the gate;
-/// otherwise they are dropped, and what they changed and may change goes into Custody's one commit. That commit
-/// is always the last one and carries the trailers `Custody-Session` and `Custody-Record`; it holds what stands
-/// uncommitted in the workspace (untracked files too, ignored ones not), and may be empty.
-///
-/// What stays out, with a violation for each: changes of read-only and denied paths, nested repositories, files
-/// above the limit. Submodules stay as the base has them. Links are committed as links, wherever they point.
 ///
 /// `record` has to make durable what came out: it is called once, before the branch gets its name, because a branch that
 /// others can fetch is an effect. If it fails there is no branch.
@@ -36,6 +38,25 @@ pub fn publish(
     request: &OutputRequest<'_>,
     record: &mut dyn FnMut(&Outputs) -> Result<(), SinkError>,
 ) -> Result<Outputs, OutputError> {
+    let prepared = prepare(request)?;
+    record(&prepared.outputs)?;
+    prepared.export(request)?;
+    Ok(prepared.outputs)
+}
+
+/// Makes the commits and the diff. What fails leaves nothing but what the record's blobs already have, and can be tried again.
+///
+/// Commits that the agent made are kept as they are if HEAD descends from the base and each of them passes the gate;
+/// otherwise they are dropped, and what they changed and may change goes into Custody's one commit. That commit
+/// is always the last one and carries the trailers `Custody-Session` and `Custody-Record`; it holds what stands
+/// uncommitted in the workspace (untracked files too, ignored ones not), and may be empty.
+///
+/// What stays out, with a violation for each: changes of read-only and denied paths, nested repositories, files
+/// above the limit. Submodules stay as the base has them. Links are committed as links, wherever they point.
+///
+/// # Errors
+/// [`OutputError`].
+pub fn prepare(request: &OutputRequest<'_>) -> Result<Prepared, OutputError> {
     let failed = |path: &Path| {
         let path = path.to_owned();
         |source| OutputError::File { path, source }
@@ -76,8 +97,7 @@ pub fn publish(
     let parent_tree = format!("{parent}^{{tree}}");
     let parent_tree = git.run_for_oid(&["rev-parse", "--verify", &parent_tree], &[])?;
     if tree == parent_tree && kept.is_empty() {
-        record(&outputs)?;
-        return Ok(outputs);
+        return Ok(Prepared { _scratch: scratch, git, outputs });
     }
 
     let subject = request.subject.replace(|c: char| c.is_control(), " ");
@@ -104,11 +124,9 @@ pub fn publish(
     outputs.commits.push(commits::describe(&git, &commit, &branch, CommitAuthor::Custody)?);
     let limit = request.limits.diff_bytes;
     outputs.diff = Some(diff::store(&git, base, &commit, limit, request.blobs)?);
-    outputs.branch = Some(branch.clone());
-    outputs.head = Some(commit.clone());
-    record(&outputs)?;
-    export(request, &git, &commit, &branch)?;
-    Ok(outputs)
+    outputs.branch = Some(branch);
+    outputs.head = Some(commit);
+    Ok(Prepared { _scratch: scratch, git, outputs })
 }
 
 /// The agent's commits that are kept, oldest first; none, with the reasons, if one of them can't be.
@@ -213,7 +231,10 @@ fn taken_in(
                 waiting.extend([last, first]);
             }
             Err(
-                error @ (GitError::Run { .. } | GitError::Slow { .. } | GitError::Answer { .. }),
+                error @ (GitError::Run { .. }
+                | GitError::Disk { .. }
+                | GitError::Slow { .. }
+                | GitError::Answer { .. }),
             ) => return Err(error),
         }
     }
@@ -302,29 +323,56 @@ fn behind_the_guard(request: &OutputRequest<'_>, violations: &mut Vec<PolicyViol
     }
 }
 
-/// Packs what the branch needs and the base lacks into the mirror, and then names it. Nothing else that is in the
-/// quarantine gets there.
-fn export(
-    request: &OutputRequest<'_>,
-    git: &Git,
-    commit: &GitOid,
-    branch: &str,
-) -> Result<(), OutputError> {
-    let not_base = format!("^{}", request.base.commit());
-    let words = ["rev-list", "--objects", "--no-object-names", commit.as_str(), &not_base];
-    let wanted = git.run(&words)?;
-    let _lock = request.mirror.lock()?;
-    let target = request.mirror.objects().join("pack").join("pack");
-    let words: [&OsStr; 4] = [
-        OsStr::new("pack-objects"),
-        OsStr::new("--quiet"),
-        OsStr::new("--delta-base-offset"),
-        target.as_os_str(),
-    ];
-    git.run_with_input(&words, &wanted)?;
-    let zero = "0".repeat(commit.as_str().len());
-    let name = format!("refs/heads/{branch}");
-    // From here on without the quarantine: what the branch needs must be in the mirror.
-    request.mirror.git().run(&["update-ref", &name, commit.as_str(), &zero])?;
-    Ok(())
+impl Prepared {
+    /// Packs what the branch needs and the base lacks into the mirror, and then names it. Nothing else that is in the
+    /// quarantine gets there. Can be tried again.
+    ///
+    /// # Errors
+    /// [`OutputError`]; the mirror has no new branch then, and nothing half written.
+    pub fn export(&self, request: &OutputRequest<'_>) -> Result<(), OutputError> {
+        let (Some(branch), Some(commit)) = (&self.outputs.branch, &self.outputs.head) else {
+            return Ok(());
+        };
+        let not_base = format!("^{}", request.base.commit());
+        let words = ["rev-list", "--objects", "--no-object-names", commit.as_str(), &not_base];
+        let wanted = self.git.run(&words)?;
+        let _lock = request.mirror.lock()?;
+        let packs = request.mirror.objects().join("pack");
+        let target = packs.join("pack");
+        let words: [&OsStr; 4] = [
+            OsStr::new("pack-objects"),
+            OsStr::new("--quiet"),
+            OsStr::new("--delta-base-offset"),
+            target.as_os_str(),
+        ];
+        let packed = self.git.run_with_input(&words, &wanted);
+        if packed.is_err() {
+            remove_half_written(&packs);
+        }
+        packed?;
+        let name = format!("refs/heads/{branch}");
+        // From here on without the quarantine: what the branch needs must be in the mirror.
+        let mirror = request.mirror.git();
+        let format = "--format=%(objectname)";
+        if mirror.run(&["for-each-ref", format, &name])?.trim_ascii() == commit.as_str().as_bytes()
+        {
+            // An attempt before this one named it, and failed only in saying so.
+            return Ok(());
+        }
+        let zero = "0".repeat(commit.as_str().len());
+        mirror.run(&["update-ref", &name, commit.as_str(), &zero])?;
+        Ok(())
+    }
+}
+
+/// What git leaves of a pack that it could not write takes up the room that is missing. Nobody else writes packs meanwhile:
+/// the mirror is locked.
+fn remove_half_written(packs: &Path) {
+    for entry in std::fs::read_dir(packs).into_iter().flatten().flatten() {
+        if entry.file_name().as_encoded_bytes().starts_with(b"tmp_")
+            && let Err(error) = std::fs::remove_file(entry.path())
+        {
+            tracing::warn!(%error, path = %entry.path().display(), "it could not be removed");
+        }
+    }
 }

@@ -1,5 +1,6 @@
 //! A log to prove from: of a server, or in a directory here.
 
+use std::cell::RefCell;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -9,17 +10,22 @@ use custody_record::tlog::{
     Checkpoint, TileHashes, TilePath, leaf_hash, prove_consistency, prove_inclusion,
     verify_consistency, verify_inclusion,
 };
-use custody_record::{InstallationLog, Verifier};
+use custody_record::{InstallationLog, LivingLog, Verifier};
 
 use crate::commands::session;
 use crate::connect::Connection;
 use crate::failure::{Explain, Failure};
 use crate::wire::Wire;
 
+/// What to do about a session whose log has no head.
+const NOT_YET: &str = "a session's log is signed about a second after it began, and at least once a second from then on";
+
 /// Where a log is.
 pub enum Source {
     /// In a directory.
     Directory(PathBuf),
+    /// Of a session that lives, in the directory of its record.
+    Living(PathBuf, Box<RefCell<LivingLog>>),
     /// At a server.
     Server(Box<Connection>, LogName),
 }
@@ -44,7 +50,12 @@ impl Source {
     /// The log that a text means.
     pub fn open(wire: &Wire, text: &str) -> Result<Self, Failure> {
         if Path::new(text).is_dir() {
-            return Ok(Self::Directory(text.into()));
+            let living = LivingLog::open(Path::new(text));
+            let living = living.explain(ErrorCode::Io, format!("{text} can't be read"))?;
+            return Ok(match living {
+                Some(living) => Self::Living(text.into(), Box::new(RefCell::new(living))),
+                None => Self::Directory(text.into()),
+            });
         }
         let server = Connection::open(wire)?;
         let log = match text {
@@ -64,14 +75,17 @@ impl Source {
                     .ok_or_else(|| {
                         let message = format!("{} is no log, or one without a head", dir.display());
                         Failure::new(ErrorCode::NotFound, message)
-                            .hint("a record's log is signed when its session ends")
+                    })?,
+                Self::Living(dir, _) => LivingLog::head(dir)
+                    .explain(ErrorCode::Io, "the log's checkpoint can't be read")?
+                    .ok_or_else(|| {
+                        let message = format!("the log in {} has no head yet", dir.display());
+                        Failure::new(ErrorCode::NotFound, message).hint(NOT_YET)
                     })?,
                 Self::Server(server, log) => server
                     .wait(server.client().checkpoint(*log))
                     .map_err(|failure| match failure.code {
-                        ErrorCode::NotFound => {
-                            failure.hint("a session's log is signed when the session ends")
-                        }
+                        ErrorCode::NotFound => failure.hint(NOT_YET),
                         _ => failure,
                     })?,
             };
@@ -80,7 +94,15 @@ impl Source {
 
     fn read(&self, tile: &TilePath) -> io::Result<Vec<u8>> {
         match self {
-            Self::Directory(dir) => std::fs::read(dir.join(tile.path())),
+            Self::Directory(dir) => {
+                tile.read(dir)?.ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))
+            }
+            Self::Living(dir, log) => {
+                let head = LivingLog::head(dir).map_err(io::Error::other)?.unwrap_or_default();
+                let size = Checkpoint::peek(&head).map_err(io::Error::other)?.size;
+                let read = log.borrow_mut().read(tile, size).map_err(io::Error::other)?;
+                read.ok_or_else(|| io::ErrorKind::NotFound.into())
+            }
             Self::Server(server, log) => {
                 let read = server.block_on(server.client().tile(*log, tile));
                 read.map_err(|error| match error.code() {

@@ -75,7 +75,7 @@ pub(super) fn run(
     };
     output::result(wire.format, &shown, || text(&shown, entry))?;
     Ok(match quorum {
-        Some(false) => ExitCode::from(ErrorCode::VerificationFailed.exit_code()),
+        Some(false) => ExitCode::from(ErrorCode::Unwitnessed.exit_code()),
         Some(true) | None => ExitCode::SUCCESS,
     })
 }
