@@ -47,10 +47,11 @@ const TIMED: u32 = 1000;
 /// Events that both sides write in a turn.
 const COMPARED: u64 = 400_000;
 
-/// Time between two heads of a session that are shown, where that is measured.
-const SHOWN: Duration = Duration::from_millis(250);
 /// Events that are appended with and without a redactor in a turn.
 const REDACTED: u64 = 200_000;
+
+/// Time between two heads of a session that are shown, where that is measured.
+const SHOWN: Duration = Duration::from_millis(250);
 
 /// Events of the record that a long one is compared with.
 const SHORT: u64 = 10_000;
