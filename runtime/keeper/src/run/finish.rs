@@ -63,7 +63,7 @@ pub(super) fn finish(
             keep = matches!(error, KeeperError::Disk { .. });
             if keep {
                 let upper = prepared.workspace.upper();
-                let upper = upper.strip_prefix(session.dir.path()).unwrap_or(&upper);
+                let upper = upper.strip_prefix(session.dir.path()).unwrap_or(upper);
                 ended.reason = format!(
                     "{}; what the session wrote is kept in {} of its directory",
                     ended.reason,
