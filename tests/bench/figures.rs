@@ -85,7 +85,9 @@ pub(crate) fn table(figures: &[Figure], machine: &str) -> String {
     for Figure { name, unit, value, baseline, ratio } in figures {
         let number = |value: f64| match unit.as_str() {
             "ratio" => format!("{value:.2}"),
-            "ms" => format!("{value:.1} ms"),
+            // Three digits or more, so that small figures can be told apart.
+            unit if value < 10.0 => format!("{value:.2} {unit}"),
+            unit if value < 100.0 => format!("{value:.1} {unit}"),
             unit => format!("{value:.0} {unit}"),
         };
         let baseline = baseline.map(number).unwrap_or_default();

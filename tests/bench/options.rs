@@ -67,7 +67,7 @@ impl Options {
             sides: Side::ALL.to_vec(),
             rounds: 15,
             sessions: 100_000,
-            events: 1_000_000,
+            events: 10_000_000,
         };
         while let Some(argument) = arguments.next() {
             let mut value = || arguments.next().ok_or(format!("{argument} needs a value"));

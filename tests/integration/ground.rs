@@ -7,7 +7,7 @@ use std::time::Duration;
 use custody_control::{Author, ControlPlane};
 use custody_keeper::layout::StateDir;
 use custody_model::state::session::SessionState;
-use custody_model::{Actor, Limits, ProjectName, SessionId, SystemClock, UserName};
+use custody_model::{Actor, Clock, Limits, ProjectName, SessionId, SystemClock, UserName};
 use custody_policy::PolicyVersion;
 use custody_record::{ControlLog, Keys};
 use custody_sandbox_namespace::NamespaceDriver;
@@ -89,14 +89,22 @@ pub(crate) fn options() -> Options {
 impl Ground {
     /// An installation with a project, an active policy and a repository.
     pub(crate) async fn new(approvals: u8) -> Self {
+        Self::with(policy(approvals), options(), Arc::new(SystemClock)).await
+    }
+
+    /// The same under this policy, with these limits and this clock.
+    pub(crate) async fn with(
+        version: PolicyVersion,
+        options: Options,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
         let (installation, repository) = (Installation::new(), Repository::example());
         let trap = Arc::new(Trap::default());
-        let orchestrator = open(&installation, trap.clone(), options()).await;
+        let orchestrator = open_at(&installation, trap.clone(), options, clock).await;
         orchestrator.start().await.unwrap();
         let plane = orchestrator.plane().clone();
         let admin = author("admin");
         plane.create_project(&admin, &project(), "for tests").await.unwrap();
-        let version = policy(approvals);
         plane.create_policy(&admin, &project(), &version).await.unwrap();
         plane.activate_policy(&admin, &project(), &version.digest()).await.unwrap();
         let source = repository.path().to_str().unwrap();
@@ -168,8 +176,17 @@ pub(crate) async fn open(
     faults: Arc<dyn Faults>,
     options: Options,
 ) -> Arc<Orchestrator> {
+    open_at(installation, faults, options, Arc::new(SystemClock)).await
+}
+
+/// The same by another clock.
+pub(crate) async fn open_at(
+    installation: &Installation,
+    faults: Arc<dyn Faults>,
+    options: Options,
+    clock: Arc<dyn Clock>,
+) -> Arc<Orchestrator> {
     let state = StateDir::new(installation.state());
-    let clock = Arc::new(SystemClock);
     let keys = Keys::open(&state.keys()).unwrap();
     let vault = Arc::new(custody_record::Vault::open(&state.vault()).unwrap());
     let log = ControlLog::open(&state.control(), &keys, vault).unwrap();

@@ -4,5 +4,6 @@ mod approvals;
 mod erasing;
 mod ground;
 mod reindex;
+mod retention;
 mod steps;
 mod survival;

@@ -6,4 +6,5 @@ mod ground;
 mod living;
 mod load;
 mod rebuilt;
+mod retained;
 mod witnessed;

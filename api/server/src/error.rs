@@ -200,6 +200,7 @@ impl From<SessionError> for ApiError {
             | SessionError::Keeper(_)
             | SessionError::Start(_)
             | SessionError::Attach(_)
+            | SessionError::Clock { .. }
             | SessionError::Draining
             | SessionError::Fault(_) => {
                 let code = ApiCode::from(error.code());

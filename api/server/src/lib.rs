@@ -25,6 +25,7 @@ mod projects;
 mod rate;
 mod records;
 mod repositories;
+mod retention;
 mod router;
 mod serve;
 mod server;

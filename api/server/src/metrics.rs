@@ -5,6 +5,8 @@ use std::fmt::Write as _;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use custody_session::{SessionError, Swept};
+
 /// Upper bounds of the histogram of times, in seconds.
 const BOUNDS: [f64; 12] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 30.0];
 
@@ -23,6 +25,8 @@ struct Counts {
     unaudited: u64,
     pushed: BTreeMap<(String, &'static str), u64>,
     push_pending: BTreeMap<String, u64>,
+    swept: BTreeMap<&'static str, u64>,
+    passes: BTreeMap<&'static str, u64>,
 }
 
 /// What happened since the server started.
@@ -87,6 +91,25 @@ impl Metrics {
         });
     }
 
+    /// A pass of the sweeper ended.
+    pub fn swept(&self, pass: &Result<Swept, SessionError>) {
+        self.change(|counts| {
+            let outcome = match pass {
+                Ok(swept) => {
+                    for (outcome, sessions) in
+                        [("erased", swept.erased.len()), ("failed", swept.failed.len())]
+                    {
+                        *counts.swept.entry(outcome).or_default() += sessions as u64;
+                    }
+                    "done"
+                }
+                Err(SessionError::Clock { .. }) => "clock_refused",
+                Err(_) => "failed",
+            };
+            *counts.passes.entry(outcome).or_default() += 1;
+        });
+    }
+
     pub(crate) fn text(&self, gauges: &[Gauge]) -> String {
         let counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
         let mut page = Page::default();
@@ -129,6 +152,16 @@ impl Metrics {
         for (destination, sessions) in &counts.push_pending {
             let labels = format!("destination=\"{destination}\"");
             page.line("custody_push_pending_sessions", &labels, sessions);
+        }
+        let help = "Passes of the retention sweeper.";
+        page.head("custody_retention_passes_total", "counter", help);
+        for (outcome, count) in &counts.passes {
+            page.line("custody_retention_passes_total", &format!("outcome=\"{outcome}\""), count);
+        }
+        let help = "Sessions whose retention class had ended, by what became of them.";
+        page.head("custody_retention_sessions_total", "counter", help);
+        for (outcome, count) in &counts.swept {
+            page.line("custody_retention_sessions_total", &format!("outcome=\"{outcome}\""), count);
         }
         for gauge in gauges {
             page.head(gauge.name, "gauge", gauge.help);

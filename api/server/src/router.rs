@@ -24,7 +24,8 @@ use crate::origin::Trust;
 use crate::outer::{Outer, outer};
 use crate::rate::Rates;
 use crate::{
-    control, logs, policies, projects, records, repositories, server, sessions, tokens, users,
+    control, logs, policies, projects, records, repositories, retention, server, sessions, tokens,
+    users,
 };
 
 /// A router under construction.
@@ -125,6 +126,8 @@ where
         .on(Op::SessionApprove, sessions::approve)
         .on(Op::SessionReject, sessions::reject)
         .on(Op::SessionErase, sessions::erase)
+        .on(Op::SessionHold, sessions::hold)
+        .on(Op::SessionRelease, sessions::release)
         .on(Op::SessionStop, sessions::stop)
         .on(Op::SessionSignal, sessions::signal)
         .on(Op::SessionSummary, records::summary)
@@ -140,6 +143,8 @@ where
         .on(Op::SessionVerify, records::verify)
         .on(Op::SessionAttach, records::attach)
         .on(Op::Investigate, control::investigate)
+        .on(Op::RetentionList, retention::list)
+        .on(Op::RetentionSweep, retention::sweep)
         .on(Op::ControlEvents, control::events)
         .on(Op::ControlVerify, control::verify)
         .on(Op::LogCheckpoint, logs::installation_checkpoint)

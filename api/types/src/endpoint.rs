@@ -5,6 +5,7 @@
 mod control;
 mod log;
 mod record;
+mod retention;
 mod server;
 mod session;
 mod setting;
@@ -300,10 +301,11 @@ fn escape(text: &str, out: &mut String) {
 }
 
 /// The endpoints, in the order of the document.
-pub static ENDPOINTS: [&[Endpoint]; 8] = [
+pub static ENDPOINTS: [&[Endpoint]; 9] = [
     server::ENDPOINTS,
     session::ENDPOINTS,
     record::ENDPOINTS,
+    retention::ENDPOINTS,
     setting::ENDPOINTS,
     user::ENDPOINTS,
     token::ENDPOINTS,

@@ -22,6 +22,7 @@ pub mod policy;
 pub mod problem;
 pub mod project;
 pub mod repository;
+pub mod retention;
 pub mod server;
 pub mod session;
 pub mod token;

@@ -4,6 +4,8 @@ use custody_model::{Digest, ProjectName, Timestamp};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::retention::Held;
+
 /// A project.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -17,6 +19,9 @@ pub struct Project {
     /// The policy version that decides about new requests; nothing can be requested without one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub active_policy: Option<Digest>,
+    /// That version holds all sessions of the project: nothing erases their content.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub held: Option<Held>,
 }
 
 /// A project to be made.

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::attach::Window;
 use crate::moment::Moment;
+use crate::retention::Retention;
 
 /// A session to be asked for.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -147,6 +148,9 @@ pub struct Session {
     /// session, not in lists.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub witnesses: Option<WitnessAssurance>,
+    /// How long its content is kept, and who holds it. Shown of a single session, in lists, and where it is held or released.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retention: Option<Retention>,
 }
 
 /// Somebody's approval.
@@ -359,6 +363,24 @@ pub struct Erased {
     pub reason: String,
     /// The control event that decided it.
     pub event: EventId,
+}
+
+/// Hold a session: nothing erases its content.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct HoldSession {
+    /// Why, in words, for the record; at most 4096 bytes.
+    #[schemars(length(min = 1, max = 4096))]
+    pub reason: String,
+}
+
+/// Release a session: its retention class counts again.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ReleaseSession {
+    /// Why, in words, for the record; at most 4096 bytes.
+    #[schemars(length(min = 1, max = 4096))]
+    pub reason: String,
 }
 
 /// Stop a session.

@@ -13,6 +13,7 @@ pub mod projection;
 pub mod projects;
 pub mod record_index;
 pub mod reindex;
+pub mod retention;
 pub mod tokens;
 pub mod users;
 
@@ -20,3 +21,4 @@ pub use author::Author;
 pub use error::ControlError;
 pub use plane::ControlPlane;
 pub use record_index::RecordIndexer;
+pub use retention::{Hold, Retention};

@@ -15,6 +15,7 @@ use custody_store::{
 };
 
 use crate::error::ControlError;
+use crate::retention;
 
 /// Role of a policy's document among an event's blobs.
 pub const POLICY_ROLE: &str = "policy";
@@ -40,7 +41,6 @@ pub async fn changes(
         | ControlBody::CallCompleted(_)
         | ControlBody::KeyRotated(_)
         | ControlBody::SessionSignalled(_)
-        | ControlBody::RetentionDeleted(_)
         | ControlBody::SessionAttached(_)
         | ControlBody::EvidenceExported(_)
         | ControlBody::FileQuarantined(_)
@@ -51,23 +51,32 @@ pub async fn changes(
             description: created.description.clone(),
             created_at: at,
             active_policy: None,
+            hold: None,
         })],
         ControlBody::PolicyCreated(created) => {
             let blob = event.blobs.iter().find(|blob| blob.role == POLICY_ROLE);
             let document = blob.map(|blob| blobs.get(&blob.digest)).transpose()?;
+            let document = String::from_utf8_lossy(&document.unwrap_or_default()).into_owned();
             vec![Change::Policy(PolicyRow {
                 project: created.project.clone(),
                 digest: created.policy,
                 name: created.name.clone(),
-                document: String::from_utf8_lossy(&document.unwrap_or_default()).into_owned(),
                 created_at: at,
                 created_by: user_of(&event.actor),
+                retention: retention::of_document(&document),
+                document,
             })]
         }
         ControlBody::PolicyActivated(activated) => {
             let row = store.project(&activated.project).await?;
+            let version = store.policy(&activated.project, &activated.policy).await?;
+            let hold = version.and_then(|version| version.retention.hold);
             one(row, |row| {
-                Change::Project(ProjectRow { active_policy: Some(activated.policy), ..row })
+                Change::Project(ProjectRow {
+                    active_policy: Some(activated.policy),
+                    hold: retention::held_on(row.hold, hold, event),
+                    ..row
+                })
             })
         }
         ControlBody::RepositoryRegistered(registered) => {
@@ -176,6 +185,27 @@ pub async fn changes(
             })
             .await?
         }
+        ControlBody::RetentionHeld(held) => {
+            session(store, held.session, at, |row| {
+                row.hold = retention::held_on(row.hold.take(), Some(held.reason.clone()), event);
+                Ok(())
+            })
+            .await?
+        }
+        ControlBody::RetentionReleased(released) => {
+            session(store, released.session, at, |row| {
+                row.hold = None;
+                Ok(())
+            })
+            .await?
+        }
+        ControlBody::RetentionDeleted(deleted) => {
+            session(store, deleted.session, at, |row| {
+                row.erased_at = row.erased_at.or(Some(at));
+                Ok(())
+            })
+            .await?
+        }
         ControlBody::SessionStopRequested(stopped) => {
             let by = user_of(&event.actor);
             session(store, stopped.session, at, |row| {
@@ -220,6 +250,8 @@ fn requested_row(requested: &SessionRequested, at: Timestamp) -> SessionRow {
         root: None,
         counts: Counts::default(),
         commit: None,
+        hold: None,
+        erased_at: None,
     }
 }
 
@@ -247,7 +279,7 @@ async fn session(
     Ok(vec![Change::Session(Box::new(row))])
 }
 
-fn user_of(actor: &Actor) -> Option<UserName> {
+pub(crate) fn user_of(actor: &Actor) -> Option<UserName> {
     match actor {
         Actor::User { name } => Some(name.clone()),
         Actor::Process(_) | Actor::Keeper | Actor::Server => None,

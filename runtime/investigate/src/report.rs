@@ -67,6 +67,9 @@ pub struct RecordVerdicts {
     /// Who but the installation vouches for it.
     #[serde(default)]
     pub witnesses: WitnessAssurance,
+    /// That its content was erased: by whom, when and why, in words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub erased: Option<String>,
 }
 
 impl RecordVerdicts {
@@ -75,6 +78,7 @@ impl RecordVerdicts {
             integrity: word.to_owned(),
             completeness: word.to_owned(),
             witnesses: WitnessAssurance::none(),
+            erased: None,
         }
     }
 }

@@ -82,6 +82,13 @@ pub(crate) fn statements(attribution: &Attribution, looked: &Looked) -> Vec<Stat
         assurance: Assurance::Observed,
         evidence: end.into_iter().collect(),
     });
+    // The note is signed; the control log has the event that it names.
+    list.extend(record.erased.iter().map(|text| Statement {
+        topic: Topic::Record,
+        text: text.clone(),
+        assurance: Assurance::Observed,
+        evidence: Vec::new(),
+    }));
     if let (Some(requester), Some(at)) = (&summary.requester, summary.authorized) {
         list.push(observed(Topic::Requester, format!("{requester}, at {}", at.time), at.event));
         let approval = match summary.approvers.as_slice() {

@@ -75,6 +75,12 @@ impl StateDir {
         self.0.join("store.sqlite")
     }
 
+    /// What the sweeper knows of the time.
+    #[must_use]
+    pub fn sweeper(&self) -> PathBuf {
+        self.0.join("sweeper.json")
+    }
+
     /// The keys that the local issuer signs tokens with.
     #[must_use]
     pub fn issuer(&self) -> PathBuf {

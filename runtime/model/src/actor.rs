@@ -25,6 +25,12 @@ impl UserName {
         &self.0
     }
 
+    /// The name under which the installation acts by itself.
+    #[must_use]
+    pub fn system() -> Self {
+        Self("system".to_owned())
+    }
+
     /// The name of a user of the machine who has none there: `uid-N`.
     #[must_use]
     pub fn of_uid(uid: u32) -> Self {

@@ -31,6 +31,13 @@ impl Timestamp {
         self.0
     }
 
+    /// So many seconds later; the last moment there is if that is beyond it.
+    #[must_use]
+    pub fn later_by_seconds(self, seconds: u64) -> Self {
+        let micros = i64::try_from(seconds).unwrap_or(i64::MAX).saturating_mul(1_000_000);
+        Self(self.0.saturating_add(micros))
+    }
+
     /// Microseconds from `earlier` to this moment; 0 if `earlier` is later.
     #[must_use]
     pub fn micros_since(self, earlier: Self) -> u64 {

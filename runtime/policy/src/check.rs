@@ -12,7 +12,8 @@ pub(crate) fn document(document: &Document, places: &Places) -> Result<(), Polic
     check.approval()?;
     check.limits()?;
     check.environment()?;
-    check.redaction()
+    check.redaction()?;
+    check.retention()
 }
 
 fn is_name(text: &str) -> bool {
@@ -112,6 +113,13 @@ impl Check<'_> {
             }
         }
         Ok(())
+    }
+
+    fn retention(&self) -> Result<(), PolicyError> {
+        match self.document.retention.hold_fault() {
+            Some(reason) => self.refuse("/retention/hold", reason),
+            None => Ok(()),
+        }
     }
 
     fn environment(&self) -> Result<(), PolicyError> {

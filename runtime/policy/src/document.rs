@@ -14,6 +14,7 @@ use crate::glob::TextPattern;
 use crate::paths::PathRules;
 use crate::privacy::RedactionRules;
 use crate::quantity::{Millicores, Seconds, Size};
+use crate::retention::RetentionRules;
 
 /// Most approvals that a document may want for one session.
 pub const MAX_APPROVALS: u8 = 16;
@@ -62,6 +63,9 @@ pub struct Document {
     /// What is taken out of records before they are written.
     #[serde(default, skip_serializing_if = "is_default")]
     pub redaction: RedactionRules,
+    /// How long the content of records is kept.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub retention: RetentionRules,
 }
 
 /// The version of the format.

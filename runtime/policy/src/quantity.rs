@@ -95,27 +95,23 @@ fn size(text: &str) -> Option<u64> {
 }
 
 fn seconds(text: &str) -> Option<u64> {
-    let mut rest = text;
+    within(seconds_of(text, &[('d', 86_400), ('h', 3_600), ('m', 60), ('s', 1)]))
+}
+
+/// Numbers with these units (letter and seconds, the largest first), each at most once, from the largest to the smallest.
+pub(crate) fn seconds_of(text: &str, units: &[(char, u64)]) -> Option<u64> {
+    let (mut rest, mut left) = (text, units);
     let mut total: u64 = 0;
-    let mut smallest = u64::MAX;
     while !rest.is_empty() {
         let at = rest.find(|c: char| !c.is_ascii_digit())?;
-        let unit: u64 = match rest.as_bytes()[at] {
-            b'd' => 86_400,
-            b'h' => 3_600,
-            b'm' => 60,
-            b's' => 1,
-            _ => return None,
-        };
-        // From the largest unit to the smallest, each once: 30m1h is a mistake.
-        if unit >= smallest {
-            return None;
-        }
-        smallest = unit;
-        total = total.checked_add(digits(&rest[..at])?.checked_mul(unit)?)?;
-        rest = &rest[at + 1..];
+        let letter = rest[at..].chars().next()?;
+        // 30m1h is a mistake, and so is 1m1m: neither is found among those that are left.
+        let found = left.iter().position(|(unit, _)| *unit == letter)?;
+        total = total.checked_add(digits(&rest[..at])?.checked_mul(left[found].1)?)?;
+        left = &left[found + 1..];
+        rest = &rest[at + letter.len_utf8()..];
     }
-    within(Some(total))
+    Some(total)
 }
 
 fn millicores(text: &str) -> Option<u32> {

@@ -23,9 +23,6 @@ use crate::steps::{self, Step, step};
 /// Events of the control log that are read at once, when an erasure is looked for.
 const BATCH: usize = 512;
 
-/// Who erases where no user did.
-const SYSTEM: &str = "system";
-
 /// What the steps share.
 struct Context {
     author: Author,
@@ -50,38 +47,76 @@ struct Begun {
     from: u64,
 }
 
+/// Why content is erased.
+pub(crate) enum Because<'a> {
+    /// An admin says so.
+    Asked(&'a str),
+    /// Its retention class ended.
+    Ended,
+}
+
 impl Orchestrator {
     /// Erases the content of a session that is over.
     ///
     /// # Errors
-    /// [`SessionError::Conflict`] if it is not over, or was erased already.
+    /// [`SessionError::Conflict`] if it is not over, is held, was erased already, or its policy refuses that it is erased before
+    /// its class has ended.
     pub async fn erase(
         self: &Arc<Self>,
         author: &Author,
         session: SessionId,
         reason: &str,
     ) -> Result<SessionRow, SessionError> {
-        custody_control::projects::short("reason", reason)?;
-        if reason.trim().is_empty() {
-            let reason = "say why: the record is told".to_owned();
-            return Err(SessionError::Invalid { field: "reason", reason });
-        }
+        crate::hold::reason(reason)?;
+        self.erase_because(author, session, Because::Asked(reason)).await
+    }
+
+    /// The same, whoever it is that wants it.
+    pub(crate) async fn erase_because(
+        self: &Arc<Self>,
+        author: &Author,
+        session: SessionId,
+        because: Because<'_>,
+    ) -> Result<SessionRow, SessionError> {
+        // Nobody holds it between the look at its holds and the event.
+        let _turn = self.holding.lock().await;
         let row = self.row(session).await?;
-        let conflict = |reason: &str| {
-            Err(SessionError::Conflict {
-                session,
-                state: row.state.name(),
-                reason: reason.to_owned(),
-            })
+        let conflict = |reason: String| {
+            Err(SessionError::Conflict { session, state: row.state.name(), reason })
         };
         // A record that is not sealed may still be written to.
         if !row.state.is_final() || self.record(session).join("journal").exists() {
-            return conflict("only what is over and sealed can be erased");
+            return conflict("only what is over and sealed can be erased".to_owned());
         }
-        if self.erasure(session).await?.is_some() {
-            return conflict("its content was erased already");
+        if row.erased_at.is_some() || self.erasure(session).await?.is_some() {
+            return conflict("its content was erased already".to_owned());
         }
-        let (author, reason) = (author.clone(), reason.to_owned());
+        let retention = self.plane().retention(&row).await?;
+        if let Some(hold) = &retention.hold {
+            return conflict(crate::hold::told(&row, hold));
+        }
+        let ended = retention.until.is_some_and(|until| until <= self.plane().now());
+        let reason = match because {
+            Because::Asked(_) if !ended && !retention.early_erasure => {
+                let until = match retention.until {
+                    Some(until) => format!("until {until}"),
+                    None => "for ever".to_owned(),
+                };
+                return conflict(format!(
+                    "its retention class {} keeps it {until}, and `early_erasure: refused` stands in the policy",
+                    retention.class
+                ));
+            }
+            Because::Asked(reason) => reason.to_owned(),
+            Because::Ended => match retention.until.filter(|_| ended) {
+                Some(until) => format!(
+                    "its retention class {} of policy {} ended at {until}",
+                    retention.class, retention.policy
+                ),
+                None => return conflict("its retention class has not ended".to_owned()),
+            },
+        };
+        let author = author.clone();
         let mut context = Context { author, session, reason, event: None };
         steps::run(self, "erase", STEPS, &mut context).await?;
         self.row(session).await
@@ -202,9 +237,7 @@ fn carry_out(state: &StateDir, vault: &Vault, event: &ControlEvent) -> Result<()
     let dir = state.session(*session);
     let by: UserName = match &event.actor {
         Actor::User { name } => name.clone(),
-        Actor::Process(_) | Actor::Keeper | Actor::Server => SYSTEM
-            .parse()
-            .map_err(|e| SessionError::Fault(format!("erase: {SYSTEM} is no user's name: {e}")))?,
+        Actor::Process(_) | Actor::Keeper | Actor::Server => UserName::system(),
     };
     let erasure =
         Erasure { session: *session, by, at: event.time, reason: reason.clone(), event: event.id };
@@ -215,6 +248,11 @@ fn carry_out(state: &StateDir, vault: &Vault, event: &ControlEvent) -> Result<()
     vault.destroy(Scope::Session(*session))?;
     let doing = || SessionError::file("removing what was erased");
     Blobs::remove_sealed(&record).map_err(doing())?;
+    // Kept of a session whose keeper died, because nobody else has what the agent wrote.
+    match fs::remove_dir_all(dir.workspace()) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(doing()(error)),
+        Ok(()) | Err(_) => {}
+    }
     for path in [dir.spec(), pending_file(state, *session)] {
         match fs::remove_file(&path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(doing()(error)),

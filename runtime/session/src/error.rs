@@ -2,8 +2,9 @@
 
 use custody_control::ControlError;
 use custody_keeper::run::KeeperError;
-use custody_model::{ErrorCode, InvalidTransition, SessionId};
+use custody_model::{ErrorCode, InvalidTransition, SessionId, Timestamp};
 use custody_policy::PolicyError;
+use custody_policy::quantity::Seconds;
 use custody_store::StoreError;
 use custody_workspace::checkout::CheckoutError;
 use custody_workspace::mirror::{InvalidRepositoryName, MirrorError};
@@ -127,6 +128,20 @@ pub enum SessionError {
     /// The keeper can't be reached.
     #[error(transparent)]
     Attach(#[from] AttachError),
+    /// The clock is further ahead than time can have gone on.
+    #[error(
+        "nothing is swept: the clock says {now}, which is more than {lead} after {seen}, the newest moment that is known to have \
+         been (retention.clock_lead). If the clock is right, because the installation lay idle for so long, \
+         `custody sweep --clock-is-right` says so; if it is wrong, set it"
+    )]
+    Clock {
+        /// What the clock says.
+        now: Timestamp,
+        /// The newest moment that is known to have been.
+        seen: Timestamp,
+        /// How far the clock may be ahead of it.
+        lead: Seconds,
+    },
     /// The server is ending.
     #[error("the server is draining: it takes no new sessions; ask again in a moment")]
     Draining,
@@ -160,9 +175,10 @@ impl SessionError {
         match self {
             Self::Control(error) => error.code(),
             Self::Unknown(_) | Self::Base { .. } => ErrorCode::NotFound,
-            Self::State { .. } | Self::Conflict { .. } | Self::KeyReused { .. } => {
-                ErrorCode::Conflict
-            }
+            Self::State { .. }
+            | Self::Conflict { .. }
+            | Self::KeyReused { .. }
+            | Self::Clock { .. } => ErrorCode::Conflict,
             Self::Forbidden(_) => ErrorCode::Forbidden,
             Self::LineFull { .. } => ErrorCode::LimitReached,
             Self::Invalid { .. } | Self::RepositoryName(_) | Self::Source(_) | Self::Policy(_) => {

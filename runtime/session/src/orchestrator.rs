@@ -17,6 +17,7 @@ use tokio_util::task::TaskTracker;
 use crate::error::SessionError;
 use crate::start::KeeperProgram;
 use crate::steps::Faults;
+use crate::sweep::Sweeping;
 
 /// How many sessions may run and wait, and for how long leases are taken.
 #[derive(Clone, Copy, Debug)]
@@ -31,6 +32,8 @@ pub struct Options {
     pub lease: Duration,
     /// How often a living session's record is looked at while nothing comes, at most.
     pub poll: Duration,
+    /// How sessions are swept whose retention class has ended.
+    pub sweep: Sweeping,
 }
 
 impl Default for Options {
@@ -41,6 +44,7 @@ impl Default for Options {
             waiting: 5000,
             lease: Duration::from_secs(30),
             poll: Duration::from_millis(200),
+            sweep: Sweeping::default(),
         }
     }
 }
@@ -80,6 +84,10 @@ pub struct Orchestrator {
     parts: Parts,
     /// Requests under a client's name: one at a time for each name.
     pub(crate) named: Mutex<Turns>,
+    /// Who erases, holds or releases: one at a time, so that a hold is before an erasure or after it.
+    pub(crate) holding: tokio::sync::Mutex<()>,
+    /// One pass of the sweeper at a time.
+    pub(crate) sweeping: tokio::sync::Mutex<()>,
     /// Sessions that a task of this instance is launching.
     launching: Mutex<HashSet<SessionId>>,
     pub(crate) followed: Mutex<HashMap<SessionId, Followed>>,
@@ -95,6 +103,8 @@ impl Orchestrator {
         Arc::new(Self {
             parts,
             named: Mutex::default(),
+            holding: tokio::sync::Mutex::default(),
+            sweeping: tokio::sync::Mutex::default(),
             launching: Mutex::default(),
             followed: Mutex::default(),
             dispatch: Notify::new(),

@@ -118,6 +118,8 @@ mod tests {
             root: None,
             counts: Counts::default(),
             commit: None,
+            hold: None,
+            erased_at: None,
         }
     }
 

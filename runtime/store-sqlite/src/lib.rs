@@ -18,6 +18,7 @@ mod output;
 mod policy;
 mod project;
 mod repository;
+mod retention;
 mod save;
 mod schema;
 mod session;

@@ -1,11 +1,11 @@
 //! Policy versions.
 
 use custody_model::{Digest, ProjectName};
-use custody_store::{Page, PageRequest, PolicyRow, StoreError};
+use custody_store::{Page, PageRequest, PolicyRow, RetentionRow, StoreError};
 use sqlx::sqlite::SqliteRow;
 use sqlx::{SqliteConnection, SqlitePool};
 
-use crate::column::{Fields, reading, writing};
+use crate::column::{Fields, count, reading, writing};
 use crate::cursor;
 
 pub(crate) fn read(row: &SqliteRow) -> Result<PolicyRow, StoreError> {
@@ -17,12 +17,17 @@ pub(crate) fn read(row: &SqliteRow) -> Result<PolicyRow, StoreError> {
         document: row.get("document")?,
         created_at: row.time("created_at")?,
         created_by: row.text_of("created_by")?,
+        retention: RetentionRow {
+            content_seconds: row.get::<Option<i64>>("content_seconds")?.map(i64::cast_unsigned),
+            hold: row.get("hold")?,
+            early_erasure: row.get("early_erasure")?,
+        },
     })
 }
 
 pub(crate) async fn put(to: &mut SqliteConnection, row: &PolicyRow) -> Result<(), StoreError> {
-    let sql = "REPLACE INTO policy (project, digest, name, document, created_at, created_by) \
-               VALUES (?, ?, ?, ?, ?, ?)";
+    let sql = "REPLACE INTO policy (project, digest, name, document, created_at, created_by, \
+               content_seconds, hold, early_erasure) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)";
     sqlx::query(sql)
         .bind(row.project.as_str())
         .bind(&row.digest.as_bytes()[..])
@@ -30,6 +35,9 @@ pub(crate) async fn put(to: &mut SqliteConnection, row: &PolicyRow) -> Result<()
         .bind(&row.document)
         .bind(row.created_at.as_micros())
         .bind(row.created_by.as_ref().map(|name| name.as_str()))
+        .bind(row.retention.content_seconds.map(count))
+        .bind(&row.retention.hold)
+        .bind(row.retention.early_erasure)
         .execute(to)
         .await
         .map(drop)

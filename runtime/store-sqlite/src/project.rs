@@ -5,7 +5,7 @@ use custody_store::{Page, PageRequest, ProjectRow, StoreError};
 use sqlx::sqlite::SqliteRow;
 use sqlx::{QueryBuilder, SqliteConnection, SqlitePool};
 
-use crate::column::{Fields, reading, writing};
+use crate::column::{Fields, json_of, reading, writing};
 use crate::cursor;
 
 pub(crate) fn read(row: &SqliteRow) -> Result<ProjectRow, StoreError> {
@@ -15,17 +15,18 @@ pub(crate) fn read(row: &SqliteRow) -> Result<ProjectRow, StoreError> {
         description: row.get("description")?,
         created_at: row.time("created_at")?,
         active_policy: row.digest_of("active_policy")?,
+        hold: row.json_of("hold")?,
     })
 }
 
 pub(crate) async fn put(to: &mut SqliteConnection, row: &ProjectRow) -> Result<(), StoreError> {
-    let sql =
-        "REPLACE INTO project (name, description, created_at, active_policy) VALUES (?, ?, ?, ?)";
+    let sql = "REPLACE INTO project (name, description, created_at, active_policy, hold) VALUES (?, ?, ?, ?, ?)";
     sqlx::query(sql)
         .bind(row.name.as_str())
         .bind(&row.description)
         .bind(row.created_at.as_micros())
         .bind(row.active_policy.as_ref().map(|digest| &digest.as_bytes()[..]))
+        .bind(json_of(row.hold.as_ref())?)
         .execute(to)
         .await
         .map(drop)

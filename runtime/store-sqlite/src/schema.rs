@@ -7,8 +7,10 @@ use sqlx::migrate::{MigrateError, Migration, MigrationType, Migrator};
 use sqlx::{AssertSqlSafe, SqlSafeStr as _, SqliteConnection};
 
 /// The files of `migrations/sqlite`, in order.
-const MIGRATIONS: &[(i64, &str, &str)] =
-    &[(1, "index", include_str!("../../../migrations/sqlite/0001_index.sql"))];
+const MIGRATIONS: &[(i64, &str, &str)] = &[
+    (1, "index", include_str!("../../../migrations/sqlite/0001_index.sql")),
+    (2, "retention", include_str!("../../../migrations/sqlite/0002_retention.sql")),
+];
 
 static MIGRATOR: LazyLock<Migrator> = LazyLock::new(|| {
     Migrator::with_migrations(

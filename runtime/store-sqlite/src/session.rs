@@ -1,6 +1,6 @@
 //! Sessions, one by one; [`crate::list`] has their lists.
 
-use custody_model::{SessionId, UserName};
+use custody_model::{SessionId, Timestamp, UserName};
 use custody_record::control::Idempotency;
 use custody_store::{SessionRow, StoreError};
 use sqlx::sqlite::SqliteRow;
@@ -39,14 +39,16 @@ pub(crate) fn read(row: &SqliteRow) -> Result<SessionRow, StoreError> {
         root: row.digest_of("root")?,
         counts: row.json("counts")?,
         commit: row.oid_of("last_commit")?,
+        hold: row.json_of("hold")?,
+        erased_at: row.time_of("erased_at")?,
     })
 }
 
 const PUT: &str = "\
 INSERT INTO session (id, project, requester, repository, state_name, requested_at, updated_at, request, policy,
     policy_name, rule, approvals_wanted, approvers, approvals, idempotency_key, idempotency_of, state, stop, outcome,
-    reason, exit, events, root, counts, last_commit)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+    reason, exit, events, root, counts, last_commit, closed_at, hold, erased_at)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT (id) DO UPDATE SET project = excluded.project, requester = excluded.requester,
     repository = excluded.repository, state_name = excluded.state_name, requested_at = excluded.requested_at,
     updated_at = excluded.updated_at, request = excluded.request, policy = excluded.policy,
@@ -54,7 +56,8 @@ ON CONFLICT (id) DO UPDATE SET project = excluded.project, requester = excluded.
     approvers = excluded.approvers, approvals = excluded.approvals, idempotency_key = excluded.idempotency_key,
     idempotency_of = excluded.idempotency_of, state = excluded.state, stop = excluded.stop,
     outcome = excluded.outcome, reason = excluded.reason, exit = excluded.exit, events = excluded.events, root = excluded.root,
-    counts = excluded.counts, last_commit = excluded.last_commit";
+    counts = excluded.counts, last_commit = excluded.last_commit, closed_at = excluded.closed_at,
+    hold = excluded.hold, erased_at = excluded.erased_at";
 
 pub(crate) async fn put(to: &mut SqliteConnection, row: &SessionRow) -> Result<(), StoreError> {
     let idempotency = row.idempotency.as_ref();
@@ -84,6 +87,9 @@ pub(crate) async fn put(to: &mut SqliteConnection, row: &SessionRow) -> Result<(
         .bind(row.root.as_ref().map(|root| &root.as_bytes()[..]))
         .bind(json(&row.counts)?)
         .bind(oid_of(row.commit.as_ref())?)
+        .bind(row.state.closed_at().map(Timestamp::as_micros))
+        .bind(json_of(row.hold.as_ref())?)
+        .bind(row.erased_at.map(Timestamp::as_micros))
         .execute(to)
         .await;
     match (saved, idempotency) {

@@ -5,16 +5,16 @@ use custody_model::{
     Digest, GitOid, ProjectName, SessionId, Timestamp, TokenId, UserName, WorkspacePath,
 };
 use custody_store::{
-    BlobRow, CommitRow, FileRow, Holder, LeaseRow, Page, PageRequest, PolicyRow, ProjectRow,
-    RepositoryRow, Room, SessionFilter, SessionRow, Store, StoreError, Taken, TokenRow, UnitOfWork,
-    UserRow,
+    BlobRow, CommitRow, FileRow, Holder, KeptFilter, KeptRow, LeaseRow, Page, PageRequest,
+    PolicyRow, ProjectRow, RepositoryRow, Room, SessionFilter, SessionRow, Store, StoreError,
+    Taken, TokenRow, UnitOfWork, UserRow,
 };
 
 use crate::column::reading;
 use crate::open::SqliteStore;
 use crate::{
-    dump, file, lease, list, output, policy, project, repository, save, session, token, touches,
-    user,
+    dump, file, lease, list, output, policy, project, repository, retention, save, session, token,
+    touches, user,
 };
 
 #[async_trait]
@@ -117,6 +117,18 @@ impl Store for SqliteStore {
 
     async fn sessions_in(&self, states: &[&str]) -> Result<Vec<SessionRow>, StoreError> {
         session::in_states(&self.readers, states).await
+    }
+
+    async fn kept(
+        &self,
+        filter: &KeptFilter,
+        page: &PageRequest,
+    ) -> Result<Page<KeptRow>, StoreError> {
+        retention::kept(&self.readers, filter, page).await
+    }
+
+    async fn held(&self, page: &PageRequest) -> Result<Page<SessionRow>, StoreError> {
+        retention::held(&self.readers, page).await
     }
 
     async fn files(

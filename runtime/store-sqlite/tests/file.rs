@@ -71,6 +71,42 @@ async fn a_database_that_a_newer_version_migrated_is_refused_and_left_alone() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_store_from_before_retention_is_brought_up_to_date() {
+    let directory = TempDir::new().unwrap();
+    let path = directory.path().join("index.sqlite");
+    let store = SqliteStore::open(&path).await.unwrap();
+    // A session that is over, under a policy that says nothing of retention.
+    store.save(suite::unit(suite::all_of_one_session(15))).await.unwrap();
+    let before = store.dump().await.unwrap();
+    store.close().await;
+    let mut connection = raw(&path).await;
+    for undo in [
+        "DROP INDEX session_held",
+        "DROP INDEX session_free",
+        "DROP INDEX session_kept",
+        "ALTER TABLE session DROP COLUMN erased_at",
+        "ALTER TABLE session DROP COLUMN hold",
+        "ALTER TABLE session DROP COLUMN closed_at",
+        "ALTER TABLE project DROP COLUMN hold",
+        "DROP INDEX policy_class",
+        "ALTER TABLE policy DROP COLUMN early_erasure",
+        "ALTER TABLE policy DROP COLUMN hold",
+        "ALTER TABLE policy DROP COLUMN content_seconds",
+        "DELETE FROM _sqlx_migrations WHERE version = 2",
+    ] {
+        connection.execute(undo).await.unwrap_or_else(|error| panic!("{undo}: {error}"));
+    }
+    connection.close().await.unwrap();
+    let store = SqliteStore::open(&path).await.unwrap();
+    assert_eq!(store.dump().await.unwrap(), before);
+    store.close().await;
+    let mut connection = raw(&path).await;
+    let over = "SELECT count(*) FROM session WHERE closed_at = updated_at";
+    let over: i64 = sqlx::query_scalar(over).fetch_one(&mut connection).await.unwrap();
+    assert_eq!(over, 1, "it counts from its end");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_no_database_is_refused_and_left_alone() {
     let directory = TempDir::new().unwrap();
     let path = directory.path().join("index.sqlite");

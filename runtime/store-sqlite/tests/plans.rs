@@ -65,8 +65,10 @@ impl Visit for Statement {
     fn record_debug(&mut self, _: &Field, _: &dyn fmt::Debug) {}
 }
 
-/// What grows neither with sessions nor with time: one row, leases of what runs, and what the question itself brings.
-const SMALL: [&str; 7] = ["applied", "lease", "wanted", "class", "json_each", "found", "CONSTANT"];
+/// What does not grow with sessions: one row, leases of what runs, policy versions with a retention class, and what the
+/// question itself brings.
+const SMALL: [&str; 8] =
+    ["applied", "lease", "version", "wanted", "class", "json_each", "found", "CONSTANT"];
 
 /// What is wrong with the plan of a statement.
 async fn wrong(connection: &mut SqliteConnection, sql: &str) -> Vec<String> {
@@ -126,6 +128,8 @@ async fn no_query_walks_through_what_grows_with_sessions() {
         many_projects_are_seen_in_one_order
         sessions_in_a_state_come_oldest_first
         an_id_is_found_by_any_beginning
+        what_has_an_end_comes_in_the_order_of_the_ends
+        what_is_held_is_listed_until_it_is_released
         long_paths_are_paged_through
         touches_are_those_whose_time_overlaps
         commits_are_found_by_id_tree_and_content

@@ -12,6 +12,7 @@ mod page;
 mod policy;
 mod project;
 mod repository;
+mod retention;
 mod session;
 mod store;
 #[cfg(feature = "suite")]
@@ -28,6 +29,7 @@ pub use page::{Cursor, InvalidCursor, MAX_PAGE, Page, PageRequest};
 pub use policy::PolicyRow;
 pub use project::ProjectRow;
 pub use repository::RepositoryRow;
+pub use retention::{HoldRow, KeptFilter, KeptRow, RetentionRow};
 pub use session::{
     ApprovalRow, Counts, SessionFilter, SessionRow, SessionSort, StopRow, UnknownSort, Visibility,
 };

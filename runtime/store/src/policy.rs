@@ -3,6 +3,8 @@
 use custody_model::{Digest, ProjectName, Timestamp, UserName};
 use serde::{Deserialize, Serialize};
 
+use crate::RetentionRow;
+
 /// A version of a project's policy. It never changes. Key: `project`, `digest`; listed newest first.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -19,4 +21,6 @@ pub struct PolicyRow {
     pub created_at: Timestamp,
     /// Who wrote it; absent for the built-in one.
     pub created_by: Option<UserName>,
+    /// What it says of retention.
+    pub retention: RetentionRow,
 }

@@ -9,6 +9,8 @@ use custody_record::control::Idempotency;
 use custody_record::event::{ExitStatus, Outcome};
 use serde::{Deserialize, Serialize};
 
+use crate::HoldRow;
+
 /// Somebody's approval.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -103,6 +105,10 @@ pub struct SessionRow {
     pub counts: Counts,
     /// The last commit of its branch.
     pub commit: Option<GitOid>,
+    /// A legal hold on it, beside what its project's policy holds.
+    pub hold: Option<HoldRow>,
+    /// When it was decided to erase its content, if it was.
+    pub erased_at: Option<Timestamp>,
 }
 
 /// Which sessions somebody may see: those of `projects`, and their own.

@@ -6,9 +6,9 @@ use custody_model::{
 };
 
 use crate::{
-    BlobRow, CommitRow, FileRow, Holder, LeaseRow, Page, PageRequest, PolicyRow, ProjectRow,
-    RepositoryRow, Room, SessionFilter, SessionRow, StoreError, Taken, TokenRow, UnitOfWork,
-    UserRow,
+    BlobRow, CommitRow, FileRow, Holder, KeptFilter, KeptRow, LeaseRow, Page, PageRequest,
+    PolicyRow, ProjectRow, RepositoryRow, Room, SessionFilter, SessionRow, StoreError, Taken,
+    TokenRow, UnitOfWork, UserRow,
 };
 
 /// The store of one installation. Shared by all tasks; each read is a snapshot of its own.
@@ -87,6 +87,15 @@ pub trait Store: Send + Sync {
     /// All sessions in one of these states (by [`custody_model::state::session::SessionState::name`]), the oldest
     /// request first.
     async fn sessions_in(&self, states: &[&str]) -> Result<Vec<SessionRow>, StoreError>;
+
+    /// Sessions that are over, whose content was not erased and has an end: the soonest end first, ids break ties.
+    async fn kept(
+        &self,
+        filter: &KeptFilter,
+        page: &PageRequest,
+    ) -> Result<Page<KeptRow>, StoreError>;
+    /// Sessions that are held themselves, whatever their state, by id.
+    async fn held(&self, page: &PageRequest) -> Result<Page<SessionRow>, StoreError>;
 
     /// The files of a session by path.
     async fn files(

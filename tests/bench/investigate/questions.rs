@@ -42,6 +42,7 @@ impl Records for Population {
                 integrity: format!("{:?}", report.integrity),
                 completeness: format!("{:?}", report.completeness),
                 witnesses: report.witnesses,
+                erased: None,
             };
             Ok::<_, ReadError>((Summary::of(&Reader::open(&dir)?)?, record))
         });

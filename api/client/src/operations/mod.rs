@@ -6,6 +6,7 @@ mod policies;
 mod projects;
 mod records;
 mod repositories;
+mod retention;
 mod server;
 mod sessions;
 mod tokens;

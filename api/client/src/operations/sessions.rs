@@ -2,8 +2,8 @@
 
 use custody_api_types::Operation;
 use custody_api_types::session::{
-    ApproveSession, CreateSession, EraseSession, RejectSession, Session, SessionQuery,
-    SignalSession, StopSession,
+    ApproveSession, CreateSession, EraseSession, HoldSession, RejectSession, ReleaseSession,
+    Session, SessionQuery, SignalSession, StopSession,
 };
 use custody_model::SessionId;
 use serde::Serialize;
@@ -70,6 +70,24 @@ impl Client {
     pub async fn erase(&self, session: SessionId, reason: &str) -> Result<Session, ClientError> {
         let said = EraseSession { reason: reason.to_owned() };
         self.decide(Operation::SessionErase, session, &said).await
+    }
+
+    /// Holds a session.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn hold(&self, session: SessionId, reason: &str) -> Result<Session, ClientError> {
+        let said = HoldSession { reason: reason.to_owned() };
+        self.decide(Operation::SessionHold, session, &said).await
+    }
+
+    /// Releases a session.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn release(&self, session: SessionId, reason: &str) -> Result<Session, ClientError> {
+        let said = ReleaseSession { reason: reason.to_owned() };
+        self.decide(Operation::SessionRelease, session, &said).await
     }
 
     /// Ends a session.

@@ -14,6 +14,7 @@ use crate::asked::Query;
 use crate::error::ApiError;
 use crate::gate::{Admitted, visibility};
 use crate::limits::Limits;
+use crate::retention::with_retentions;
 
 pub(crate) async fn list(
     admitted: Admitted,
@@ -42,7 +43,8 @@ pub(crate) async fn list(
         },
     };
     let page = orchestrator.plane().store().sessions(&filter, &wanted).await?;
-    let mut page = answer::shown(page, super::shown);
-    place::tell(&orchestrator, &mut page.items).await?;
-    Ok(Json(page))
+    let next = page.next.as_ref().map(ToString::to_string);
+    let mut items = with_retentions(&orchestrator, page.items, super::shown).await?;
+    place::tell(&orchestrator, &mut items).await?;
+    Ok(Json(Page { items, next }))
 }

@@ -4,6 +4,7 @@ mod approve;
 mod create;
 mod erase;
 mod get;
+mod hold;
 mod list;
 mod place;
 mod reject;
@@ -17,13 +18,14 @@ pub(crate) use approve::approve;
 pub(crate) use create::create;
 pub(crate) use erase::erase;
 pub(crate) use get::get;
+pub(crate) use hold::{hold, release};
 pub(crate) use list::list;
 pub(crate) use reject::reject;
 pub(crate) use signal::signal;
 pub(crate) use stop::stop;
 
-/// A session as clients see it; its place in line is [`place`]'s.
-fn shown(row: SessionRow) -> Session {
+/// A session as clients see it; its place in line is [`place`]'s, its retention [`crate::retention`]'s.
+pub(crate) fn shown(row: SessionRow) -> Session {
     let request = row.request;
     Session {
         id: row.id,
@@ -66,6 +68,7 @@ fn shown(row: SessionRow) -> Session {
         commit: row.commit,
         erased: None,
         witnesses: None,
+        retention: None,
     }
 }
 

@@ -89,6 +89,8 @@ const CASES: &[(Op, Expected)] = &[
     (Op::SessionReject, DECIDES),
     // Those who may are told that it is not over.
     (Op::SessionErase, [401, 401, 403, 404, 409, 409, 403, 403, 403]),
+    (Op::SessionHold, DECIDES),
+    (Op::SessionRelease, DECIDES),
     (Op::SessionStop, [401, 401, 200, 404, 200, 200, 403, 403, 403]),
     // Those who may are told that it does not run.
     (Op::SessionSignal, [401, 401, 409, 404, 409, 409, 403, 403, 403]),
@@ -107,6 +109,8 @@ const CASES: &[(Op, Expected)] = &[
     // Those who may are told that it is a WebSocket.
     (Op::SessionAttach, [401, 401, 426, 404, 426, 426, 426, 426, 403]),
     (Op::Investigate, SEEN),
+    (Op::RetentionList, READS_INSTALLATION),
+    (Op::RetentionSweep, SETS_INSTALLATION),
     (Op::ControlEvents, READS_INSTALLATION),
     (Op::ControlVerify, READS_INSTALLATION),
     // Nothing is published here.
@@ -184,7 +188,9 @@ impl Subjects {
             Op::SessionCreate => {
                 json!({ "repository": installation.repository, "command": ["true"] })
             }
-            Op::SessionReject | Op::SessionErase => json!({ "reason": "no" }),
+            Op::SessionReject | Op::SessionErase | Op::SessionHold | Op::SessionRelease => {
+                json!({ "reason": "no" })
+            }
             Op::SessionSignal => json!({ "signal": 2 }),
             Op::Investigate => {
                 json!({ "repository": installation.repository, "question": "README:1" })
@@ -200,9 +206,12 @@ impl Subjects {
     async fn session(&self, installation: &Installation, operation: Op) -> String {
         match operation {
             Op::SessionApprove | Op::SessionReject => installation.session(Some(APPROVED)).await,
-            Op::SessionStop | Op::SessionErase | Op::SessionSignal | Op::SessionAttach => {
-                installation.session(None).await
-            }
+            Op::SessionStop
+            | Op::SessionErase
+            | Op::SessionHold
+            | Op::SessionRelease
+            | Op::SessionSignal
+            | Op::SessionAttach => installation.session(None).await,
             _ => return self.sealed.clone(),
         }
         .id

@@ -7,6 +7,7 @@ mod people;
 mod policy;
 mod project;
 mod record;
+mod retention;
 mod run;
 mod server;
 mod session;
@@ -23,6 +24,7 @@ pub use people::{ContextCommand, LoginArgs, LogoutArgs, TokenCommand, UserComman
 pub use policy::{InProject, PolicyCommand};
 pub use project::{ImageCommand, ProjectCommand, RepoCommand};
 pub use record::{EraseArgs, InvestigateArgs, KeysCommand, ProofArgs, VerifyArgs};
+pub use retention::{HoldArgs, ReleaseArgs, RetentionCommand, RetentionListArgs, SweepArgs};
 pub use run::{AttachArgs, RunArgs};
 pub use server::{ControlCommand, FaultAt, FsckArgs, ReindexArgs, ServeArgs};
 pub use session::{ListArgs, SessionArg, SessionCommand, Signal};
@@ -97,6 +99,15 @@ pub enum Command {
     Verify(VerifyArgs),
     /// Erase the content of a session that is over: its key is destroyed, its record still verifies.
     Erase(EraseArgs),
+    /// Hold a session: nothing erases its content, whatever its retention class says.
+    Hold(HoldArgs),
+    /// Release a session that is held: its retention class counts again.
+    Release(ReleaseArgs),
+    /// Say whose content will be erased when.
+    #[command(subcommand)]
+    Retention(RetentionCommand),
+    /// Erase the content of sessions whose retention class has ended, as a server does by itself.
+    Sweep(SweepArgs),
     /// Give a record out in the formats of others: OCSF, CloudEvents, OpenTelemetry, asciicast, Agent Trace, git-ai.
     Export(ExportArgs),
     /// Prove that an event is on record, and that a log only grew, to somebody who trusts no one here.

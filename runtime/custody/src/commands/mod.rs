@@ -20,6 +20,7 @@ pub mod project;
 pub mod proof;
 pub mod reindex;
 pub mod repo;
+pub mod retention;
 pub mod run;
 pub mod serve;
 pub mod session;

@@ -5,7 +5,9 @@ use std::process::ExitCode;
 
 use custody_api_types::policy::{ExplainPolicy, Policy};
 use custody_model::{Digest, ErrorCode, ProjectName};
-use custody_policy::{PolicyVersion, action_from_text, explain};
+use custody_policy::{
+    EarlyErasure, PolicyVersion, RetentionClass, RetentionRules, action_from_text, explain,
+};
 use serde_json::json;
 
 use crate::cli::{InProject, PolicyCommand};
@@ -77,15 +79,38 @@ fn check(wire: &Wire, file: &Path) -> Result<(), Failure> {
         "name": policy.name(),
         "version": policy.digest(),
         "description": policy.document().description,
+        "retention": policy.document().retention,
     });
     output::result(wire.format, &value, || {
         format!(
-            "{} is valid: policy {}, version {}",
+            "{} is valid: policy {}, version {}\n{}",
             file.display(),
             policy.name(),
-            policy.digest()
+            policy.digest(),
+            retention(&policy.document().retention)
         )
     })
+}
+
+/// What it says of retention, in a line or two.
+fn retention(rules: &RetentionRules) -> String {
+    let early = match rules.early_erasure {
+        EarlyErasure::Allowed => "an admin may erase it earlier",
+        EarlyErasure::Refused => "nobody may erase it earlier",
+    };
+    let mut page = match rules.content {
+        RetentionClass::Forever => format!("content is kept forever; {early}\n"),
+        RetentionClass::For(_) => {
+            format!("content is kept {} after a session's closing; {early}\n", rules.content)
+        }
+    };
+    if let Some(hold) = &rules.hold {
+        page.push_str(&format!(
+            "while it is active, all sessions of its project are held: {}\n",
+            render::tame(hold)
+        ));
+    }
+    page
 }
 
 fn create(wire: &Wire, file: &Path, project: &ProjectName, activate: bool) -> Result<(), Failure> {

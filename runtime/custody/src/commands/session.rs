@@ -10,8 +10,11 @@ mod watch;
 
 use std::process::ExitCode;
 
-use custody_api_types::session::{Session, SessionQuery};
+use custody_api_types::retention::Retention;
+use custody_api_types::session::{Erased, Session, SessionQuery};
+use custody_investigate::Summary;
 use custody_model::ErrorCode;
+use serde::Serialize;
 use serde_json::json;
 
 pub(in crate::commands) use export::{download, save};
@@ -103,10 +106,14 @@ fn list(wire: &Wire, server: &Connection, args: ListArgs) -> Result<(), Failure>
 fn show(wire: &Wire, server: &Connection, arg: &SessionArg) -> Result<(), Failure> {
     let session = find(server, arg)?;
     match server.wait(server.client().summary(session.id)) {
-        Ok(summary) => output::result(wire.format, &summary, || {
+        Ok(summary) => output::result(wire.format, &Shown::of(&summary, &session), || {
             let mut page = render::summary::page(&summary);
             if !session.state.is_final() {
                 page.push_str(&format!("\n{}", render::session::standing(&session)));
+            }
+            let retention = render::session::retention(&session);
+            if !retention.is_empty() {
+                page.push_str(&format!("\n{retention}"));
             }
             page.push_str(&render::session::erased(&session));
             if let Some(assurance) = &summary.witnesses {
@@ -120,10 +127,29 @@ fn show(wire: &Wire, server: &Connection, arg: &SessionArg) -> Result<(), Failur
             output::result(wire.format, &session, || {
                 let mut page = render::session::request(&session);
                 page.push_str(&render::session::standing(&session));
+                page.push_str(&render::session::retention(&session));
                 page
             })
         }
         Err(failure) => Err(failure),
+    }
+}
+
+/// The summary of its record, and what its record does not tell.
+#[derive(Serialize)]
+struct Shown<'a> {
+    #[serde(flatten)]
+    summary: &'a Summary,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    retention: Option<&'a Retention>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    erased: Option<&'a Erased>,
+}
+
+impl<'a> Shown<'a> {
+    fn of(summary: &'a Summary, session: &'a Session) -> Self {
+        let (retention, erased) = (session.retention.as_ref(), session.erased.as_ref());
+        Self { summary, retention, erased }
     }
 }
 

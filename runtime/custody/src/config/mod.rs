@@ -14,6 +14,7 @@ mod log;
 mod promises;
 mod push;
 mod queue;
+mod retention;
 mod schema;
 mod secret;
 mod secret_command;
@@ -38,6 +39,7 @@ pub use error::{ConfigError, Origin};
 pub use identity::{Identity, KeySet as KeySetPlace};
 pub use load::Sources;
 pub use log::{Level, Log, LogFormat};
+pub use retention::Retention;
 pub use schema::json_schema;
 pub use state::DIRECTORY;
 
@@ -58,6 +60,9 @@ pub struct Settings {
     /// How many sessions run, and how many wait in line.
     #[serde(deserialize_with = "section::or_default")]
     pub queue: queue::Queue,
+    /// How contents are erased whose retention class has ended.
+    #[serde(deserialize_with = "section::or_default")]
+    pub retention: retention::Retention,
     /// Whose tokens are believed, and how long they last.
     #[serde(deserialize_with = "section::or_default")]
     pub identity: identity::Identity,
@@ -82,6 +87,7 @@ macro_rules! sections {
         $each!(server: server::Server);
         $each!(limits: limits::Limits);
         $each!(queue: queue::Queue);
+        $each!(retention: retention::Retention);
         $each!(identity: identity::Identity);
         $each!(store: store::Store);
         $each!(push: push::Push);
@@ -117,12 +123,23 @@ impl Settings {
     }
 
     fn check(&self, check: &mut Check<'_>) {
-        let Self { state, server, limits, queue, identity, store, push, transparency, log: _ } =
-            self;
+        let Self {
+            state,
+            server,
+            limits,
+            queue,
+            retention,
+            identity,
+            store,
+            push,
+            transparency,
+            log: _,
+        } = self;
         state.check(check);
         server.check(check);
         limits.check(check);
         queue.check(check);
+        retention.check(check);
         identity.check(check);
         store.check(check);
         push.check(check);

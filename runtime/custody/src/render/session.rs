@@ -1,5 +1,6 @@
 //! Sessions as the API tells them, for people.
 
+use custody_api_types::retention::{Held, HeldWhat};
 use custody_api_types::session::{Session, StateName};
 use custody_model::state::session::SessionState;
 
@@ -81,6 +82,54 @@ pub fn erased(session: &Session) -> String {
         let reason = super::tame(&erased.reason);
         format!("\nerased      its content, by {} at {}: {reason}\n", erased.by, erased.at)
     })
+}
+
+/// How long its content is kept and who holds it, in a line or two; nothing where nothing is said of it.
+pub fn retention(session: &Session) -> String {
+    let Some(kept) = session.retention.as_ref().filter(|_| session.erased.is_none()) else {
+        return String::new();
+    };
+    let mut page = match kept.until {
+        Some(until) => format!("kept        {}: until {until}\n", kept.class),
+        None if kept.class == "forever" => "kept        forever\n".to_owned(),
+        None => format!("kept        {} after its closing\n", kept.class),
+    };
+    if let Some(held) = &kept.held {
+        page.push_str(&format!("held        {}\n", hold(held)));
+    }
+    page
+}
+
+/// Who holds it, since when and why.
+fn hold(held: &Held) -> String {
+    let what = match held.what {
+        HeldWhat::Session => "",
+        HeldWhat::Project => ", with its whole project",
+    };
+    format!("by {} since {}{what}: {}", held.by, held.since, super::tame(&held.reason))
+}
+
+/// A list of what will be erased when.
+pub fn retentions(sessions: &[Session]) -> String {
+    if sessions.is_empty() {
+        return "there is none; `retention:` in a policy gives the content of its sessions an end"
+            .to_owned();
+    }
+    let rows: Vec<_> = sessions
+        .iter()
+        .filter_map(|session| {
+            let kept = session.retention.as_ref()?;
+            let until = kept.until.map_or_else(|| "-".to_owned(), |until| until.to_string());
+            Some([
+                session.id.to_string(),
+                session.project.to_string(),
+                kept.class.clone(),
+                until.get(..19).unwrap_or(&until).to_owned(),
+                kept.held.as_ref().map(hold).unwrap_or_default(),
+            ])
+        })
+        .collect();
+    table(["SESSION", "PROJECT", "CLASS", "UNTIL", "HELD"], &rows)
 }
 
 /// Where it stands, in a line.

@@ -14,6 +14,7 @@ mod parts;
 mod pushes;
 pub mod serving;
 mod sockets;
+mod sweeping;
 mod visible;
 mod whole;
 mod witnessing;

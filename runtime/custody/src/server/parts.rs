@@ -9,7 +9,7 @@ use custody_control::ControlPlane;
 use custody_model::{ErrorCode, UserName};
 use custody_record::tlog::TlogPolicy;
 use custody_record::{ControlLog, Keys};
-use custody_session::{Faults, Options, Orchestrator, Parts, this_process};
+use custody_session::{Faults, Options, Orchestrator, Parts, Sweeping, this_process};
 use custody_store::Room;
 
 use super::investigator::Own;
@@ -102,6 +102,10 @@ fn options(settings: &Settings) -> Options {
         waiting_per_user: queue.waiting_per_user.into(),
         waiting: queue.waiting.into(),
         lease: Duration::from_secs(queue.lease.0),
+        sweep: Sweeping {
+            batch: usize::try_from(settings.retention.sweep_batch).unwrap_or(usize::MAX),
+            clock_lead: settings.retention.clock_lead,
+        },
         ..Options::default()
     }
 }

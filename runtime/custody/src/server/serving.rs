@@ -18,7 +18,7 @@ use super::first_start::{self, FirstToken, default_project};
 use super::locks::{IndexLock, ServeLock};
 use super::parts::{Kind, assemble, limits};
 use super::sockets::Socket;
-use super::{keys, notify, pushes, witnessing};
+use super::{keys, notify, pushes, sweeping, witnessing};
 use crate::caller;
 use crate::cli::FaultAt;
 use crate::config::Settings;
@@ -76,6 +76,7 @@ pub async fn run(
     let first = first_start::admin(&plane, &identity, whole.limits.service_lifetime_max).await?;
     keys::look_after(&whole.lifecycle, &identity, &plane, &settings.identity);
     pushes::begin(wire, settings, &whole).await?;
+    sweeping::begin(&whole, &settings.retention);
     let lifecycle = whole.lifecycle.clone();
     witnessing::begin(&lifecycle, &wire.state, &whole.transparency, &plane)?;
     ready(Serving { address, first })?;

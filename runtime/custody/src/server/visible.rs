@@ -11,7 +11,7 @@ use custody_keeper::layout::StateDir;
 use custody_model::SessionId;
 use custody_record::tlog::TlogPolicy;
 use custody_record::verify::{KeyChoice, VerifyOptions};
-use custody_record::{ReadError, Reader, Vault, Verifier, verify};
+use custody_record::{Code, ReadError, Reader, Vault, Verifier, verify};
 use custody_store::{Store, StoreError, Visibility};
 
 use super::investigator::{chain, failed};
@@ -74,6 +74,11 @@ fn look(
         integrity: word(&report.integrity),
         completeness: word(&report.completeness),
         witnesses: report.witnesses,
+        erased: report
+            .findings
+            .into_iter()
+            .find(|finding| finding.code == Code::ContentErased)
+            .map(|finding| finding.what),
     };
     Ok(match summary(&record, session) {
         Ok(Some(summary)) => Looked::Found(Box::new(summary), verdicts),

@@ -309,6 +309,7 @@ impl Records for Ground {
             integrity: "intact".to_owned(),
             completeness: "complete".to_owned(),
             witnesses: Default::default(),
+            erased: None,
         };
         if !self.record(session).exists() {
             return Ok(Looked::Absent);

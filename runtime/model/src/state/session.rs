@@ -142,18 +142,24 @@ impl SessionState {
     /// Whether nothing more can happen to it.
     #[must_use]
     pub const fn is_final(&self) -> bool {
+        self.closed_at().is_some()
+    }
+
+    /// When it was over; `None` as long as it is not.
+    #[must_use]
+    pub const fn closed_at(&self) -> Option<Timestamp> {
         match self {
-            Self::Sealed { .. }
-            | Self::Refused { .. }
-            | Self::Failed { .. }
-            | Self::Interrupted { .. } => true,
+            Self::Sealed { at, .. }
+            | Self::Refused { at, .. }
+            | Self::Failed { at, .. }
+            | Self::Interrupted { at, .. } => Some(*at),
             Self::Requested { .. }
             | Self::AwaitingApproval { .. }
             | Self::Queued { .. }
             | Self::Provisioning { .. }
             | Self::Running { .. }
             | Self::Paused { .. }
-            | Self::Stopping { .. } => false,
+            | Self::Stopping { .. } => None,
         }
     }
 

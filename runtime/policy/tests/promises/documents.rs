@@ -33,6 +33,7 @@ limits:
 environment:
   enter: [TERM, "LC_*", "GITHUB_*"]
   set: { CI: "true", TERM_PROGRAM: custody }
+retention: { content: 6y, hold: "case 7", early_erasure: refused }
 "#;
 
 pub(crate) fn full() -> PolicyVersion {

@@ -45,7 +45,7 @@ pub enum BlobError {
     #[error("the blob {0} is sealed, and its key is not here")]
     Locked(Digest),
     /// Its key was destroyed.
-    #[error("the content of the blob {digest} was erased by {by} at {at}")]
+    #[error("the content of the blob {digest} was erased by {by} at {at}: {reason}")]
     Erased {
         /// Which.
         digest: Digest,
@@ -53,6 +53,8 @@ pub enum BlobError {
         by: UserName,
         /// When.
         at: Timestamp,
+        /// Why.
+        reason: String,
     },
     /// The stored bytes are not the content that their name says.
     #[error("the blob {0} holds other content: {1}")]
@@ -344,9 +346,12 @@ impl Blobs {
         }
         // Whether the note is genuine is for `verify` to say.
         match Erasure::read(&self.record) {
-            Ok(Some(erasure)) => {
-                BlobError::Erased { digest: *digest, by: erasure.by, at: erasure.at }
-            }
+            Ok(Some(erasure)) => BlobError::Erased {
+                digest: *digest,
+                by: erasure.by,
+                at: erasure.at,
+                reason: erasure.reason,
+            },
             Ok(None) | Err(_) if Self::sealed_root(&self.record).exists() => {
                 BlobError::Locked(*digest)
             }

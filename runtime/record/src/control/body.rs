@@ -55,6 +55,10 @@ pub enum ControlBody {
     ApprovalRejected(SessionReason),
     #[serde(rename = "retention.deleted")]
     RetentionDeleted(SessionReason),
+    #[serde(rename = "retention.held")]
+    RetentionHeld(SessionReason),
+    #[serde(rename = "retention.released")]
+    RetentionReleased(SessionReason),
     #[serde(rename = "session.cancelled")]
     SessionCancelled(SessionReason),
     #[serde(rename = "session.launched")]
@@ -280,7 +284,8 @@ pub struct ApprovalGranted {
 }
 
 /// `approval.rejected`, `session.cancelled` (before it ran), `session.abandoned` (it could not be started),
-/// `session.stop_requested`, `retention.deleted` (its content is about to be erased).
+/// `session.stop_requested`, `retention.deleted` (its content is about to be erased), `retention.held` (nothing erases its
+/// content from here on), `retention.released` (its retention class counts again).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SessionReason {

@@ -6,6 +6,7 @@ mod leases;
 mod lists;
 mod outputs;
 mod pages;
+mod retention;
 mod rows;
 mod sessions;
 mod units;
@@ -16,6 +17,7 @@ pub use self::files::*;
 pub use self::leases::*;
 pub use self::lists::*;
 pub use self::outputs::*;
+pub use self::retention::*;
 pub use self::rows::{Random, all_of_one_session, project, session, session_id, unit};
 pub use self::sessions::*;
 pub use self::units::*;
@@ -55,6 +57,9 @@ macro_rules! behaviour_suite {
             whoever_sees_nothing_gets_an_empty_page
             many_projects_are_seen_in_one_order
             an_id_is_found_by_any_beginning
+            what_has_an_end_comes_in_the_order_of_the_ends
+            a_session_is_due_at_the_end_of_its_class_and_not_a_moment_before
+            what_is_held_is_listed_until_it_is_released
             paths_of_any_bytes_come_back
             long_paths_are_paged_through
             touches_are_those_whose_time_overlaps

@@ -12,8 +12,8 @@ use custody_record::control::Idempotency;
 use custody_record::event::{CommitAuthor, ExitStatus, Outcome};
 
 use crate::{
-    ApprovalRow, BlobRow, Change, CommitRow, Counts, FileRow, PolicyRow, ProjectRow, RepositoryRow,
-    SessionRow, Store, TokenRow, Touch, UnitOfWork, UserRow,
+    ApprovalRow, BlobRow, Change, CommitRow, Counts, FileRow, HoldRow, PolicyRow, ProjectRow,
+    RepositoryRow, RetentionRow, SessionRow, Store, TokenRow, Touch, UnitOfWork, UserRow,
 };
 
 /// Numbers without a pattern, the same ones each time (`SplitMix64`).
@@ -103,6 +103,7 @@ pub fn project(name: &str, n: u64) -> ProjectRow {
         description: format!("number {n}: it's \"quoted\", 100 %"),
         created_at: second(n),
         active_policy: (n % 2 == 1).then(|| digest(n)),
+        hold: (n % 4 == 1).then(|| hold(n)),
     }
 }
 
@@ -114,6 +115,11 @@ pub(super) fn policy(project: &str, n: u64) -> PolicyRow {
         document: format!("name: \"{n}\"\nrules: []\n"),
         created_at: second(n / 2),
         created_by: (n % 2 == 1).then(|| user_name("ada")),
+        retention: RetentionRow {
+            content_seconds: (n % 3 == 1).then_some(n * 60),
+            hold: (n % 4 == 1).then(|| format!("case {n}")),
+            early_erasure: n.is_multiple_of(5),
+        },
     }
 }
 
@@ -191,7 +197,13 @@ pub fn session(n: u64) -> SessionRow {
         root: None,
         counts: Counts::default(),
         commit: None,
+        hold: None,
+        erased_at: None,
     }
+}
+
+pub(super) fn hold(n: u64) -> HoldRow {
+    HoldRow { by: user_name("grace"), at: second(n), reason: format!("it's case {n}") }
 }
 
 /// A session of which everything is known.
@@ -224,6 +236,8 @@ pub(super) fn whole_session(n: u64) -> SessionRow {
             gaps: 7,
         },
         commit: Some(oid(n)),
+        hold: n.is_multiple_of(2).then(|| hold(n)),
+        erased_at: (n % 4 == 1).then(|| second(n + 60)),
         ..session(n)
     }
 }

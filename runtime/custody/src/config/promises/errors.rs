@@ -110,6 +110,13 @@ fn values_out_of_bounds_are_refused_with_the_bounds() {
         ("queue: {waiting_per_user: 0}", "queue.waiting_per_user", "0 is not from 1"),
         ("queue: {waiting: 0}", "queue.waiting", "0 is not from 1"),
         ("queue: {lease: 1s}", "queue.lease", "1s is not from 5s to 1h"),
+        (
+            "retention: {sweep_interval: 31d}",
+            "retention.sweep_interval",
+            "31d is not from 1s to 30d",
+        ),
+        ("retention: {sweep_batch: 0}", "retention.sweep_batch", "0 is not from 1 to 10000"),
+        ("retention: {clock_lead: 1m}", "retention.clock_lead", "1m is not from 1h to 366d"),
         ("identity: {issuer: a b}", "identity.issuer", "without spaces"),
         ("identity: {audience: ''}", "identity.audience", "1 to 256 bytes"),
         ("identity: {access_lifetime: 25h}", "identity.access_lifetime", "from 1m to 1d"),
