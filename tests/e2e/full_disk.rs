@@ -183,8 +183,9 @@ struct Publishing {
 }
 
 impl Publishing {
-    fn begin(place: &str, wait: Option<&str>) -> Self {
-        let mut installation = Installation::with_small_file_system(place, ROOM);
+    fn begin(wait: Option<&str>) -> Self {
+        // All of it: what is put out gets into the mirror by a rename.
+        let mut installation = Installation::with_small_file_system("", ROOM);
         if let Some(wait) = wait {
             installation.set("CUSTODY_DISK__OUTPUTS_WAIT", wait);
         }
@@ -198,7 +199,7 @@ impl Publishing {
             .expect("custody starts");
         let output = lines_of(child.stdout.take().expect("a pipe"));
         assert_eq!(output.recv_timeout(PATIENCE).expect("it runs"), "made");
-        let filler = fill(&installation.state().join(place));
+        let filler = fill(installation.state());
         let full = fs::metadata(&filler).expect("it is there").len();
         File::options()
             .write(true)
@@ -251,48 +252,46 @@ fn half_written(installation: &Installation) -> Vec<PathBuf> {
 
 #[test]
 fn outputs_wait_for_a_full_disk_and_are_whole_once_it_has_room() {
-    for place in ["sessions", "repositories"] {
-        let publishing = Publishing::begin(place, None);
-        publishing.waits();
-        assert_eq!(branch(&publishing.installation), None, "nothing is half done");
-        fs::remove_file(&publishing.filler).expect("removed");
-        let (installation, _repository, said) = publishing.ended();
-        assert!(said.starts_with("Some(0)"), "{place}: {said}");
-        let mirror = branch(&installation).expect("the branch is there");
-        let large = format!("custody/{}:large", installation.session());
-        let mut git = std::process::Command::new("git");
-        git.arg("--git-dir").arg(&mirror).args(["cat-file", "-s", &large]);
-        let size = String::from_utf8(git.output().expect("git runs").stdout).expect("text");
-        assert_eq!(size.trim(), LARGE.to_string());
-        assert_eq!(half_written(&installation), [PathBuf::new(); 0]);
-        let session = installation.session();
-        let _ = installation.verify(session).succeeded();
-        let record = installation.record(session);
-        let (mut degraded, mut restored, mut commits, mut outcome) = (0, 0, 0, None);
-        for event in record.events() {
-            match &event.body {
-                Body::RecorderDegraded(told) if told.step == "the outputs" => {
-                    assert!(told.error.contains("No space left on device"), "{told:?}");
-                    degraded += 1;
-                }
-                Body::RecorderRestored(told) => {
-                    assert!(told.attempts > 0, "{told:?}");
-                    restored += 1;
-                }
-                Body::CommitCreated(_) => commits += 1,
-                Body::SessionClosed(closed) => outcome = Some(closed.outcome),
-                _ => {}
+    let publishing = Publishing::begin(None);
+    publishing.waits();
+    assert_eq!(branch(&publishing.installation), None, "nothing is half done");
+    fs::remove_file(&publishing.filler).expect("removed");
+    let (installation, _repository, said) = publishing.ended();
+    assert!(said.starts_with("Some(0)"), "{said}");
+    let mirror = branch(&installation).expect("the branch is there");
+    let large = format!("custody/{}:large", installation.session());
+    let mut git = std::process::Command::new("git");
+    git.arg("--git-dir").arg(&mirror).args(["cat-file", "-s", &large]);
+    let size = String::from_utf8(git.output().expect("git runs").stdout).expect("text");
+    assert_eq!(size.trim(), LARGE.to_string());
+    assert_eq!(half_written(&installation), [PathBuf::new(); 0]);
+    let session = installation.session();
+    let _ = installation.verify(session).succeeded();
+    let record = installation.record(session);
+    let (mut degraded, mut restored, mut commits, mut outcome) = (0, 0, 0, None);
+    for event in record.events() {
+        match &event.body {
+            Body::RecorderDegraded(told) if told.step == "the outputs" => {
+                assert!(told.error.contains("No space left on device"), "{told:?}");
+                degraded += 1;
             }
+            Body::RecorderRestored(told) => {
+                assert!(told.attempts > 0, "{told:?}");
+                restored += 1;
+            }
+            Body::CommitCreated(_) => commits += 1,
+            Body::SessionClosed(closed) => outcome = Some(closed.outcome),
+            _ => {}
         }
-        assert!(degraded >= 1 && restored >= degraded, "{place}: {degraded} {restored}");
-        assert_eq!((commits, outcome), (1, Some(Outcome::Completed)), "{place}");
-        println!("{place}: {degraded} times the outputs waited for the disk");
     }
+    assert!(degraded >= 1 && restored >= degraded, "{degraded} {restored}");
+    assert_eq!((commits, outcome), (1, Some(Outcome::Completed)));
+    println!("{degraded} times the outputs waited for the disk");
 }
 
 #[test]
 fn outputs_are_given_up_after_their_wait_and_what_the_session_wrote_is_kept() {
-    let publishing = Publishing::begin("sessions", Some("2s"));
+    let publishing = Publishing::begin(Some("2s"));
     let filler = publishing.filler.clone();
     let (installation, _repository, said) = publishing.ended();
     assert!(said.contains("as long as disk.outputs_wait allows"), "{said}");
@@ -324,15 +323,16 @@ fn a_session_whose_end_waits_too_long_is_interrupted_and_loses_nothing_that_was_
     let _ = server.custody(&admin, here, &["repo", "add", "."]).succeeded();
     let script = "while :; do cat README.md >/dev/null; sleep 0.02; done";
     let words = ["run", "--detach", "--", "sh", "-c", script];
-    let _ = server.custody(&admin, here, &words).succeeded();
+    let dana = server.person("dana", &["developer"]);
+    let _ = server.custody(&dana, here, &words).succeeded();
     let session = installation.session();
     let (directory, id) = (installation.directory(session), session.to_string());
     let process = until("the shell", || shell(script));
     let filler = fill(&directory);
     until("it is frozen", || is_frozen(&process).then_some(()));
-    let _ = server.custody(&admin, here, &["session", "stop", &id]);
+    let _ = server.custody(&dana, here, &["session", "stop", &id]);
     until("the keeper gives up", || directory.join("run/gave-up").exists().then_some(()));
-    server.kill9();
+    assert_eq!(server.stop(), Some(0));
     let ids = || -> Vec<String> {
         let reader = Reader::open(&directory.join("record")).expect("a record");
         let events = reader.events().expect("readable");

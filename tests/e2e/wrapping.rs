@@ -197,7 +197,7 @@ fn a_session_is_refused_before_it_starts_if_its_key_cannot_be_wrapped() {
     for (mode, answer) in answers {
         kms.behave(mode);
         let refused = run();
-        assert_eq!(refused.code, Some(78), "{mode}: {}", refused.text());
+        assert_eq!(refused.code, Some(70), "{mode}: {}", refused.text());
         assert!(refused.text().contains("can't be wrapped or unwrapped"), "{}", refused.text());
         assert!(server.log().contains(answer), "{mode}: {}", server.log());
     }

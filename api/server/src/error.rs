@@ -185,12 +185,13 @@ impl From<SessionError> for ApiError {
             SessionError::Base { .. } => Self::of(ApiCode::Invalid, error).field("base"),
             SessionError::Unknown(session) => Self::not_found("session", &session),
             SessionError::Vault(error @ VaultError::Wrapping { .. }) => {
-                // What the program says is the operator's to read.
+                // What the program says is the operator's to read. Clients ask again by themselves when a server is
+                // unavailable, which may be for long here.
                 let detail = "the key that the session's content is sealed with can't be wrapped or unwrapped, so \
                               nothing was begun";
                 let hint = "tell the operator the request's id: the server's log says what the program in \
                             vault.wrapping answered";
-                Self::new(ApiCode::Unavailable, detail).hint(hint).caused_by(error)
+                Self::new(ApiCode::EnvironmentLacks, detail).hint(hint).caused_by(error)
             }
             SessionError::State { .. }
             | SessionError::Conflict { .. }

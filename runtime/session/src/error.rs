@@ -185,7 +185,7 @@ impl SessionError {
             Self::Invalid { .. } | Self::RepositoryName(_) | Self::Source(_) | Self::Policy(_) => {
                 ErrorCode::Invalid
             }
-            Self::Vault(VaultError::Wrapping { .. }) => ErrorCode::Unavailable,
+            Self::Vault(VaultError::Wrapping { .. }) => ErrorCode::EnvironmentLacks,
             Self::Mirror(MirrorError::Unknown(_)) => ErrorCode::NotFound,
             Self::Mirror(_)
             | Self::File { .. }

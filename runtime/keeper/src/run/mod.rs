@@ -7,6 +7,7 @@ mod authorize;
 mod bare;
 mod disk;
 mod environment;
+mod error;
 mod finish;
 mod health;
 mod patience;
@@ -19,9 +20,8 @@ use std::io::{self, Write};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 
-use custody_model::{Clock, ErrorCode, SessionId};
+use custody_model::{Clock, SessionId};
 use custody_policy::PolicyVersion;
-use custody_record::disk::is_refusal;
 use custody_record::event::{Body, Outcome, PolicyDecided, SessionClosed};
 use custody_record::{
     InstallationLog, Journal, JournalHeader, JournalOptions, Keys, Redactor, Scope, SinkError,
@@ -39,6 +39,7 @@ use crate::spec::SessionSpec;
 
 pub use authorize::requested;
 pub use bare::{BareWorkspace, with_bare_workspace};
+pub use error::KeeperError;
 pub use finish::close_refused;
 pub use patience::{DEFAULT_DISK_WAIT, DiskWaits, Spent};
 pub(crate) use patience::{Patience, RETRY};
@@ -59,115 +60,6 @@ pub struct Setup<'a> {
     pub vault: Arc<Vault>,
     /// How long it waits for a disk at its end.
     pub waits: DiskWaits,
-}
-
-/// Why a session could not be kept.
-#[derive(Debug, thiserror::Error)]
-pub enum KeeperError {
-    /// A file of the session's directory.
-    #[error("{doing}")]
-    File {
-        /// What was being done.
-        doing: String,
-        /// Why it failed.
-        #[source]
-        source: io::Error,
-    },
-    /// The request or its policy is not valid.
-    #[error("the session's {what} is not valid")]
-    Request {
-        /// Which file.
-        what: &'static str,
-        /// Why.
-        #[source]
-        source: Box<dyn std::error::Error + Send + Sync>,
-    },
-    /// The policy does not allow it.
-    #[error("refused by the policy: {reason} (rule {rule})")]
-    Refused {
-        /// Which rule.
-        rule: String,
-        /// Why, in words.
-        reason: String,
-    },
-    /// A step of the preparation failed.
-    #[error("{step} failed")]
-    Step {
-        /// Which step.
-        step: &'static str,
-        /// Why.
-        #[source]
-        source: Box<dyn std::error::Error + Send + Sync>,
-    },
-    /// The record can't be written.
-    #[error(transparent)]
-    Record(#[from] SinkError),
-    /// A disk refused it for too long.
-    #[error("{what} could not be written: {spent}")]
-    Disk {
-        /// What.
-        what: &'static str,
-        /// How long it was waited for.
-        spent: Spent,
-        /// What was refused last.
-        #[source]
-        source: Box<KeeperError>,
-    },
-}
-
-impl KeeperError {
-    /// For `map_err`: a step of the preparation.
-    fn step<E: Into<Box<dyn std::error::Error + Send + Sync>>>(
-        step: &'static str,
-    ) -> impl FnOnce(E) -> Self {
-        move |source| Self::Step { step, source: source.into() }
-    }
-
-    fn file(doing: impl Into<String>) -> impl FnOnce(io::Error) -> Self {
-        let doing = doing.into();
-        move |source| Self::File { doing, source }
-    }
-
-    /// The stable code.
-    #[must_use]
-    pub fn code(&self) -> ErrorCode {
-        match self {
-            Self::File { .. } => ErrorCode::Io,
-            Self::Request { .. } => ErrorCode::Invalid,
-            Self::Refused { .. } => ErrorCode::PolicyRefused,
-            Self::Step { .. } => ErrorCode::EnvironmentLacks,
-            Self::Record(_) | Self::Disk { .. } => ErrorCode::RecordUnwritable,
-        }
-    }
-
-    /// Whether a disk that is full, read-only or broken led to it.
-    fn is_of_the_disk(&self) -> bool {
-        match self {
-            // It shows the journal's error as its own.
-            Self::Record(error) => is_refusal(error),
-            Self::File { .. }
-            | Self::Request { .. }
-            | Self::Refused { .. }
-            | Self::Step { .. }
-            | Self::Disk { .. } => is_refusal(self),
-        }
-    }
-
-    /// The whole chain of causes in one line, for the record and the client.
-    #[must_use]
-    pub fn chain(&self) -> String {
-        let mut text = self.to_string();
-        let mut next = std::error::Error::source(self);
-        while let Some(cause) = next {
-            let cause_text = cause.to_string();
-            if !text.ends_with(&cause_text) {
-                text.push_str(": ");
-                text.push_str(&cause_text);
-            }
-            next = cause.source();
-        }
-        text
-    }
 }
 
 /// What the main loop is told, by all other threads.

@@ -17,7 +17,7 @@ use custody_record::living::{LIVING_CHECKPOINT, publish};
 use custody_record::tlog::{TileHashes, root_at};
 use custody_record::{
     Finding, InstallationLog, Integrity, Journal, JournalError, JournalOptions, KeyChoice, Reader,
-    SessionHead, Sink, SinkError, Vault, VerifyOptions, recover, verify,
+    Sink, SinkError, Vault, VerifyOptions, recover, verify,
 };
 
 use crate::faulty::{FaultyDisk, Promise};
@@ -62,6 +62,7 @@ fn draft(number: u8) -> ControlDraft {
             body: None,
         }),
         blobs: Vec::new(),
+        redactions: Vec::new(),
     }
 }
 

@@ -4,6 +4,7 @@ mod documents;
 mod errors;
 mod fields;
 mod secrets;
+mod vault;
 
 use std::num::NonZeroUsize;
 
