@@ -3,6 +3,7 @@
 
 mod samples;
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
