@@ -1,5 +1,5 @@
 //! How many events a second become durable and how soon, beside writing and fsyncing the same bytes; how many a second
-//! are verified; what they take on disk; whether a long record costs more for each. The record's own example
+//! are verified; what they take on disk; whether a long record costs more for each; what redaction costs. The record's own example
 //! measures all of it, on the disk that the target directory is on.
 
 use std::error::Error;
@@ -31,7 +31,9 @@ pub(crate) fn measure(places: &Places, options: &Options) -> Result<Vec<Figure>,
     Ok(figures)
 }
 
-const FIGURES: [&str; 9] = [
+const FIGURES: [&str; 11] = [
+    "redact.compile_ms",
+    "record.redaction.vs_plain",
     "record.events_per_s",
     "record.vs_fsync",
     "record.sessions_32.events_per_s",

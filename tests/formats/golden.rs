@@ -162,4 +162,7 @@ fn validators_refuse_what_is_wrong() {
     wrong(Format::Otlp, "gen_ai.agent.name", "gen_ai.agent.title");
     wrong(Format::AgentTrace, "\"start_line\":1", "\"start_line\":0");
     wrong(Format::AgentTrace, "\"type\":\"ai\"", "\"type\":\"robot\"");
+    wrong(Format::AgentTrace, "\"type\":\"ai\"", "\"type\":\"ai\",\"kind\":\"x\"");
+    wrong(Format::AgentTrace, "\"end_line\":", "\"last_line\":");
+    wrong(Format::AgentTrace, "\"name\":\"custody\",", "");
 }

@@ -134,19 +134,26 @@ def normal(value):
     return [normal(v) for v in value] if isinstance(value, list) else value
 
 
-# What section 6.1 of Agent Trace 0.1.0 wants of a record.
+# What section 6.1 of Agent Trace 0.1.0 wants of a record, written down from its text: its people publish their schema in no
+# package. Objects take nothing that the section does not name, as that schema has it.
 RANGE = {
     "type": "object",
+    "additionalProperties": False,
     "required": ["start_line", "end_line"],
-    "properties": {k: {"type": "integer", "minimum": 1} for k in ("start_line", "end_line")},
+    "properties": {
+        **{k: {"type": "integer", "minimum": 1, "maximum": 2**53 - 1} for k in ("start_line", "end_line")},
+        "content_hash": {"type": "string"},
+    },
 }
 CONTRIBUTOR = {
     "type": "object",
+    "additionalProperties": False,
     "required": ["type"],
     "properties": {"type": {"enum": ["human", "ai", "mixed", "unknown"]}, "model_id": {"type": "string", "maxLength": 250}},
 }
 CONVERSATION = {
     "type": "object",
+    "additionalProperties": False,
     "required": ["ranges"],
     "properties": {
         "url": {"type": "string", "format": "uri"},
@@ -156,6 +163,7 @@ CONVERSATION = {
 }
 FILE = {
     "type": "object",
+    "additionalProperties": False,
     "required": ["path", "conversations"],
     "properties": {"path": {"type": "string"}, "conversations": {"type": "array", "items": CONVERSATION}},
 }
@@ -168,10 +176,11 @@ AGENT_TRACE = {
         "timestamp": {"type": "string", "format": "date-time"},
         "vcs": {
             "type": "object",
+            "additionalProperties": False,
             "required": ["type", "revision"],
             "properties": {"type": {"enum": ["git", "jj", "hg", "svn"]}, "revision": {"type": "string"}},
         },
-        "tool": {"type": "object", "properties": {"name": {"type": "string"}, "version": {"type": "string"}}},
+        "tool": {"type": "object", "additionalProperties": False, "required": ["name", "version"], "properties": {"name": {"type": "string"}, "version": {"type": "string"}}},
         "files": {"type": "array", "items": FILE},
         "metadata": {"type": "object"},
     },

@@ -73,6 +73,69 @@ async fn a_killed_keeper_leaves_an_interrupted_session_whose_record_tells_the_di
     ground.orchestrator.shut_down().await;
 }
 
+/// Made up, and put together here so that no scanner takes this file for a leak.
+fn token() -> String {
+    ["ghp", "_", "x4T9bK2mQ7wZ1rV8cN5yH3jL6pD0sF4gAe2u"].concat()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_redacted_is_no_difference_after_a_keeper_was_killed_and_is_told_by_nothing() {
+    const GIVEN: &str = "plain words and nobody's pattern";
+    let ground = Ground::new(0).await;
+    let policy = "version: custody/policy/v1\nname: paths\nrequesters: {users: ['*']}\nimages: ['host']\n\
+        commands:\n  - {allow: [sh]}\nenvironment: {enter: [SETTING]}\n\
+        redaction:\n  patterns:\n    - {name: case, pattern: 'CASE-\\d{4}-\\d{6}'}\n";
+    let (token, case) = (token(), "CASE-2026-118277");
+    // Names of files and directories, moved, linked and removed; what a link points to.
+    let script = format!(
+        "mkdir {token} && echo one >{token}/kept && echo two >{token}/gone && rm {token}/gone
+         echo three >{case}.txt; mv {case}.txt moved-{case}.txt; ln -s {token}/kept link
+         echo four >\"$SETTING\"; mkdir old; echo five >old/x; mv old \"new $SETTING\"
+         printf 'six' >unrecorded; echo >ready; sleep 1000"
+    );
+    let mut asked = ground.asks("dana", &script);
+    asked.policy = Some(custody_policy::PolicyVersion::parse(policy).unwrap());
+    asked.environment.insert("SETTING".to_owned(), GIVEN.to_owned());
+    let id = ground.orchestrator.create(&author("dana"), asked).await.unwrap().row.id;
+    let dir = ground.orchestrator.state().session(id);
+    let recorded = || {
+        // A record that its keeper is just beginning can't be opened yet.
+        let Ok(reader) = custody_record::Reader::open(&ground.orchestrator.record(id)) else {
+            return Vec::new();
+        };
+        reader.events().into_iter().flatten().map_while(Result::ok).collect::<Vec<_>>()
+    };
+    // All of it is on record: then there is no difference at all.
+    let deadline = tokio::time::Instant::now() + crate::ground::PATIENCE;
+    while !recorded().iter().any(
+        |event| matches!(&event.body, Body::FileWritten(written) if written.path.to_string() == "ready"),
+    ) {
+        assert!(tokio::time::Instant::now() < deadline, "the script never got there");
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    }
+    assert!(custody_tests::keeper::kill(id), "the session has a keeper");
+    // Behind the dead keeper's back: a difference that is one, at a path that is redacted.
+    std::fs::write(dir.workspace().join("upper").join(format!("late {GIVEN}")), "late").unwrap();
+    ground.until_over(id).await;
+    let events = recorded();
+    let compared = events.iter().find_map(|event| {
+        if let Body::WorkspaceCompared(compared) = &event.body { Some(compared) } else { None }
+    });
+    let compared = compared.expect("it is compared");
+    assert_eq!(compared.difference_count, 1, "{compared:#?}");
+    let told = compared.differences[0].path.to_string();
+    assert!(told.starts_with("late [redacted:injected-value:"), "{told}");
+    assert!(compared.entries >= 8, "{compared:#?}");
+    for event in &events {
+        let text = serde_json::to_string(event).unwrap();
+        for secret in [token.as_str(), case, GIVEN] {
+            assert!(!text.contains(secret), "{text}");
+        }
+    }
+    assert_eq!(ground.installation.verify(id).code, Some(69), "intact and not complete");
+    ground.orchestrator.shut_down().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn the_line_is_fair_and_never_longer_than_the_room() {
     let ground = Ground::new(0).await;

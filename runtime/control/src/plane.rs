@@ -5,7 +5,7 @@ use std::sync::Arc;
 use custody_model::{Clock, EventId, Timestamp};
 use custody_record::Vault;
 use custody_record::control::{ControlBody, ControlDraft, ControlEvent, ControlLog};
-use custody_record::event::BlobRef;
+use custody_record::event::{BlobRef, Redaction};
 use custody_store::{Change, Store, StoreError, UnitOfWork};
 
 use crate::author::Author;
@@ -14,6 +14,20 @@ use crate::projection;
 
 /// Events of the log that are applied in one reading.
 const BATCH: usize = 512;
+
+/// What becomes an event.
+struct Entry {
+    body: ControlBody,
+    blobs: Vec<BlobRef>,
+    /// What was taken out of the body already.
+    redactions: Vec<Redaction>,
+}
+
+impl Entry {
+    fn of(body: ControlBody) -> Self {
+        Self { body, blobs: Vec::new(), redactions: Vec::new() }
+    }
+}
 
 /// The control plane of one installation, as one process has it. Several processes may have one at the same time.
 pub struct ControlPlane {
@@ -87,7 +101,7 @@ impl ControlPlane {
         author: &Author,
         body: ControlBody,
     ) -> Result<ControlEvent, ControlError> {
-        let mut events = self.append(author, vec![(body, Vec::new())]).await?;
+        let mut events = self.append(author, vec![Entry::of(body)]).await?;
         events.pop().ok_or_else(|| ControlError::Conflict("nothing was appended".to_owned()))
     }
 
@@ -100,7 +114,25 @@ impl ControlPlane {
         author: &Author,
         bodies: Vec<ControlBody>,
     ) -> Result<Vec<ControlEvent>, ControlError> {
-        self.record_with(author, bodies.into_iter().map(|body| (body, Vec::new())).collect()).await
+        let events = self.append(author, bodies.into_iter().map(Entry::of).collect()).await?;
+        self.follow().await?;
+        Ok(events)
+    }
+
+    /// As [`ControlPlane::record`], of one event that its author has redacted already, under the control plane's salt.
+    ///
+    /// # Errors
+    /// [`ControlError`].
+    pub async fn record_redacted(
+        &self,
+        author: &Author,
+        body: ControlBody,
+        redactions: Vec<Redaction>,
+    ) -> Result<Vec<ControlEvent>, ControlError> {
+        let entry = Entry { redactions, ..Entry::of(body) };
+        let events = self.append(author, vec![entry]).await?;
+        self.follow().await?;
+        Ok(events)
     }
 
     /// As [`ControlPlane::record`], with documents that events name.
@@ -112,7 +144,8 @@ impl ControlPlane {
         author: &Author,
         bodies: Vec<(ControlBody, Vec<BlobRef>)>,
     ) -> Result<Vec<ControlEvent>, ControlError> {
-        let events = self.append(author, bodies).await?;
+        let with = |(body, blobs)| Entry { blobs, ..Entry::of(body) };
+        let events = self.append(author, bodies.into_iter().map(with).collect()).await?;
         self.follow().await?;
         Ok(events)
     }
@@ -120,11 +153,11 @@ impl ControlPlane {
     async fn append(
         &self,
         author: &Author,
-        bodies: Vec<(ControlBody, Vec<BlobRef>)>,
+        entries: Vec<Entry>,
     ) -> Result<Vec<ControlEvent>, ControlError> {
         let time = self.now();
         let mut drafts = Vec::new();
-        for (body, blobs) in bodies {
+        for Entry { body, blobs, redactions } in entries {
             drafts.push(ControlDraft {
                 id: EventId::new(time, self.random()?),
                 time,
@@ -133,6 +166,7 @@ impl ControlPlane {
                 cause: author.cause,
                 body,
                 blobs,
+                redactions,
             });
         }
         let log = self.log.clone();

@@ -47,7 +47,8 @@ pub async fn changes(
         | ControlBody::VaultRewrapStarted(_)
         | ControlBody::VaultRewrapped(_)
         | ControlBody::WitnessRefused(_)
-        | ControlBody::WitnessRestored(_) => Vec::new(),
+        | ControlBody::WitnessRestored(_)
+        | ControlBody::RedactionApplied(_) => Vec::new(),
         ControlBody::ProjectCreated(created) => vec![Change::Project(ProjectRow {
             name: created.project.clone(),
             description: created.description.clone(),

@@ -4,6 +4,7 @@
 //! may hold it, and may refuse that it is erased early; it never shortens it.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 
 use custody_model::{Digest, ProjectName, Timestamp, UserName};
 use custody_policy::{EarlyErasure, PolicyVersion, RetentionClass};
@@ -130,10 +131,9 @@ impl ControlPlane {
             let active = project.and_then(|project| project.active_policy);
             for digest in [Some(row.policy), active].into_iter().flatten() {
                 let key = (row.project.clone(), digest);
-                if !versions.contains_key(&key) {
+                if let Entry::Vacant(unknown) = versions.entry(key) {
                     let version = self.store().policy(&row.project, &digest).await?;
-                    versions
-                        .insert(key, version.map(|version| version.retention).unwrap_or_default());
+                    unknown.insert(version.map(|version| version.retention).unwrap_or_default());
                 }
             }
             let version = |digest: Digest| versions.get(&(row.project.clone(), digest));

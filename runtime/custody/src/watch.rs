@@ -125,7 +125,7 @@ impl Watch<'_> {
                     };
                 }
                 act = act(&mut acts) => {
-                    if !known.reached && is_end(&act) && calls.take_back(&act).await? {
+                    if !known.reached && is_end(&act) && take_back(client, session, &act).await? {
                         return Ok(Watched::Cancelled);
                     }
                     if known.reached && let Some(frame) = frame_of(&act, &mut known) {
@@ -202,18 +202,21 @@ impl Calls<'_> {
         let session = self.client.session(&self.session.to_string()).await;
         session.map_err(|error| connect::failure_of(None, error))
     }
+}
 
-    /// Ends a session that waits; `false` if it runs by now.
-    async fn take_back(self, act: &Act) -> Result<bool, Failure> {
-        let reason = match act {
-            Act::Signalled(signal) => format!("the client got signal {signal} while it waited"),
-            Act::Resized(_) => return Ok(false),
-        };
-        match self.client.stop(self.session, &reason).await {
-            Ok(session) => Ok(session.state.is_final()),
-            Err(error) if error.api_code() == Some(ApiCode::Conflict) => Ok(false),
-            Err(error) => Err(connect::failure_of(None, error)),
-        }
+/// Ends a session that waits; `false` if it runs by now, or is over.
+///
+/// # Errors
+/// If the server can't be reached, or refuses.
+pub async fn take_back(client: &Client, session: SessionId, act: &Act) -> Result<bool, Failure> {
+    let reason = match act {
+        Act::Signalled(signal) => format!("the client got signal {signal} while it waited"),
+        Act::Resized(_) => return Ok(false),
+    };
+    match client.stop(session, &reason).await {
+        Ok(session) => Ok(session.state.is_final()),
+        Err(error) if error.api_code() == Some(ApiCode::Conflict) => Ok(false),
+        Err(error) => Err(connect::failure_of(None, error)),
     }
 }
 
@@ -255,14 +258,21 @@ async fn typed(keys: &mut Option<mpsc::Receiver<Vec<u8>>>) -> Vec<u8> {
 
 async fn left_at(acts: &mut Option<mpsc::UnboundedReceiver<Act>>) {
     match acts {
-        Some(acts) => interrupted(acts).await,
+        Some(acts) => {
+            let _act = interrupted(acts).await;
+        }
         None => std::future::pending().await,
     }
 }
 
-/// Until somebody wants to leave.
-pub async fn interrupted(acts: &mut mpsc::UnboundedReceiver<Act>) {
-    while !is_end(&next(acts).await) {}
+/// Until somebody wants to leave, and how.
+pub async fn interrupted(acts: &mut mpsc::UnboundedReceiver<Act>) -> Act {
+    loop {
+        let act = next(acts).await;
+        if is_end(&act) {
+            return act;
+        }
+    }
 }
 
 fn is_end(act: &Act) -> bool {

@@ -15,6 +15,7 @@ use custody_record::event::{Body, SessionPaused};
 use custody_record::{Draft, Journal, JournalHeader, JournalOptions, Sink as _};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
+use tokio::sync::Notify;
 
 const SECRET: &str = "whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=";
 
@@ -79,11 +80,15 @@ impl Records for Own {
 }
 
 #[derive(Default)]
-struct Counts(Mutex<BTreeMap<Counted, u64>>);
+struct Counts {
+    counted: Mutex<BTreeMap<Counted, u64>>,
+    changed: Notify,
+}
 
 impl Counter for Counts {
     fn count(&self, _: &str, what: Counted, more: u64) {
-        *self.0.lock().unwrap().entry(what).or_default() += more;
+        *self.counted.lock().unwrap().entry(what).or_default() += more;
+        self.changed.notify_waiters();
     }
 
     fn pending(&self, _: &str, _: u64) {}
@@ -91,7 +96,20 @@ impl Counter for Counts {
 
 impl Counts {
     fn of(&self, what: Counted) -> u64 {
-        self.0.lock().unwrap().get(&what).copied().unwrap_or(0)
+        self.counted.lock().unwrap().get(&what).copied().unwrap_or(0)
+    }
+
+    /// Until the condition holds, which is looked at whenever something was counted.
+    async fn until(&self, condition: impl Fn() -> bool) {
+        loop {
+            // Registered first: what is counted after the look is not missed.
+            let mut changed = std::pin::pin!(self.changed.notified());
+            changed.as_mut().enable();
+            if condition() {
+                return;
+            }
+            changed.await;
+        }
     }
 }
 
@@ -158,13 +176,9 @@ fn setup(place: &Place, url: &str, counts: &Arc<Counts>) -> Setup {
 }
 
 /// Runs a worker until the condition holds.
-async fn run_until(setup: Setup, condition: impl Fn() -> bool) {
-    let pusher = Pusher::open(setup).await.unwrap();
-    let holds = async {
-        while !condition() {
-            tokio::time::sleep(Duration::from_millis(2)).await;
-        }
-    };
+async fn run_until(place: &Place, url: &str, counts: &Arc<Counts>, condition: impl Fn() -> bool) {
+    let pusher = Pusher::open(setup(place, url, counts)).await.unwrap();
+    let holds = counts.until(condition);
     tokio::select! {
         () = pusher.run() => {}
         held = tokio::time::timeout(Duration::from_secs(30), holds) => held.expect("in time"),
@@ -192,10 +206,10 @@ async fn a_journal_that_went_back_and_on_in_another_way_is_sent_anew() {
     let (place, counts) = (Place::new(&[session(1)]), Arc::new(Counts::default()));
     let (url, bodies) = receiver().await;
     place.write(session(1), 3, "before");
-    run_until(setup(&place, &url, &counts), || counts.of(Counted::Delivered) == 3).await;
+    run_until(&place, &url, &counts, || counts.of(Counted::Delivered) == 3).await;
     // As after a loss of power: the same numbers, other events.
     place.write(session(1), 5, "after");
-    run_until(setup(&place, &url, &counts), || counts.of(Counted::Delivered) == 8).await;
+    run_until(&place, &url, &counts, || counts.of(Counted::Delivered) == 8).await;
     assert_eq!(counts.of(Counted::Resent), 1);
     let expected: Vec<String> =
         (0..3).map(|n| format!("before {n}")).chain((0..5).map(|n| format!("after {n}"))).collect();
@@ -209,12 +223,11 @@ async fn a_worker_that_begins_again_goes_on_and_new_sessions_come_of_themselves(
     let (url, bodies) = receiver().await;
     // It ended before anybody was to be told.
     place.write(session(1), 2, "old");
-    run_until(setup(&place, &url, &counts), || place.root.path().join("push/siem.json").exists())
-        .await;
+    run_until(&place, &url, &counts, || place.root.path().join("push/siem.json").exists()).await;
     place.live.lock().unwrap().insert(session(2));
     place.write(session(2), 4, "new");
-    run_until(setup(&place, &url, &counts), || counts.of(Counted::Delivered) == 4).await;
-    run_until(setup(&place, &url, &counts), || true).await;
+    run_until(&place, &url, &counts, || counts.of(Counted::Delivered) == 4).await;
+    run_until(&place, &url, &counts, || true).await;
     assert_eq!(reasons(&bodies), ["new 0", "new 1", "new 2", "new 3"]);
 }
 
@@ -234,7 +247,7 @@ async fn a_damaged_record_is_counted_and_holds_up_no_other() {
     let middle = bytes.len() / 2;
     bytes[middle] ^= 1;
     std::fs::write(&journal, bytes).unwrap();
-    run_until(setup(&place, &url, &counts), || {
+    run_until(&place, &url, &counts, || {
         counts.of(Counted::Dropped) == 1
             && reasons(&bodies).iter().filter(|r| r.starts_with("whole")).count() == 2
     })

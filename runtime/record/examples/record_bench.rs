@@ -12,6 +12,9 @@
 //! - `verify.events_per_s`: a sealed record, against one thread that only hashes the same bytes with SHA-256.
 //! - `record.bytes_per_event`: of the sealed record on disk, against the events' own bytes.
 //! - `record.growth`: the cost of an event in a record of all EVENTS, against one of 10⁴.
+//! - `record.redaction.vs_plain`: events as a session has them, appended with a policy's redactor by one thread, against the
+//!   same events with one that finds nothing; medians of turns.
+//! - `redact.compile_ms`: a redactor for one more session under a policy, against the first one under it.
 
 #[path = "../tests/samples/mod.rs"]
 mod samples;
@@ -20,13 +23,17 @@ use std::error::Error;
 use std::fs::File;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
+use custody_record::event::{Body, ProcessExecuted};
 use custody_record::journal::{DEFAULT_COMMIT_INTERVAL, MAX_UNSYNCED_BYTES};
 use custody_record::living::{PublishError, publish};
+use custody_record::redact::Pattern;
 use custody_record::{
-    Draft, InstallationLog, Journal, JournalOptions, KeyChoice, Sink, VerifyOptions, verify,
+    Draft, InstallationLog, Journal, JournalOptions, KeyChoice, Redactor, Sink, VerifyOptions,
+    verify,
 };
 
 type Done<T> = Result<T, Box<dyn Error + Send + Sync>>;
@@ -39,6 +46,9 @@ const TIMED: u32 = 1000;
 
 /// Events that both sides write in a turn.
 const COMPARED: u64 = 400_000;
+
+/// Events that are appended with and without a redactor in a turn.
+const REDACTED: u64 = 200_000;
 
 /// Time between two heads of a session that are shown, where that is measured.
 const SHOWN: Duration = Duration::from_millis(250);
@@ -243,6 +253,77 @@ fn cost(place: &Path, log: &InstallationLog, events: u64) -> Done<f64> {
     Ok(elapsed * 1_000_000.0 / events as f64)
 }
 
+/// Patterns of a policy, as one would write them.
+fn patterns() -> Vec<Pattern> {
+    let texts = [
+        ("ticket", r"ticket=(\d{4,12})".to_owned()),
+        ("customer", r"\bcust-[0-9a-f]{12}\b".to_owned()),
+        ("iban", r"\b[A-Z]{2}\d{2}(?: ?[A-Z0-9]{4}){3,7}\b".to_owned()),
+        ("host", r"(?i)\b[a-z0-9-]+\.corp\.example\b".to_owned()),
+    ];
+    let named = |(name, pattern): (&str, String)| Pattern { name: name.to_owned(), pattern };
+    texts.into_iter().map(named).collect()
+}
+
+/// Values that a requester gave a session.
+const GIVEN: [&str; 3] = ["staging-eu-1", "correct horse battery staple", "a\"b\\c/d+e"];
+
+/// What a session does: it reads much, writes less, and runs programs with arguments.
+fn busy(i: u64) -> Body {
+    let names = ["auth/token_store", "billing/invoice", "net/client", "secret/key_ring", "ui/view"];
+    let path = format!("src/{}/part_{}/file_{i}.rs", names[(i % 5) as usize], i % 97);
+    match i % 16 {
+        0 => {
+            let argv = ["cargo", "test", "--package", "token-store", "--", &path, "--nocapture"];
+            Body::ProcessExecuted(ProcessExecuted {
+                argv: argv.map(str::to_owned).to_vec(),
+                exe: "/usr/local/cargo/bin/cargo".to_owned(),
+                ..samples::executed()
+            })
+        }
+        1 | 2 => samples::written(&path, path.as_bytes()),
+        _ => samples::opened(&path),
+    }
+}
+
+/// Seconds that events cost with a redactor.
+fn through(place: &Path, redactor: Redactor, bodies: &[Body]) -> Done<f64> {
+    let dir = place.join("redaction");
+    let journal = Journal::create(&dir, samples::header(), JournalOptions::default())?
+        .with_redactor(Arc::new(redactor));
+    let start = Instant::now();
+    for body in bodies {
+        journal.observe(Draft::new(samples::at(1), samples::process(), body.clone()))?;
+    }
+    journal.barrier()?;
+    let elapsed = start.elapsed().as_secs_f64();
+    drop(journal);
+    std::fs::remove_dir_all(dir)?;
+    Ok(elapsed)
+}
+
+fn redaction(place: &Path) -> Done<()> {
+    let compile = || {
+        let start = Instant::now();
+        let redactor = Redactor::new([7; 32], &GIVEN, &patterns())?;
+        // The published patterns are compiled when something asks for them.
+        std::hint::black_box(redactor.redact("token = x"));
+        Ok::<_, Box<dyn Error + Send + Sync>>((start.elapsed().as_secs_f64() * 1000.0, redactor))
+    };
+    let (first, _) = compile()?;
+    let again = (0..ROUNDS).map(|_| Ok(compile()?.0)).collect::<Done<Vec<_>>>()?;
+    print("redact.compile_ms", "ms", median(again), first);
+    let bodies: Vec<Body> = (0..REDACTED).map(busy).collect();
+    let (mut ours, mut plain) = (Vec::new(), Vec::new());
+    for _ in 0..ROUNDS {
+        ours.push(through(place, compile()?.1, &bodies)?);
+        plain.push(through(place, Redactor::blind(), &bodies)?);
+    }
+    let count = REDACTED as f64;
+    print("record.redaction.vs_plain", "events/s", count / median(ours), count / median(plain));
+    Ok(())
+}
+
 fn main() -> Done<()> {
     let mut arguments = std::env::args().skip(1);
     let events: u64 = arguments.next().map_or(Ok(1_000_000), |text| text.parse())?;
@@ -251,6 +332,7 @@ fn main() -> Done<()> {
         None => tempfile::tempdir()?,
     };
     let place = place.path();
+    redaction(place)?;
     let record = compare(place, "one", 1, 2, COMPARED)?;
     compare(place, "many", 32, 1, COMPARED / 32)?;
     published(place)?;

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
-use custody_model::{Actor, EventId, Timestamp};
+use custody_model::{Actor, Digest, EventId, Timestamp};
 use custody_record::control::{
     Call, CallCompleted, ControlBody, ControlDraft, ControlEvent, ControlLog, verify_control,
 };
@@ -25,6 +25,7 @@ fn draft(number: u8) -> ControlDraft {
             body: None,
         }),
         blobs: Vec::new(),
+        redactions: Vec::new(),
     }
 }
 
@@ -239,4 +240,107 @@ proptest! {
             }
         }
     }
+}
+
+/// Made up, and put together here so that no scanner takes this file for a leak.
+fn token(number: u8) -> String {
+    let end = char::from(b'a' + number);
+    [["gh", "p_x4T9bK2mQ7wZ1rV8cN5yH3jL6pD0sF4gAe2"].concat(), end.to_string()].concat()
+}
+
+fn telling(number: u8) -> ControlDraft {
+    let body = ControlBody::CallRequested(Call {
+        operation: "session.stop".to_owned(),
+        parameters: [("reason".to_owned(), format!("it has {} in it", token(number)))].into(),
+        body: None,
+    });
+    ControlDraft { body, ..draft(number) }
+}
+
+/// The redactions that a log tells of: about which event each, and the digests.
+fn told(log: &ControlLog) -> Vec<(EventId, Vec<Digest>)> {
+    let events = log.read(0, usize::MAX).unwrap();
+    for pair in events.windows(2) {
+        if let ControlBody::RedactionApplied(applied) = &pair[0].body {
+            assert_eq!(applied.event, Some(pair[1].id), "it stands right before its event");
+        }
+    }
+    let one = |event: ControlEvent| {
+        let ControlBody::RedactionApplied(applied) = event.body else { return None };
+        assert_eq!(applied.count, applied.redactions.len() as u64);
+        for redaction in &applied.redactions {
+            assert_eq!(redaction.kind, "github-pat");
+            assert_eq!(redaction.pointer.as_deref(), Some("/data/parameters/reason"));
+        }
+        let digests = applied.redactions.iter().map(|redaction| redaction.digest).collect();
+        Some((applied.event.unwrap(), digests))
+    };
+    events.into_iter().filter_map(one).collect()
+}
+
+#[test]
+fn what_is_redacted_in_the_control_log_is_told_before_its_event_under_its_own_salt() {
+    let installation = Installation::new();
+    let log = installation.open();
+    let drafts = vec![draft(0), telling(1), draft(2), telling(1), telling(3)];
+    let ids: Vec<EventId> = drafts.iter().map(|draft| draft.id).collect();
+    let events = log.append(drafts).unwrap();
+    // Who appends gets their own events, as many as they gave.
+    assert_eq!(events.iter().map(|event| event.id).collect::<Vec<_>>(), ids);
+    assert_eq!(events.iter().map(|event| event.seq).collect::<Vec<_>>(), [0, 2, 3, 5, 7]);
+    let told = told(&log);
+    assert_eq!(told.iter().map(|(event, _)| *event).collect::<Vec<_>>(), [ids[1], ids[3], ids[4]]);
+    assert_eq!(told[0].1, told[1].1, "one secret has one digest");
+    assert_ne!(told[0].1, told[2].1);
+    log.integrate().unwrap();
+    assert_eq!(findings(&installation), Vec::<String>::new());
+    let all = serde_json::to_string(&log.read(0, usize::MAX).unwrap()).unwrap();
+    assert!(!all.contains("x4T9bK2m"), "{all}");
+    // Another installation has another salt, and nobody finds a secret by hashing it.
+    let other = Installation::new();
+    let log = other.open();
+    log.append(vec![telling(1)]).unwrap();
+    assert_ne!(self::told(&log)[0].1, told[0].1);
+    assert_ne!(told[0].1[0], Digest::of(token(1).as_bytes()));
+}
+
+#[test]
+fn a_writer_that_dies_between_a_redaction_and_its_event_told_of_neither() {
+    let installation = Installation::new();
+    let log = installation.open();
+    log.append(vec![telling(1)]).unwrap();
+    let pending = installation.path().join("pending");
+    let before = fs::metadata(&pending).unwrap().len();
+    log.append(vec![telling(2)]).unwrap();
+    let whole = fs::read(&pending).unwrap();
+    drop(log);
+    let mut kept = 0;
+    for length in (before..whole.len() as u64).step_by(7).chain([before]) {
+        fs::write(&pending, &whole[..usize::try_from(length).unwrap()]).unwrap();
+        let log = installation.open();
+        assert_eq!(log.size().unwrap(), 2, "cut at {length}");
+        assert_eq!(findings(&installation), Vec::<String>::new());
+        // What did not come to be is done again, and told once.
+        let event = log.append(vec![telling(2)]).unwrap().remove(0);
+        assert_eq!(event.seq, 3);
+        assert_eq!(told(&log).len(), 2);
+        kept += 1;
+    }
+    // The same where the tiles are made by whoever comes next.
+    let first = frame_end(&whole, before);
+    fs::write(&pending, &whole[..first]).unwrap();
+    let log = installation.open();
+    log.integrate().unwrap();
+    assert_eq!((log.size().unwrap(), told(&log).len()), (2, 1));
+    log.append(vec![telling(2)]).unwrap();
+    log.integrate().unwrap();
+    assert_eq!(findings(&installation), Vec::<String>::new());
+    println!("{kept} cuts, and each left the log as it was before");
+}
+
+/// Where the frame that begins at an offset ends: its length stands in its first four bytes.
+fn frame_end(bytes: &[u8], offset: u64) -> usize {
+    let start = usize::try_from(offset).unwrap();
+    let length = u32::from_le_bytes(bytes[start..start + 4].try_into().unwrap());
+    start + 8 + length as usize
 }

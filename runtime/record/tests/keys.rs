@@ -12,8 +12,9 @@ use custody_record::installation::InstallationLeaves;
 use custody_record::seal::{Envelope, Statement};
 use custody_record::tlog::{Checkpoint, CheckpointError, HISTORY_FILE, HistoryError};
 use custody_record::{
-    Code, InstallationLog, Integrity, Journal, JournalHeader, JournalOptions, KeyChoice,
-    KeyHistory, Keys, Report, SessionHead, Verifier, VerifyOptions, canonical, rotate, verify,
+    Code, Erasure, ErasureError, InstallationLog, Integrity, Journal, JournalHeader,
+    JournalOptions, KeyChoice, KeyHistory, Keys, Report, SessionHead, Verifier, VerifyOptions,
+    canonical, rotate, verify,
 };
 use samples::{at, authorized, closed, observe, opened};
 
@@ -80,6 +81,7 @@ impl House {
                 body: None,
             }),
             blobs: Vec::new(),
+            redactions: Vec::new(),
         };
         self.control.append(vec![draft]).unwrap();
     }
@@ -253,4 +255,57 @@ fn writers_go_on_while_the_key_is_rotated() {
     let control = verify_control(&house.path("control"), &verifier).unwrap();
     assert_eq!((leaves, control.events, control.findings.len()), (45, 45, 0));
     println!("{leaves} leaves and {} control events under 7 keys", control.events);
+}
+
+/// A note that says when the erasure was decided: by its place in the control log, or, before that was written, by the time.
+fn erasure(second: i64, seq: Option<u64>) -> Erasure {
+    Erasure {
+        session: samples::session(),
+        by: samples::user("admin"),
+        at: at(second),
+        reason: "asked for".to_owned(),
+        event: EventId::new(at(second), [1; 10]),
+        seq,
+    }
+}
+
+#[test]
+fn an_erasure_is_believed_of_the_key_that_was_in_force_when_it_was_decided() {
+    let house = House::new();
+    let record = house.path("record");
+    fs::create_dir(&record).unwrap();
+    let old = Keys::open(&house.path("keys")).unwrap();
+    let first = house.verifier();
+    house.note(1);
+    house.note(2);
+    house.rotate(10);
+    house.note(3);
+    let new = Keys::open(&house.path("keys")).unwrap();
+    let now = house.verifier();
+    assert_ne!(now, first);
+    let genuine = |keys: &Keys, erasure: &Erasure, verifier: &Verifier| {
+        erasure.write(&record, keys).unwrap();
+        Erasure::genuine(&record, verifier)
+    };
+    // Decided before the rotation: the old key's note stays good, and so does the new key's, who completed it.
+    for seq in [0, 1] {
+        let decided = erasure(5, Some(seq));
+        assert_eq!(genuine(&old, &decided, &first).unwrap().as_ref(), Some(&decided));
+        assert_eq!(genuine(&old, &decided, &now).unwrap().as_ref(), Some(&decided));
+        assert_eq!(genuine(&new, &decided, &now).unwrap().as_ref(), Some(&decided));
+    }
+    // Decided after it: who still has the old key erases nothing. What it says of the time does not help.
+    for second in [5, 15] {
+        let decided = erasure(second, Some(2));
+        let refused = genuine(&old, &decided, &now);
+        assert!(matches!(refused, Err(ErasureError::OutOfTerm { .. })), "{refused:?}");
+        assert_eq!(genuine(&new, &decided, &now).unwrap(), Some(decided));
+    }
+    // Who knows only the new key knows nothing of the old one's time.
+    let alone = genuine(&old, &erasure(5, Some(0)), &now.alone());
+    assert!(matches!(alone, Err(ErasureError::Note(_))), "{alone:?}");
+    // Notes that were written before they named the place are read by their time.
+    assert!(genuine(&old, &erasure(5, None), &now).unwrap().is_some());
+    let late = genuine(&old, &erasure(15, None), &now);
+    assert!(matches!(late, Err(ErasureError::OutOfTerm { .. })), "{late:?}");
 }

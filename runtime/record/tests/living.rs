@@ -14,7 +14,7 @@ use custody_record::tlog::{
     verify_consistency,
 };
 use custody_record::{
-    Code, InstallationLog, Integrity, Journal, KeyChoice, Keys, Sink, VerifyOptions, verify,
+    Code, InstallationLog, Integrity, Journal, KeyChoice, Keys, VerifyOptions, verify,
 };
 use samples::{Place, at, authorized, closed, keys, observe, opened, session};
 

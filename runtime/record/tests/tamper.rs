@@ -324,6 +324,18 @@ fn a_seal_that_names_another_root_or_says_something_else_is_named() {
     assert_broken(&reseal(&|s| s.predicate.log.size -= 1), Code::SealNamesAnotherRoot);
     assert_broken(&reseal(&|s| s.predicate.command.push("x".to_owned())), Code::SealDiffers);
     assert_broken(&reseal(&|s| drop(s.subject.remove(0))), Code::SealDiffers);
+    // As subjects were named at first: every commit by its branch, every tree alike. Such records stay good.
+    let at_first = |s: &mut Statement| {
+        for subject in &mut s.subject {
+            match subject.name.split_once('@') {
+                Some((branch, _)) => subject.name = branch.to_owned(),
+                None if subject.name.ends_with("^{tree}") => subject.name = "tree".to_owned(),
+                None => {}
+            }
+        }
+    };
+    assert!(reseal(&at_first).is_good());
+    assert_broken(&reseal(&|s| s.subject[0].name.push('x')), Code::SealDiffers);
     let report = reseal(&|s| s.predicate.installation_log.as_mut().unwrap().index = 1);
     assert!(codes(&report).contains(&Code::SealNotInInstallationLog), "{report}");
     assert_eq!(

@@ -135,6 +135,7 @@ fn erased_content_is_gone_and_its_record_verifies_and_says_by_whom() {
         at: at(100),
         reason: "asked for".to_owned(),
         event: EventId::new(at(100), [1; 10]),
+        seq: Some(7),
     };
     erasure.write(&place.record(), &keys()).unwrap();
     // Whoever dies here has a note and a key: nothing is hidden by that.
@@ -163,6 +164,7 @@ fn a_note_of_erasure_that_the_installation_did_not_sign_hides_nothing() {
         at: at(100),
         reason: "x".to_owned(),
         event: EventId::new(at(100), [1; 10]),
+        seq: Some(7),
     };
     let forger = custody_record::Keys::from_seed("custody/0123456789abcdef", [8; 32]);
     erasure.write(&place.record(), &forger).unwrap();

@@ -3,6 +3,7 @@
 
 mod samples;
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -149,6 +150,9 @@ fn the_statement_is_one_of_in_toto_version_1() {
         }
     }
     assert!(subjects.len() >= 3, "a commit, its tree and the checkpoint");
+    // spec/v1/statement.md: the names of a statement's subjects are unique.
+    let names: BTreeSet<&str> = subjects.iter().map(|s| s["name"].as_str().unwrap()).collect();
+    assert_eq!(names.len(), subjects.len(), "{names:?}");
 }
 
 /// The committed schema that calls itself `id`.

@@ -16,7 +16,7 @@ use custody_model::{Limits, ProjectName, SessionId, StartSession, UserName};
 use custody_policy::quantity::MAX_NUMBER;
 use custody_policy::{PolicyVersion, Verdict, evaluate};
 use custody_record::control::{ControlBody, Idempotency, SessionRequested};
-use custody_record::event::Decision;
+use custody_record::event::{Decision, Redaction};
 use custody_record::{Scope, Vault};
 use custody_store::{PageRequest, SessionFilter, SessionRow, Visibility};
 use custody_workspace::mirror::{Mirrors, Resolved, SnapshotRequest, Source};
@@ -440,22 +440,24 @@ async fn record(
         approvers,
         idempotency: context.asked.idempotency.clone(),
     };
-    let requested = redacted(orchestrator, &spec, version, requested)?;
+    let (requested, redactions) = redacted(orchestrator, &spec, version, requested)?;
     let body = ControlBody::SessionRequested(Box::new(requested));
-    orchestrator.plane().record(&context.author, vec![body]).await?;
+    orchestrator.plane().record_redacted(&context.author, body, redactions).await?;
     Ok(())
 }
 
-/// The request as it may go on record. What was asked for is kept for the keeper, sealed.
+/// The request as it may go on record, and what was taken out of it. What was asked for is kept for the keeper, sealed.
 fn redacted(
     orchestrator: &Arc<Orchestrator>,
     spec: &SessionSpec,
     policy: &PolicyVersion,
     requested: SessionRequested,
-) -> Result<SessionRequested, SessionError> {
-    let key = orchestrator.plane().vault().make(Scope::Session(spec.id))?;
+) -> Result<(SessionRequested, Vec<Redaction>), SessionError> {
+    // It goes into the control log: under that log's salt, so that an auditor finds one secret in all of it.
+    let key = orchestrator.plane().vault().make(Scope::Control)?;
     let redactor = redactor(spec, policy, &key)?;
-    Ok(redactor.redact_document(&requested)?.map_or(requested, |(clean, _)| clean))
+    let redacted = redactor.redact_document(&requested, "/data")?;
+    Ok(redacted.unwrap_or((requested, Vec::new())))
 }
 
 /// A refusal has a record like everything else.

@@ -239,8 +239,14 @@ fn carry_out(state: &StateDir, vault: &Vault, event: &ControlEvent) -> Result<()
         Actor::User { name } => name.clone(),
         Actor::Process(_) | Actor::Keeper | Actor::Server => UserName::system(),
     };
-    let erasure =
-        Erasure { session: *session, by, at: event.time, reason: reason.clone(), event: event.id };
+    let erasure = Erasure {
+        session: *session,
+        by,
+        at: event.time,
+        reason: reason.clone(),
+        event: event.id,
+        seq: Some(event.seq),
+    };
     let record = dir.record();
     if record.exists() && Erasure::read(&record)?.is_none() {
         erasure.write(&record, &Keys::open(&state.keys())?)?;

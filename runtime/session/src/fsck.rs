@@ -409,6 +409,7 @@ fn put_aside(
         cause: None,
         body,
         blobs: Vec::new(),
+        redactions: Vec::new(),
     };
     mover.log.append(vec![draft])?;
     let dir = target.parent().unwrap_or(state.path());

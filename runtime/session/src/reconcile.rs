@@ -10,18 +10,20 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use custody_keeper::layout::{SessionDir, StateDir};
+use custody_keeper::redactor::redactor;
 use custody_keeper::spec::SessionSpec;
 use custody_model::{Actor, Clock, SessionId, Timestamp};
 use custody_policy::PolicyVersion;
 use custody_record::event::{Body, Coverage, Draft, Gap, GapSource, Outcome, SessionClosed};
 use custody_record::{
-    InstallationLog, Journal, JournalError, JournalHeader, JournalOptions, Keys, Scope, Sink,
-    Vault, recover,
+    InstallationLog, Journal, JournalError, JournalHeader, JournalOptions, Keys, Redactor, Scope,
+    Sink, Vault, recover,
 };
 use custody_store::{Room, Taken};
 use custody_workspace::base::Base;
 use custody_workspace::compare::{Compared, compare};
 use custody_workspace::overlay::{Overlay, OverlayConfig, OverlayError};
+use custody_workspace::spelling::Spelling;
 
 use crate::base;
 use crate::error::SessionError;
@@ -191,9 +193,14 @@ pub(crate) fn close(
         }
         Err(error) => return Err(error.into()),
     };
+    // What is told now is redacted and sealed as the dead keeper would have done it.
+    let policy = PolicyVersion::parse(&std::fs::read_to_string(dir.policy())?)?;
+    let key = vault.make(Scope::Session(session))?;
+    let redactor = Arc::new(redactor(&spec, &policy, &key)?);
+    let journal = journal.with_key(key).with_redactor(redactor.clone());
     if !closed {
         // First what can fail: a second attempt must not tell the gap again.
-        let compared = compared(state, &dir, &spec)?;
+        let compared = compared(state, &dir, &spec, &policy, &redactor)?;
         let until = clock.now();
         let from = last.as_ref().map(|event| event.time);
         let mut text = format!(
@@ -247,20 +254,23 @@ fn compared(
     state: &StateDir,
     dir: &SessionDir,
     spec: &SessionSpec,
+    policy: &PolicyVersion,
+    redactor: &Redactor,
 ) -> Result<Option<Compared>, Failure> {
     if !dir.workspace().join("upper").exists() {
         return Ok(None);
     }
-    let policy = PolicyVersion::parse(&std::fs::read_to_string(dir.policy())?)?;
     let base = base::find(state, spec, policy.path_rules())?;
     // Mounted where nobody sees it; it goes with its descriptor.
     let overlay = mount_again(&base, dir)?;
-    let contents = custody_keeper::run::contents(&base, overlay.clean())?;
+    // The record that is replayed was redacted.
+    let spelling = Spelling::by(redactor);
+    let contents = custody_keeper::run::contents(&base, overlay.clean(), spelling)?;
     let upper = File::open(overlay.upper())?;
     for event in custody_record::Reader::open(&dir.record())?.events()? {
         contents.replay(&event?.body);
     }
-    Ok(Some(compare(upper.as_fd(), &contents)?))
+    Ok(Some(compare(upper.as_fd(), &contents, spelling)?))
 }
 
 /// The dead keeper's layers. The kernel takes its mounts away some time after its death, and until then the upper

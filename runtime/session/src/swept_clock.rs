@@ -41,16 +41,17 @@ impl Known {
 }
 
 impl Orchestrator {
-    /// Refuses a moment that is too far ahead.
-    pub(crate) async fn check_clock(self: &Arc<Self>, now: Timestamp) -> Result<(), SessionError> {
+    /// Why a moment can't be believed, if it is too far ahead.
+    pub(crate) async fn doubt_clock(
+        self: &Arc<Self>,
+        now: Timestamp,
+    ) -> Result<Option<SessionError>, SessionError> {
         let lead = self.options().sweep.clock_lead;
         let mut known = self.known_time().await?;
         let believed = known.take(now, lead);
         self.keep_time(known)?;
-        match known.seen {
-            Some(seen) if !believed => Err(SessionError::Clock { now, seen, lead }),
-            Some(_) | None => Ok(()),
-        }
+        let seen = known.seen.filter(|_| !believed);
+        Ok(seen.map(|seen| SessionError::Clock { now, seen, lead }))
     }
 
     /// Somebody who knows says that the clock is right now.

@@ -2,7 +2,8 @@
 //! entry must be what the last event on its path tells.
 //!
 //! It needs the mounted overlay, for one view of both layers: after a keeper's crash the caller mounts the same layers
-//! again (a dead keeper leaves no mount), builds [`Contents`] from the same base and replays the record into it.
+//! again (a dead keeper leaves no mount), builds [`Contents`] from the same base and replays the record into it, in which
+//! paths may be redacted ([`Spelling`]).
 //! Nothing else may change the workspace meanwhile.
 
 use std::collections::HashSet;
@@ -18,6 +19,7 @@ use nix::fcntl::{OFlag, readlinkat};
 use nix::sys::stat::{FileStat, fstat};
 
 use crate::content::{Contents, Entry, hash_file, open_beneath, path_beneath, reopen_for_reading};
+use crate::spelling::Spelling;
 
 /// Differences that are named; the rest is counted.
 pub const MAX_DIFFERENCES: usize = 200;
@@ -47,18 +49,24 @@ pub struct CompareError {
     source: Errno,
 }
 
-/// Compares `upper`, the root of the upper layer (opened for reading), with what events tell.
+/// Compares `upper`, the root of the upper layer (opened for reading), with what events tell. `recorded` is how the paths of
+/// `contents` are spelled, and those of the differences.
 ///
 /// Every file of the upper layer is hashed again, whatever its times say: a write through a mapping need not change
 /// them. What is too deep, or more than may be hashed at the end, is left out and told.
 ///
 /// # Errors
 /// A directory or a file can't be read.
-pub fn compare(upper: BorrowedFd<'_>, contents: &Contents) -> Result<Compared, CompareError> {
+pub fn compare(
+    upper: BorrowedFd<'_>,
+    contents: &Contents,
+    recorded: Spelling<'_>,
+) -> Result<Compared, CompareError> {
     contents.end();
     let mut comparison = Comparison {
         upper,
         contents,
+        recorded,
         entries: 0,
         found: HashSet::new(),
         hidden: HashSet::new(),
@@ -83,6 +91,8 @@ pub fn compare(upper: BorrowedFd<'_>, contents: &Contents) -> Result<Compared, C
 struct Comparison<'a> {
     upper: BorrowedFd<'a>,
     contents: &'a Contents,
+    /// From what the workspace has to what `contents`, `found`, `hidden` and the differences say.
+    recorded: Spelling<'a>,
     entries: u64,
     /// What stands in the workspace, as far as it was looked at.
     found: HashSet<WorkspacePath>,
@@ -101,12 +111,13 @@ impl Comparison<'_> {
         let mut open = vec![WorkspacePath::root()];
         while let Some(directory) = open.pop() {
             for path in self.list(self.upper, &directory)? {
-                let failed = |source| CompareError { path: path.clone(), source };
+                let recorded = self.recorded;
+                let failed = |source| failed(recorded, &path, source);
                 let upper = path_beneath(self.upper, &path).map_err(failed)?;
                 let stat = fstat(upper.as_fd()).map_err(failed)?;
                 self.entries += 1;
                 if is_whiteout(upper.as_fd(), &stat).map_err(failed)? {
-                    self.hidden.insert(path);
+                    self.hidden.insert(self.recorded.path(&path));
                 } else if kind_of(&stat) == libc::S_IFDIR {
                     self.directory(&path, upper.as_fd())?;
                     open.push(path);
@@ -123,23 +134,25 @@ impl Comparison<'_> {
         path: &WorkspacePath,
         upper: BorrowedFd<'_>,
     ) -> Result<(), CompareError> {
-        let failed = |source| CompareError { path: path.clone(), source };
+        let recorded = self.recorded;
+        let failed = |source| failed(recorded, path, source);
         let redirected = overlay_attribute(upper, c"trusted.overlay.redirect").map_err(failed)?;
         let copied = overlay_attribute(upper, c"trusted.overlay.origin").map_err(failed)?;
         let opaque = overlay_attribute(upper, c"trusted.overlay.opaque").map_err(failed)?;
+        let told = self.recorded.path(path);
         if opaque.is_some_and(|value| value == b"y") {
-            self.hidden.insert(path.clone());
+            self.hidden.insert(told.clone());
         }
-        match self.contents.kind(path) {
+        match self.contents.kind(&told) {
             Some(FileKind::Directory) => {}
             Some(FileKind::File | FileKind::Symlink | FileKind::Other) => {
-                self.differs(path, DifferenceKind::Differs, None);
+                self.differs(&told, DifferenceKind::Differs, None);
             }
             // A directory of the base is copied up when something in it changes: no news. One that was renamed is.
             None if copied.is_some() && redirected.is_none() => {}
-            None => self.differs(path, DifferenceKind::Unrecorded, None),
+            None => self.differs(&told, DifferenceKind::Unrecorded, None),
         }
-        self.found.insert(path.clone());
+        self.found.insert(told);
         if redirected.is_some() {
             // What lies below comes from another place of the base: it is seen through the mount alone.
             self.view(path)?;
@@ -152,13 +165,14 @@ impl Comparison<'_> {
         let mut open = vec![root.clone()];
         while let Some(directory) = open.pop() {
             for path in self.list(self.contents.root(), &directory)? {
-                let failed = |source| CompareError { path: path.clone(), source };
+                let recorded = self.recorded;
+                let failed = |source| failed(recorded, &path, source);
                 let found = path_beneath(self.contents.root(), &path).map_err(failed)?;
                 let stat = fstat(found.as_fd()).map_err(failed)?;
                 self.entries += 1;
                 if kind_of(&stat) == libc::S_IFDIR {
                     // A directory of the base has no entry of its own: its files tell of it.
-                    self.found.insert(path.clone());
+                    self.found.insert(self.recorded.path(&path));
                     open.push(path);
                 } else {
                     self.entry(&path, &stat)?;
@@ -170,37 +184,42 @@ impl Comparison<'_> {
 
     /// Compares what stands at a path, other than a directory.
     fn entry(&mut self, path: &WorkspacePath, stat: &FileStat) -> Result<(), CompareError> {
-        if !self.found.insert(path.clone()) {
+        let at = self.recorded.path(path);
+        if !self.found.insert(at.clone()) {
             return Ok(());
         }
-        let failed = |source| CompareError { path: path.clone(), source };
-        let entry = self.contents.entry(path);
+        let failed = |source| CompareError { path: at.clone(), source };
+        let entry = self.contents.entry(&at);
         match (kind_of(stat), entry) {
             (libc::S_IFREG, entry) => {
                 let told = entry.as_ref().and_then(Entry::read);
                 let found = self.hash(path).map_err(failed)?;
                 let digest = found.as_ref().and_then(|f| f.digest);
                 match (entry, told, found) {
-                    (None, _, _) => self.differs(path, DifferenceKind::Unrecorded, digest),
+                    (None, _, _) => self.differs(&at, DifferenceKind::Unrecorded, digest),
                     (Some(_), Some(told), Some(found)) if agree(&told, &found) => {}
-                    (Some(_), _, _) => self.differs(path, DifferenceKind::Differs, digest),
+                    (Some(_), _, _) => self.differs(&at, DifferenceKind::Differs, digest),
                 }
             }
             (libc::S_IFLNK, Some(Entry::Symlink(None))) => {}
             (libc::S_IFLNK, Some(Entry::Symlink(Some(told)) | Entry::BaseSymlink(told))) => {
                 let link = path_beneath(self.contents.root(), path).map_err(failed)?;
                 let target = readlinkat(link, "").map_err(failed)?;
-                if self.contents.format().blob_of(target.as_encoded_bytes()) != told {
-                    self.differs(path, DifferenceKind::Differs, None);
+                let target = target.as_encoded_bytes();
+                let blob = |target: &[u8]| self.contents.format().blob_of(target);
+                // The base's links are known by their true targets.
+                let as_told = || self.recorded.target(target).is_some_and(|t| blob(&t) == told);
+                if blob(target) != told && !as_told() {
+                    self.differs(&at, DifferenceKind::Differs, None);
                 }
             }
             (
                 libc::S_IFIFO | libc::S_IFSOCK | libc::S_IFCHR | libc::S_IFBLK,
                 Some(Entry::Other),
             ) => {}
-            (_, None) => self.differs(path, DifferenceKind::Unrecorded, None),
+            (_, None) => self.differs(&at, DifferenceKind::Unrecorded, None),
             // Another kind of thing than events tell of.
-            (_, Some(_)) => self.differs(path, DifferenceKind::Differs, None),
+            (_, Some(_)) => self.differs(&at, DifferenceKind::Differs, None),
         }
         Ok(())
     }
@@ -239,7 +258,8 @@ impl Comparison<'_> {
         root: BorrowedFd<'_>,
         directory: &WorkspacePath,
     ) -> Result<Vec<WorkspacePath>, CompareError> {
-        let failed = |source| CompareError { path: directory.clone(), source };
+        let recorded = self.recorded;
+        let failed = |source| failed(recorded, directory, source);
         let depth = directory.as_bytes().iter().filter(|b| **b == b'/').count() + 1;
         if depth > MAX_COMPARED_DEPTH {
             self.too_deep(directory);
@@ -270,7 +290,8 @@ impl Comparison<'_> {
 
     fn too_deep(&mut self, directory: &WorkspacePath) {
         self.deep += 1;
-        self.first_deep.get_or_insert_with(|| directory.clone());
+        let recorded = self.recorded;
+        self.first_deep.get_or_insert_with(|| recorded.path(directory));
     }
 
     /// What was not compared, in words.
@@ -313,6 +334,11 @@ fn agree(told: &FileRead, found: &FileRead) -> bool {
         (None, Some(_)) => told.git_blob.is_some() && told.git_blob == found.git_blob,
         (Some(_) | None, None) => told.size.is_some() && told.size == found.size,
     }
+}
+
+/// The error names the path as the record does.
+fn failed(recorded: Spelling<'_>, path: &WorkspacePath, source: Errno) -> CompareError {
+    CompareError { path: recorded.path(path), source }
 }
 
 fn kind_of(stat: &FileStat) -> libc::mode_t {

@@ -17,6 +17,7 @@ pub mod observe;
 pub mod outputs;
 pub mod overlay;
 mod regular;
+pub mod spelling;
 pub mod view;
 mod worktree;
 

@@ -117,6 +117,7 @@ impl Population {
                     cause: None,
                     body: self.requested(*number)?,
                     blobs: Vec::new(),
+                    redactions: Vec::new(),
                 })
             });
             plane.log().append(drafts.collect::<Result<_, Failed>>()?)?;

@@ -220,7 +220,7 @@ async fn bundles_come_compressed_to_whom_takes_that() {
     let row = sealed(&installation, 60).await;
     let token = installation.token("dev");
     let get = async |path: &str, accept: Option<&str>| {
-        let mut call = Call::get(&format!("/v1/sessions/{}/log/{path}", row.id)).token(&token);
+        let mut call = Call::get(&format!("/v1/sessions/{}/log/{path}", row.id)).token(token);
         if let Some(accept) = accept {
             call = call.header("accept-encoding", accept);
         }

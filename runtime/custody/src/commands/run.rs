@@ -56,14 +56,22 @@ pub fn run(wire: &Wire, args: RunArgs) -> Result<ExitCode, Failure> {
         None => wire.new_session()?.to_string(),
     };
     let broken = "the terminal can't be used";
-    // Before the request: Ctrl-C takes back what was asked for.
+    // Before the request: Ctrl-C takes back what was asked for. While it is on its way nobody knows what that is, so the answer
+    // is waited for; who insists leaves without it.
     let mut listening = console::listen(asked.input).explain(ErrorCode::Io, broken)?;
+    let mut leaving = None;
     let session = server.block_on(async {
-        tokio::select! {
-            session = server.client().create_session(&key, &asked) => {
-                session.map_err(|error| server.explain(error))
+        let mut answer = std::pin::pin!(server.client().create_session(&key, &asked));
+        loop {
+            tokio::select! {
+                session = &mut answer => return session.map_err(|error| server.explain(error)),
+                act = watch::interrupted(&mut listening.acts) => {
+                    if leaving.replace(act).is_some() {
+                        return Err(unanswered(&key));
+                    }
+                    progress.say("taking the request back, once the server has answered");
+                }
             }
-            () = watch::interrupted(&mut listening.acts) => Err(unanswered(&key)),
         }
     });
     let session = session.map_err(|failure| match failure.code {
@@ -72,6 +80,12 @@ pub fn run(wire: &Wire, args: RunArgs) -> Result<ExitCode, Failure> {
         }
         _ => failure,
     })?;
+    if let Some(act) = &leaving
+        && server.block_on(watch::take_back(server.client(), session.id, act))?
+    {
+        progress.clear();
+        return Ok(taken_back(&args, session.id));
+    }
     if args.detach {
         let session = server.begun(session)?;
         progress.clear();
@@ -88,13 +102,15 @@ pub fn run(wire: &Wire, args: RunArgs) -> Result<ExitCode, Failure> {
     progress.clear();
     match watched? {
         Watched::Ended(ended) => finish(wire, &server, &args, session.id, &ended),
-        Watched::Cancelled => {
-            if !args.quiet {
-                eprintln!("custody: session {} was taken back before it ran", session.id);
-            }
-            Ok(ExitCode::from(INTERRUPTED))
-        }
+        Watched::Cancelled => Ok(taken_back(&args, session.id)),
     }
+}
+
+fn taken_back(args: &RunArgs, session: SessionId) -> ExitCode {
+    if !args.quiet {
+        eprintln!("custody: session {session} was taken back before it ran");
+    }
+    ExitCode::from(INTERRUPTED)
 }
 
 /// Somebody left while the request was on its way.

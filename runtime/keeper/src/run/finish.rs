@@ -18,6 +18,7 @@ use custody_sandbox::Authorization;
 use custody_workspace::compare::compare;
 use custody_workspace::descent;
 use custody_workspace::outputs::{self, OutputLimits, OutputRequest, Outputs};
+use custody_workspace::spelling::Spelling;
 
 use super::prepare::Prepared;
 use super::serve::Served;
@@ -99,7 +100,7 @@ fn compare_workspace(
 ) -> Result<WorkspaceCompared, KeeperError> {
     let upper = File::open(prepared.workspace.upper())
         .map_err(KeeperError::file("opening the upper layer"))?;
-    let compared = compare(upper.as_fd(), &prepared.contents)
+    let compared = compare(upper.as_fd(), &prepared.contents, Spelling::as_it_is())
         .map_err(KeeperError::step("comparing the workspace with the record"))?;
     for gap in compared.gaps {
         session.recorder.gap(GapSource::Files, gap)?;

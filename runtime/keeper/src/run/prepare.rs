@@ -17,6 +17,7 @@ use custody_workspace::mirror::{Mirror, Mirrors};
 use custody_workspace::observe::{Alarms, BacklogLimits, Observer, ObserverConfig};
 use custody_workspace::outputs;
 use custody_workspace::overlay::Owner;
+use custody_workspace::spelling::Spelling;
 use custody_workspace::view::{MAX_GUARDED_PATHS, Mediation, Workspace, WorkspaceConfig};
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
@@ -164,7 +165,7 @@ pub(super) fn mediate(
         max_guarded_paths: MAX_GUARDED_PATHS,
     })
     .map_err(KeeperError::step("mounting the workspace"))?;
-    let contents = Arc::new(contents(&base, workspace.clean())?);
+    let contents = Arc::new(contents(&base, workspace.clean(), Spelling::as_it_is())?);
     let guard = match workspace.needs_guard() {
         true => Some(mount_guard(&parts, &workspace, &contents)?),
         false => None,
@@ -223,17 +224,23 @@ fn observe(
     Ok(Arc::new(Mutex::new(Some(observer))))
 }
 
-/// What version each path has at the start: that of the base commit. `clean` is the root of the clean view.
+/// What version each path has at the start: that of the base commit. `clean` is the root of the clean view, and `recorded` how
+/// paths are spelled.
 ///
 /// # Errors
 /// If the root can't be opened.
-pub fn contents(base: &Base, clean: BorrowedFd<'_>) -> Result<Contents, KeeperError> {
+pub fn contents(
+    base: &Base,
+    clean: BorrowedFd<'_>,
+    recorded: Spelling<'_>,
+) -> Result<Contents, KeeperError> {
     let root = readable(clean).map_err(KeeperError::file("opening the root of the workspace"))?;
     let format = match base.commit().as_str().len() {
         40 => GitHash::Sha1,
         _ => GitHash::Sha256,
     };
-    Ok(Contents::new(root, format, base.manifest().present(), HashLimits::default()))
+    let files = recorded.base(base.manifest().present());
+    Ok(Contents::new(root, format, files, HashLimits::default()))
 }
 
 /// Who owns a workspace, as the host sees it.

@@ -28,7 +28,7 @@ fn an_unknown_field_is_refused_with_its_place() {
 
 #[test]
 fn a_field_that_is_there_twice_is_refused() {
-    assert_error(&format!("{FULL}name: again\n"), 30, "/name", "`name` is there twice");
+    assert_error(&format!("{FULL}name: again\n"), 31, "/name", "`name` is there twice");
 }
 
 #[test]

@@ -10,7 +10,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::witnesses::{WitnessRefused, WitnessRestored};
-use crate::event::Decision;
+use crate::event::{Decision, RedactionApplied};
 
 /// What happened. Closed: a reader of version 1 knows every type.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -83,6 +83,8 @@ pub enum ControlBody {
     WitnessRefused(WitnessRefused),
     #[serde(rename = "witness.restored")]
     WitnessRestored(WitnessRestored),
+    #[serde(rename = "redaction.applied")]
+    RedactionApplied(RedactionApplied),
 }
 
 /// `server.started`: an instance of the server took up its work on this installation.

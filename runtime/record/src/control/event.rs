@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::body::ControlBody;
 use crate::canonical::{self, CanonicalError};
-use crate::event::{BlobRef, MAX_EVENT_BYTES};
+use crate::event::{BlobRef, MAX_EVENT_BYTES, Redaction};
 
 /// Version of the envelope.
 pub const CONTROL_VERSION: u32 = 1;
@@ -69,6 +69,8 @@ pub struct ControlDraft {
     pub body: ControlBody,
     /// Larger content, already stored, by digest.
     pub blobs: Vec<BlobRef>,
+    /// What its author took out of the body already. The log tells of it, and of what it takes out itself.
+    pub redactions: Vec<Redaction>,
 }
 
 /// Why bytes are no control event, or an event can't be written.
@@ -95,10 +97,16 @@ pub enum ControlEventError {
 }
 
 impl ControlEvent {
-    /// The event that a draft becomes at its place.
-    pub(super) fn place(draft: ControlDraft, seq: u64, prev: Option<Digest>) -> Self {
-        let ControlDraft { id, time, actor, via, cause, body, blobs } = draft;
-        Self { v: CONTROL_VERSION, id, seq, prev, time, actor, via, cause, body, blobs }
+    /// The event that a draft becomes at its place, and what was taken out of it before.
+    pub(super) fn place(
+        draft: ControlDraft,
+        seq: u64,
+        prev: Option<Digest>,
+    ) -> (Self, Vec<Redaction>) {
+        let ControlDraft { id, time, actor, via, cause, body, blobs, redactions } = draft;
+        let event =
+            Self { v: CONTROL_VERSION, id, seq, prev, time, actor, via, cause, body, blobs };
+        (event, redactions)
     }
 
     /// The canonical bytes.

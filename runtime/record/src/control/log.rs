@@ -12,13 +12,14 @@ use custody_model::Digest;
 
 use super::event::{ControlDraft, ControlEvent, ControlEventError};
 use super::pending::{self, Base, Leftover, Pending};
+use super::placed::{self, Placed};
 use crate::blob::Blobs;
 use crate::disk::{self, Disk};
 use crate::journal::FrameError;
 use crate::redact::{Redactor, RedactorError};
 use crate::tlog::{
     BundleError, CheckpointError, ENTRIES_PER_BUNDLE, ExtendError, Keys, LogLock, SignedLog,
-    Verifier, entries_of, entry_path,
+    Verifier, entries_of, entry_path, leaf_hash,
 };
 use crate::vault::{Scope, Vault, VaultError};
 
@@ -170,7 +171,8 @@ impl ControlLog {
         self.log.dir()
     }
 
-    /// Appends events in this order, one after the other, and returns them once they are durable.
+    /// Appends events in this order, one after the other, and returns them once they are durable. Before one that something
+    /// was taken out of stands a `redaction.applied`, which is not among those that are returned.
     ///
     /// # Errors
     /// [`ControlLogError`]; none of them is in the log then.
@@ -232,16 +234,15 @@ impl ControlLog {
             let (mut size, mut prev) = (end.size, end.prev);
             let mut failed = None;
             for draft in drafts {
-                let placed = self.place(draft, size, prev);
-                match placed.and_then(|event| event.to_canonical().map(|entry| (event, entry))) {
-                    Ok((event, entry)) => {
-                        size += 1;
-                        prev = Some(crate::tlog::leaf_hash(&entry));
+                match placed::place(draft, size, prev, &self.redactor) {
+                    Ok(Placed { event, entries }) => {
+                        size += entries.len() as u64;
+                        prev = entries.last().map(|entry| leaf_hash(entry)).or(prev);
                         events.push(event);
-                        bytes.push(entry);
+                        bytes.extend(entries);
                     }
                     Err(error) => {
-                        failed = Some(ControlLogError::Draft(error));
+                        failed = Some(error);
                         break;
                     }
                 }
@@ -272,25 +273,6 @@ impl ControlLog {
             };
         }
         Ok((done, end))
-    }
-
-    /// The event, without what has to go: the published patterns. Documents that it names are as their authors wrote them,
-    /// for their digests count.
-    fn place(
-        &self,
-        draft: ControlDraft,
-        seq: u64,
-        prev: Option<Digest>,
-    ) -> Result<ControlEvent, ControlEventError> {
-        let event = ControlEvent::place(draft, seq, prev);
-        if !self.redactor.suspects(&event.to_canonical()?) {
-            return Ok(event);
-        }
-        let redacted = self.redactor.redact_document(&event.body);
-        Ok(match redacted.map_err(ControlEventError::Redaction)? {
-            Some((body, _)) => ControlEvent { body, ..event },
-            None => event,
-        })
     }
 
     /// Takes the lock, and cuts off what an append of this process left when it failed.

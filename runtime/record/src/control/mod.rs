@@ -6,6 +6,7 @@ mod body;
 mod event;
 mod log;
 mod pending;
+mod placed;
 mod verify;
 mod witnesses;
 

@@ -1,7 +1,8 @@
 //! The end of the control log that is durable and not in tiles yet: one file of frames, as a journal has.
 //!
 //! Its first frame says how many entries are in tiles before it and the hash of the last of them. It is replaced whole
-//! when its entries got into tiles, and truncated where a writer died inside of a frame.
+//! when its entries got into tiles, and truncated where a writer died inside of a frame, or between a `redaction.applied` and
+//! the event that it is about: nobody was told of either.
 
 use std::fs::File;
 use std::io::{self, BufReader, Read as _};
@@ -11,6 +12,7 @@ use std::path::{Path, PathBuf};
 use custody_model::Digest;
 use serde::{Deserialize, Serialize};
 
+use super::placed::announced;
 use crate::canonical;
 use crate::disk::{Disk, write_all_at};
 use crate::durable;
@@ -57,7 +59,7 @@ pub(super) fn path(dir: &Path) -> PathBuf {
     dir.join(FILE)
 }
 
-/// Reads the file; an absent one is empty. A torn end is left out.
+/// Reads the file; an absent one is empty. A torn end is left out, and so is an announcement without its event.
 pub(super) fn read(dir: &Path) -> Result<Pending, FrameError> {
     let file = match File::open(path(dir)) {
         Ok(file) => file,
@@ -70,13 +72,18 @@ pub(super) fn read(dir: &Path) -> Result<Pending, FrameError> {
     let base =
         header.ok_or(FrameError::Damaged { offset, reason: "it does not say where it begins" })?;
     let mut pending = Pending { base, entries: Vec::new(), length: offset };
+    let mut before = offset;
     loop {
         match frames.next() {
             Ok(Some(entry)) => pending.entries.push(entry.to_vec()),
             Ok(None) | Err(FrameError::Cut { .. }) => break,
             Err(error @ (FrameError::Damaged { .. } | FrameError::Io(_))) => return Err(error),
         }
-        pending.length = frames.offset();
+        before = std::mem::replace(&mut pending.length, frames.offset());
+    }
+    if pending.entries.last().is_some_and(|entry| announced(entry).is_some()) {
+        pending.entries.pop();
+        pending.length = before;
     }
     Ok(pending)
 }

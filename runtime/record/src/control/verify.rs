@@ -6,6 +6,7 @@ use std::path::Path;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::body::ControlBody;
 use super::event::ControlEvent;
 use super::log::{ControlLog, ControlLogError};
 use super::pending;
@@ -100,9 +101,10 @@ pub fn verify_control(dir: &Path, verifier: &Verifier) -> Result<ControlReport, 
     Ok(report)
 }
 
-/// Every event is well formed, in its place, and names the one before.
+/// Every event is well formed, in its place, and names the one before; what was redacted is told right before its event.
 fn chain(entries: &[Vec<u8>], report: &mut ControlReport) {
     let mut prev = None;
+    let mut announced = None;
     for (seq, entry) in (0_u64..).zip(entries) {
         match ControlEvent::from_canonical(entry) {
             Ok(event) => {
@@ -111,6 +113,15 @@ fn chain(entries: &[Vec<u8>], report: &mut ControlReport) {
                 }
                 if event.prev != prev {
                     report.findings.push(format!("event {seq} does not follow the one before it"));
+                }
+                if let Some(wanted) = announced.take()
+                    && wanted != event.id
+                {
+                    let what = "a redaction is told of another event than the one that follows";
+                    report.findings.push(format!("event {}: {what}", seq.saturating_sub(1)));
+                }
+                if let ControlBody::RedactionApplied(applied) = event.body {
+                    announced = applied.event;
                 }
             }
             Err(error) => report.findings.push(format!("event {seq}: {error}")),

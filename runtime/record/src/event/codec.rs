@@ -7,6 +7,8 @@
 //! Reading has two ways with one meaning. The strict one ([`Form`]) takes the canonical spelling and nothing else. What
 //! it refuses is decoded by serde and written again by serde, which tells where and why the bytes are not canonical.
 
+use std::ops::Range;
+
 use custody_model::{Actor, Digest, EventId, SessionId, Timestamp, UserName};
 use serde::de::{Deserialize, Deserializer, Error as _};
 use serde_json::value::RawValue;
@@ -176,6 +178,15 @@ pub(crate) struct Encoder {
     after_gap: Vec<u8>,
 }
 
+/// Where the parts of an event are in the bytes that [`Encoder::parts`] appended to.
+#[derive(Clone, Debug)]
+pub(crate) struct Parts {
+    /// The value of `data`.
+    pub(crate) data: Range<usize>,
+    /// Where the values of `prev` and `seq` go.
+    pub(crate) gap: usize,
+}
+
 impl Encoder {
     pub(crate) fn new(session: SessionId, policy: Digest, on_behalf_of: Option<&UserName>) -> Self {
         let user = canonical::to_vec(&on_behalf_of).unwrap_or_else(|_| b"null".to_vec());
@@ -185,20 +196,20 @@ impl Encoder {
         Self { before_gap, after_gap }
     }
 
-    /// Appends both parts of an event to `out` and returns where the gap for `prev` and `seq` is.
+    /// Appends both parts of an event to `out`: what stands before the gap for `prev` and `seq`, and what stands after it.
     pub(crate) fn parts(
         &self,
         out: &mut Vec<u8>,
         id: EventId,
         draft: &Draft,
-    ) -> Result<usize, EventError> {
+    ) -> Result<Parts, EventError> {
         let start = out.len();
         let kind = draft.body.type_name();
-        let gap = self
+        let parts = self
             .append_parts(out, id, draft)
             .map_err(|source| EventError::NotEncodable { kind, source })?;
         let size = out.len() - start + GAP_BYTES;
-        if size > MAX_EVENT_BYTES { Err(EventError::TooLong { kind, size }) } else { Ok(gap) }
+        if size > MAX_EVENT_BYTES { Err(EventError::TooLong { kind, size }) } else { Ok(parts) }
     }
 
     fn append_parts(
@@ -206,7 +217,7 @@ impl Encoder {
         out: &mut Vec<u8>,
         id: EventId,
         draft: &Draft,
-    ) -> Result<usize, CanonicalError> {
+    ) -> Result<Parts, CanonicalError> {
         out.extend_from_slice(br#"{"actor":"#);
         draft.actor.write(out)?;
         out.extend_from_slice(br#","blobs":"#);
@@ -214,7 +225,9 @@ impl Encoder {
         out.extend_from_slice(br#","cause":"#);
         draft.cause.write(out)?;
         out.extend_from_slice(br#","data":"#);
+        let start = out.len();
         draft.body.append_data(out)?;
+        let data = start..out.len();
         out.extend_from_slice(br#","id":"#);
         id.write(out)?;
         out.extend_from_slice(&self.before_gap);
@@ -224,7 +237,7 @@ impl Encoder {
         out.extend_from_slice(br#","type":""#);
         out.extend_from_slice(draft.body.type_name().as_bytes());
         out.extend_from_slice(END);
-        Ok(gap)
+        Ok(Parts { data, gap })
     }
 }
 

@@ -14,7 +14,8 @@ pub struct Redaction {
     /// In which blob; absent if it stood in the event.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub blob: Option<Digest>,
-    /// HMAC-SHA-256 of the secret under the session's salt, which is gone once the session's content is erased.
+    /// HMAC-SHA-256 of the secret under the session's salt, which is gone once the session's content is erased; in the control
+    /// log, under the control plane's.
     pub digest: Digest,
     /// The rule (`aws-access-token`, …), the name of the policy's pattern, or `injected-value`.
     pub kind: String,
@@ -40,4 +41,12 @@ pub struct RedactionApplied {
     pub event: Option<EventId>,
     /// The first [`MAX_REDACTIONS_TOLD`].
     pub redactions: Vec<Redaction>,
+}
+
+impl RedactionApplied {
+    /// About all redactions of one event.
+    pub(crate) fn about(event: EventId, count: u64, mut redactions: Vec<Redaction>) -> Self {
+        redactions.truncate(MAX_REDACTIONS_TOLD);
+        Self { count, event: Some(event), redactions }
+    }
 }

@@ -60,19 +60,17 @@ impl Sink for Journal {
                     .map_err(|e| SinkError::Unwritable(format!("no random bytes for an id: {e}")))
             };
             let id = new_id()?;
-            let mut gap = self.encoder.parts(scratch, id, &draft).map_err(malformed)?;
+            let mut parts = self.encoder.parts(scratch, id, &draft).map_err(malformed)?;
             let kind = draft.body.event_type();
             // What was redacted stands before the event, which may be the last one.
             let mut told = None;
             if let Some((draft, applied)) =
-                redacted::redact(&draft, id, scratch, &self.redactor, &self.blobs)?
+                redacted::redact(&draft, id, &scratch[parts.data], &self.redactor, &self.blobs)?
             {
                 scratch.clear();
-                let gap_told =
-                    self.encoder.parts(scratch, new_id()?, &applied).map_err(malformed)?;
-                let length = scratch.len();
-                told = Some((gap_told, length));
-                gap = self.encoder.parts(scratch, id, &draft).map_err(malformed)?;
+                let before = self.encoder.parts(scratch, new_id()?, &applied).map_err(malformed)?;
+                told = Some((before.gap, scratch.len()));
+                parts = self.encoder.parts(scratch, id, &draft).map_err(malformed)?;
             }
             let mut state = self.shared.lock();
             let mut full_since = None;
@@ -100,7 +98,7 @@ impl Sink for Journal {
                 state.appended += 1;
                 *state.counts.entry(EventType::RedactionApplied).or_insert(0) += 1;
             }
-            state.queue.events.push((start + gap, end));
+            state.queue.events.push((start + parts.gap, end));
             state.appended += 1;
             *state.counts.entry(kind).or_insert(0) += 1;
             state.last = Some(kind);

@@ -3,16 +3,16 @@
 use custody_model::{Actor, EventId};
 
 use crate::blob::Blobs;
-use crate::event::{Body, Draft, EventType, MAX_REDACTIONS_TOLD, Redaction, RedactionApplied};
+use crate::event::{Body, Draft, EventType, Redaction, RedactionApplied};
 use crate::redact::Redactor;
 use crate::sink::SinkError;
 
-/// The event without what has to go and the event that tells what that was; `None` if nothing has to. `encoded` is its
-/// canonical form.
+/// The event without what has to go and the event that tells what that was; `None` if nothing has to. `data` is the canonical
+/// form of its data: nothing else of it is redacted.
 pub(super) fn redact(
     draft: &Draft,
     id: EventId,
-    encoded: &[u8],
+    data: &[u8],
     redactor: &Redactor,
     blobs: &Blobs,
 ) -> Result<Option<(Draft, Draft)>, SinkError> {
@@ -32,7 +32,7 @@ pub(super) fn redact(
         }
     }
     let mut body = draft.body.clone();
-    if redactor.suspects(encoded) {
+    if redactor.suspects(data) {
         let wrong = |e: serde_json::Error| SinkError::Malformed(format!("redaction: {e}"));
         let mut value = serde_json::to_value(&body).map_err(wrong)?;
         if let Some(data) = value.get_mut("data") {
@@ -41,14 +41,7 @@ pub(super) fn redact(
                 body = serde_json::from_value(value).map_err(wrong)?;
             }
             count += placed.len() as u64;
-            told.extend(placed.into_iter().map(|placed| Redaction {
-                blob: None,
-                digest: placed.mark.digest,
-                kind: placed.mark.kind,
-                length: None,
-                offset: None,
-                pointer: Some(placed.pointer),
-            }));
+            told.extend(placed);
         }
     }
     if count == 0 {
@@ -58,9 +51,8 @@ pub(super) fn redact(
         // It counts every event before it, and this one comes in between.
         *closed.counts.entry(EventType::RedactionApplied.as_str().to_owned()).or_insert(0) += 1;
     }
-    told.truncate(MAX_REDACTIONS_TOLD);
-    let applied = RedactionApplied { count, event: Some(id), redactions: told };
-    let applied = Draft::new(draft.time, Actor::Keeper, Body::RedactionApplied(applied));
+    let applied = Body::RedactionApplied(RedactionApplied::about(id, count, told));
+    let applied = Draft::new(draft.time, Actor::Keeper, applied);
     let draft = Draft { body, ..draft.clone() };
     Ok(Some((draft, applied)))
 }

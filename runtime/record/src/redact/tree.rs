@@ -4,43 +4,45 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use super::{Mark, Redactor};
-
-/// What was taken out of which string.
-pub(crate) struct Placed {
-    pub(crate) pointer: String,
-    pub(crate) mark: Mark,
-}
+use super::Redactor;
+use crate::event::Redaction;
 
 impl Redactor {
-    /// A document without what has to go, and how many places that were; `None` if nothing has to.
+    /// A document without what has to go, and what that was; `None` if nothing has to. `pointer` (RFC 6901) is where the
+    /// document stands in its event.
     ///
     /// # Errors
     /// If what is left is no such document any more: then it must not be written.
     pub fn redact_document<T: Serialize + DeserializeOwned>(
         &self,
         document: &T,
-    ) -> Result<Option<(T, usize)>, serde_json::Error> {
+        pointer: &str,
+    ) -> Result<Option<(T, Vec<Redaction>)>, serde_json::Error> {
         let mut value = serde_json::to_value(document)?;
-        let places = self.redact_value(&mut value, "").len();
-        if places == 0 { Ok(None) } else { Ok(Some((serde_json::from_value(value)?, places))) }
+        let found = self.redact_value(&mut value, pointer);
+        if found.is_empty() { Ok(None) } else { Ok(Some((serde_json::from_value(value)?, found))) }
     }
 
     /// Redacts every string of a value in place. Names of members are of the format and stay.
-    pub(crate) fn redact_value(&self, value: &mut Value, pointer: &str) -> Vec<Placed> {
+    pub(crate) fn redact_value(&self, value: &mut Value, pointer: &str) -> Vec<Redaction> {
         let mut placed = Vec::new();
         self.walk(value, pointer, &mut placed);
         placed
     }
 
-    fn walk(&self, value: &mut Value, pointer: &str, placed: &mut Vec<Placed>) {
+    fn walk(&self, value: &mut Value, pointer: &str, placed: &mut Vec<Redaction>) {
         match value {
             Value::String(text) => {
                 let Some((clean, marks)) = self.redact(text) else { return };
                 *text = clean;
-                placed.extend(
-                    marks.into_iter().map(|mark| Placed { pointer: pointer.to_owned(), mark }),
-                );
+                placed.extend(marks.into_iter().map(|mark| Redaction {
+                    blob: None,
+                    digest: mark.digest,
+                    kind: mark.kind,
+                    length: None,
+                    offset: None,
+                    pointer: Some(pointer.to_owned()),
+                }));
             }
             Value::Array(values) => {
                 for (index, value) in values.iter_mut().enumerate() {

@@ -36,7 +36,8 @@ pub type DigestSet = BTreeMap<String, String>;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Subject {
-    /// The branch for a commit, `tree` for a tree, `checkpoint` for the log's checkpoint file.
+    /// `<branch>@<commit>` for a commit, `<commit>^{tree}` for its tree, `checkpoint` for the log's checkpoint file. No two of a
+    /// statement are alike, as in-toto wants it.
     pub name: String,
     /// Its digest.
     #[schemars(extend(
@@ -129,6 +130,15 @@ pub struct Statement {
     pub predicate: AgentSession,
 }
 
+/// How the subjects of a statement are named.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Naming {
+    /// Each in its own way.
+    Unique,
+    /// Every commit by its branch and every tree `tree`: so it was at first, and such records stay good.
+    Repeating,
+}
+
 #[derive(Debug)]
 struct Closing {
     time: Timestamp,
@@ -211,6 +221,20 @@ impl Summary {
         self.closing.as_ref().map(|c| c.time)
     }
 
+    /// Whether a statement is the one that follows from the events, as it is made now or as it was made before.
+    pub(crate) fn is_told_by(
+        &self,
+        statement: &Statement,
+        log: &LogReference,
+        installation_log: Option<&LogPosition>,
+        checkpoint: &[u8],
+    ) -> bool {
+        [Naming::Unique, Naming::Repeating].into_iter().any(|naming| {
+            let made = self.named(log.clone(), installation_log.cloned(), checkpoint, naming);
+            made.as_ref() == Some(statement)
+        })
+    }
+
     /// The statement; `None` if the session is not closed.
     pub(crate) fn statement(
         &self,
@@ -218,18 +242,33 @@ impl Summary {
         installation_log: Option<LogPosition>,
         checkpoint: &[u8],
     ) -> Option<Statement> {
+        self.named(log, installation_log, checkpoint, Naming::Unique)
+    }
+
+    fn named(
+        &self,
+        log: LogReference,
+        installation_log: Option<LogPosition>,
+        checkpoint: &[u8],
+        naming: Naming,
+    ) -> Option<Statement> {
         let closing = self.closing.as_ref()?;
         let digest = |algorithm: &str, hex: String| DigestSet::from([(algorithm.to_owned(), hex)]);
-        let mut subject = Vec::new();
+        let mut subject: Vec<Subject> = Vec::new();
         for (commit, tree, branch) in &self.commits {
-            subject.push(Subject {
-                name: branch.clone(),
-                digest: digest("gitCommit", commit.to_string()),
-            });
-            subject.push(Subject {
-                name: "tree".to_owned(),
-                digest: digest("gitTree", tree.to_string()),
-            });
+            let (of_commit, of_tree) = match naming {
+                Naming::Unique => (format!("{branch}@{commit}"), format!("{commit}^{{tree}}")),
+                Naming::Repeating => (branch.clone(), "tree".to_owned()),
+            };
+            for (name, digest) in [
+                (of_commit, digest("gitCommit", commit.to_string())),
+                (of_tree, digest("gitTree", tree.to_string())),
+            ] {
+                // A commit that two events tell of is one subject.
+                if naming == Naming::Repeating || subject.iter().all(|known| known.name != name) {
+                    subject.push(Subject { name, digest });
+                }
+            }
         }
         // A session without commits has a subject too: in-toto wants one.
         subject.push(Subject {

@@ -101,6 +101,22 @@ pub(crate) fn authorized() -> Body {
     })
 }
 
+pub(crate) fn executed() -> ProcessExecuted {
+    ProcessExecuted {
+        image: ImageId(3),
+        pid: 4242,
+        parent: Some(1),
+        parent_image: Some(ImageId(0)),
+        exe: "/usr/bin/rg".to_owned(),
+        argv: vec!["rg".to_owned(), "TODO".to_owned()],
+        argv_cut: false,
+        cwd: Some("/workspace".to_owned()),
+        failed: None,
+        file: None,
+        corrects: None,
+    }
+}
+
 pub(crate) fn commit() -> Body {
     Body::CommitCreated(CommitCreated {
         commit: oid("d"),
@@ -176,19 +192,7 @@ pub(crate) fn bodies() -> Vec<Body> {
             rule: "secrets/**".to_owned(),
             what: "a file came into being".to_owned(),
         }),
-        Body::ProcessExecuted(ProcessExecuted {
-            image: ImageId(3),
-            pid: 4242,
-            parent: Some(1),
-            parent_image: Some(ImageId(0)),
-            exe: "/usr/bin/rg".to_owned(),
-            argv: vec!["rg".to_owned(), "TODO".to_owned()],
-            argv_cut: false,
-            cwd: Some("/workspace".to_owned()),
-            failed: None,
-            file: None,
-            corrects: None,
-        }),
+        Body::ProcessExecuted(executed()),
         Body::ProcessExited(ProcessExited {
             pid: 4242,
             image: Some(ImageId(3)),

@@ -125,6 +125,7 @@ fn write_until_killed(root: &Path, listener: UnixStream) -> ! {
                     cause: None,
                     body: ControlBody::CallRequested(call),
                     blobs: Vec::new(),
+                    redactions: Vec::new(),
                 }])
                 .unwrap();
             tell("control", &id.to_string());

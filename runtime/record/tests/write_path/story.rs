@@ -62,6 +62,7 @@ fn draft(number: u8) -> ControlDraft {
             body: None,
         }),
         blobs: Vec::new(),
+        redactions: Vec::new(),
     }
 }
 

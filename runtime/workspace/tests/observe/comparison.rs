@@ -8,6 +8,7 @@ use custody_record::Body;
 use custody_record::event::DifferenceKind;
 use custody_workspace::compare::{MAX_COMPARED_DEPTH, compare};
 use custody_workspace::content::{Contents, GitHash, HashLimits};
+use custody_workspace::spelling::Spelling;
 
 use crate::fixture::{Fixture, Setup, base, observed, observed_with, path};
 
@@ -78,7 +79,10 @@ fn a_record_that_is_read_back_tells_the_same_as_the_keeper_knew() {
             replayed.replay(body);
         }
         let upper = w.upper_fd();
-        assert_eq!(compare(upper.as_fd(), &replayed).unwrap().told.differences, []);
+        assert_eq!(
+            compare(upper.as_fd(), &replayed, Spelling::as_it_is()).unwrap().told.differences,
+            []
+        );
         // The keeper died before the last event on this path was on disk.
         let lost = Contents::new(
             w.contents.root().try_clone_to_owned().unwrap(),
@@ -92,13 +96,14 @@ fn a_record_that_is_read_back_tells_the_same_as_the_keeper_knew() {
                 lost.replay(body);
             }
         }
-        let names: Vec<(String, DifferenceKind)> = compare(upper.as_fd(), &lost)
-            .unwrap()
-            .told
-            .differences
-            .into_iter()
-            .map(|d| (d.path.to_string(), d.kind))
-            .collect();
+        let names: Vec<(String, DifferenceKind)> =
+            compare(upper.as_fd(), &lost, Spelling::as_it_is())
+                .unwrap()
+                .told
+                .differences
+                .into_iter()
+                .map(|d| (d.path.to_string(), d.kind))
+                .collect();
         let expected = [
             ("new".to_owned(), DifferenceKind::Missing),
             ("renamed".to_owned(), DifferenceKind::Unrecorded),

@@ -123,9 +123,11 @@ impl Check<'_> {
             return;
         }
         let position = statement.predicate.installation_log.clone();
-        let expected =
-            events.summary.as_ref().and_then(|s| s.statement(log, position.clone(), bytes));
-        let differs = expected.as_ref() != Some(statement);
+        let says = events
+            .summary
+            .as_ref()
+            .is_some_and(|s| s.is_told_by(statement, &log, position.as_ref(), bytes));
+        let differs = !says;
         let policy = self.policy.filter(|found| *found != statement.predicate.policy);
         let head = SessionHead {
             session: statement.predicate.session,
