@@ -18,9 +18,12 @@ use custody_record::{
 };
 use samples::{Place, at, authorized, closed, keys, observe, opened, session};
 
+/// Fetches a tile, if it is there.
+type Fetch<'a> = dyn Fn(&TilePath) -> Option<Vec<u8>> + 'a;
+
 /// What a monitor has: heads that it was shown, and tiles as it asks for them.
 struct Monitor<'a> {
-    read: Box<dyn Fn(&TilePath) -> Option<Vec<u8>> + 'a>,
+    read: Box<Fetch<'a>>,
     seen: Vec<Checkpoint>,
 }
 
