@@ -6,6 +6,7 @@
 #[expect(dead_code, reason = "the tests use more of it")]
 mod installation;
 #[path = "../tests/api/recording.rs"]
+#[expect(dead_code, reason = "the tests use more of it")]
 mod recording;
 
 use custody_api_server::Limits;

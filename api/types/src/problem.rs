@@ -121,6 +121,8 @@ codes! {
         "Ask somebody whom the policy names.",
     RecordIncomplete "record_incomplete" 409 "The record is not complete yet."
         "Wait until the session is over.",
+    Unwitnessed "unwitnessed" 409 "Too few of the wanted witnesses vouch for it."
+        "Ask again once they have cosigned, or look in the control log for what they refused.",
     Erased "erased" 410 "The content was erased."
         "There is no way to get it back; what is recorded of it stays.",
     BodyTooLarge "body_too_large" 413 "The body is larger than this server takes."
@@ -169,7 +171,8 @@ impl From<ErrorCode> for ApiCode {
             ErrorCode::ApprovalNeeded => Self::ApprovalNeeded,
             ErrorCode::NotFound => Self::NotFound,
             ErrorCode::Invalid => Self::Invalid,
-            ErrorCode::VerificationFailed | ErrorCode::Unwitnessed => Self::VerificationFailed,
+            ErrorCode::VerificationFailed => Self::VerificationFailed,
+            ErrorCode::Unwitnessed => Self::Unwitnessed,
             ErrorCode::RecordIncomplete => Self::RecordIncomplete,
             ErrorCode::EnvironmentLacks => Self::EnvironmentLacks,
             ErrorCode::RecordUnwritable => Self::RecordUnwritable,
@@ -202,6 +205,7 @@ impl ApiCode {
             Self::Conflict => ErrorCode::Conflict,
             Self::ApprovalNeeded => ErrorCode::ApprovalNeeded,
             Self::RecordIncomplete => ErrorCode::RecordIncomplete,
+            Self::Unwitnessed => ErrorCode::Unwitnessed,
             Self::BodyTooLarge | Self::RateLimited | Self::TooManyStreams | Self::LimitReached => {
                 ErrorCode::LimitReached
             }

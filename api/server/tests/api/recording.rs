@@ -121,7 +121,6 @@ pub(crate) async fn sealed(installation: &Installation, files: u64) -> SessionRo
     for n in 0..files {
         recording.opens(&format!("src/file_{n}.rs"));
     }
-    recording.publishes();
     recording.end();
     installation.index(row.id).await;
     installation.orchestrator.row(row.id).await.unwrap()

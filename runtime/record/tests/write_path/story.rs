@@ -126,7 +126,7 @@ impl Teller<'_> {
     }
 }
 
-/// Tells it below `root`, with so many observations in its middle; how many effects were refused.
+/// Tells it below `root`, with so many observations in its middle; how many effects and seals were refused.
 pub(crate) fn tell(disk: &Arc<FaultyDisk>, root: &Path, many: u64) -> usize {
     let mut teller = Teller { disk, refused: 0 };
     let shared: Arc<dyn Disk> = disk.clone();
@@ -166,7 +166,12 @@ pub(crate) fn tell(disk: &Arc<FaultyDisk>, root: &Path, many: u64) -> usize {
     teller.control(&control, 4);
     until(|| other.integrate());
     teller.effect(&session, closed(session.counts()));
-    let sealed = until(|| session.seal(&keys(), &log));
+    let mut seals = 0;
+    let sealed = until(|| {
+        seals += 1;
+        session.seal(&keys(), &log)
+    });
+    teller.refused += seals - 1;
     disk.promise("sealed", sealed.head.size.to_string());
     teller.control(&control, 5);
     until(|| control.integrate());

@@ -75,6 +75,20 @@ fn values() -> Vec<(&'static str, &'static str, &'static str, Value)> {
         ),
         ("transparency", "publish", "hashes", json!("hashes")),
         ("transparency", "witnesses", "'quorum none'", json!("quorum none")),
+        (
+            "vault",
+            "wrapping",
+            "{command: [/usr/bin/kms, --key, one], name: kms/one, timeout: 20s}",
+            json!({ "command": ["/usr/bin/kms", "<2 arguments>"], "name": "kms/one", "timeout": "20s" }),
+        ),
+        (
+            "vault",
+            "former",
+            "[{command: [/usr/bin/kms], name: kms/old}]",
+            json!([{ "command": ["/usr/bin/kms"], "name": "kms/old", "timeout": "10s" }]),
+        ),
+        ("disk", "outputs_wait", "30m", json!("30m")),
+        ("disk", "end_wait", "unlimited", json!("unlimited")),
         ("log", "level", "debug", json!("debug")),
         ("log", "format", "json", json!("json")),
     ]
