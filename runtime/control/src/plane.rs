@@ -11,6 +11,7 @@ use custody_store::{Change, Store, StoreError, UnitOfWork};
 use crate::author::Author;
 use crate::error::ControlError;
 use crate::projection;
+use crate::retention::KnownVersions;
 
 /// Events of the log that are applied in one reading.
 const BATCH: usize = 512;
@@ -36,13 +37,16 @@ pub struct ControlPlane {
     clock: Arc<dyn Clock>,
     /// One task at a time lets the store follow the logs; the others find it done.
     following: tokio::sync::Mutex<()>,
+    /// What policy versions say of retention.
+    versions: KnownVersions,
 }
 
 impl ControlPlane {
     /// Over a log and a store.
     #[must_use]
     pub fn new(log: ControlLog, store: Arc<dyn Store>, clock: Arc<dyn Clock>) -> Self {
-        Self { log: Arc::new(log), store, clock, following: tokio::sync::Mutex::default() }
+        let following = tokio::sync::Mutex::default();
+        Self { log: Arc::new(log), store, clock, following, versions: KnownVersions::default() }
     }
 
     /// The store, to read.
@@ -55,6 +59,10 @@ impl ControlPlane {
     #[must_use]
     pub fn shared_store(&self) -> Arc<dyn Store> {
         self.store.clone()
+    }
+
+    pub(crate) fn versions(&self) -> &KnownVersions {
+        &self.versions
     }
 
     /// The log, to read.

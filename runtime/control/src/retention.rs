@@ -4,7 +4,7 @@
 //! may hold it, and may refuse that it is erased early; it never shortens it.
 
 use std::collections::HashMap;
-use std::collections::hash_map::Entry;
+use std::sync::{Mutex, PoisonError};
 
 use custody_model::{Digest, ProjectName, Timestamp, UserName};
 use custody_policy::{EarlyErasure, PolicyVersion, RetentionClass};
@@ -14,6 +14,27 @@ use custody_store::{HoldRow, ProjectRow, RetentionRow, SessionRow};
 use crate::error::ControlError;
 use crate::plane::ControlPlane;
 use crate::projection::user_of;
+
+/// Most policy versions of which it is kept in memory what they say.
+const MAX_VERSIONS: usize = 256;
+
+/// What policy versions say of retention: each session that is shown asks for it, and a version never says anything else.
+#[derive(Debug, Default)]
+pub(crate) struct KnownVersions(Mutex<HashMap<Digest, RetentionRow>>);
+
+impl KnownVersions {
+    fn get(&self, version: Digest) -> Option<RetentionRow> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(&version).cloned()
+    }
+
+    fn keep(&self, version: Digest, row: &RetentionRow) {
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if known.len() >= MAX_VERSIONS {
+            known.clear();
+        }
+        known.insert(version, row.clone());
+    }
+}
 
 /// Who holds a session.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -115,13 +136,12 @@ impl ControlPlane {
             .ok_or_else(|| ControlError::Conflict("nothing is known of its retention".to_owned()))
     }
 
-    /// The same of several sessions, in their order; each project and policy version is looked up once.
+    /// The same of several sessions, in their order; each project is looked up once.
     ///
     /// # Errors
     /// Those of the store.
     pub async fn retentions(&self, rows: &[SessionRow]) -> Result<Vec<Retention>, ControlError> {
         let mut projects: HashMap<ProjectName, Option<ProjectRow>> = HashMap::new();
-        let mut versions: HashMap<(ProjectName, Digest), RetentionRow> = HashMap::new();
         let mut found = Vec::new();
         for row in rows {
             if !projects.contains_key(&row.project) {
@@ -129,18 +149,30 @@ impl ControlPlane {
             }
             let project = projects.get(&row.project).and_then(Option::as_ref);
             let active = project.and_then(|project| project.active_policy);
-            for digest in [Some(row.policy), active].into_iter().flatten() {
-                let key = (row.project.clone(), digest);
-                if let Entry::Vacant(unknown) = versions.entry(key) {
-                    let version = self.store().policy(&row.project, &digest).await?;
-                    unknown.insert(version.map(|version| version.retention).unwrap_or_default());
-                }
-            }
-            let version = |digest: Digest| versions.get(&(row.project.clone(), digest));
-            let own = version(row.policy).cloned().unwrap_or_default();
-            let active = active.and_then(|digest| Some((digest, version(digest)?)));
+            let own = self.said_by(&row.project, row.policy).await?;
+            let active = match active {
+                Some(digest) => Some((digest, self.said_by(&row.project, digest).await?)),
+                None => None,
+            };
+            let active = active.as_ref().map(|(digest, said)| (*digest, said));
             found.push(Retention::of(row, &own, active, project));
         }
         Ok(found)
+    }
+
+    /// What a policy version says of retention; one that is not known (yet) says nothing.
+    async fn said_by(
+        &self,
+        project: &ProjectName,
+        version: Digest,
+    ) -> Result<RetentionRow, ControlError> {
+        if let Some(known) = self.versions().get(version) {
+            return Ok(known);
+        }
+        let Some(found) = self.store().policy(project, &version).await? else {
+            return Ok(RetentionRow::default());
+        };
+        self.versions().keep(version, &found.retention);
+        Ok(found.retention)
     }
 }
