@@ -139,6 +139,18 @@ impl Server {
         self.admin.clone()
     }
 
+    /// Registers the repository in `directory`, in which anybody who may ask for sessions may run `sh` from here on.
+    pub fn let_anyone_run_sh(&self, installation: &Installation, directory: &Path) {
+        let admin = self.admin();
+        let policy = installation.policy(
+            "version: custody/policy/v1\nname: open\nrequesters:\n  users: ['*']\nimages: [host]\ncommands:\n  - allow: \
+             [sh]\n",
+        );
+        let words = ["policy", "create", &policy, "--activate"];
+        let _ = self.custody(&admin, directory, &words).succeeded();
+        let _ = self.custody(&admin, directory, &["repo", "add", "."]).succeeded();
+    }
+
     /// Makes somebody with these roles (`ROLE` or `ROLE@PROJECT`).
     #[must_use]
     pub fn person(&self, name: &str, roles: &[&str]) -> Person {

@@ -1,5 +1,6 @@
 //! Stable error codes, and the exit codes of the CLI that go with them.
 
+use std::error::Error;
 use std::fmt;
 
 use schemars::JsonSchema;
@@ -153,11 +154,51 @@ impl fmt::Display for ErrorCode {
     }
 }
 
+/// An error with all its causes, in one line.
+#[must_use]
+pub fn chain(error: &dyn Error) -> String {
+    chain_where(error, |_, _| true)
+}
+
+/// As [`chain`], without the causes that the text before them ends with already.
+#[must_use]
+pub fn chain_without_echo(error: &dyn Error) -> String {
+    chain_where(error, |text, cause| !text.ends_with(cause))
+}
+
+fn chain_where(error: &dyn Error, is_told: impl Fn(&str, &str) -> bool) -> String {
+    let (mut text, mut next) = (error.to_string(), error.source());
+    while let Some(cause) = next {
+        let said = cause.to_string();
+        if is_told(&text, &said) {
+            text.push_str(": ");
+            text.push_str(&said);
+        }
+        next = cause.source();
+    }
+    text
+}
+
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
+
+    #[test]
+    fn a_chain_names_each_cause_and_an_echo_only_where_it_is_wanted() {
+        #[derive(Debug, thiserror::Error)]
+        #[error("{what}")]
+        struct Told {
+            what: &'static str,
+            source: Option<Box<Told>>,
+        }
+        let told = |what, source: Option<Told>| Told { what, source: source.map(Box::new) };
+        let error = told("a: b", Some(told("b", Some(told("c", None)))));
+        assert_eq!(chain(&error), "a: b: b: c");
+        assert_eq!(chain_without_echo(&error), "a: b: c");
+        assert_eq!(chain(&told("alone", None)), "alone");
+    }
 
     #[test]
     fn every_code_has_a_text_and_an_exit_code_of_its_own() {

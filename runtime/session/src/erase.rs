@@ -88,7 +88,7 @@ impl Orchestrator {
         if !row.state.is_final() || self.record(session).join("journal").exists() {
             return conflict("only what is over and sealed can be erased".to_owned());
         }
-        if row.erased_at.is_some() || self.erasure(session).await?.is_some() {
+        if self.is_erased(&row).await? {
             return conflict("its content was erased already".to_owned());
         }
         let retention = self.plane().retention(&row).await?;
@@ -129,6 +129,11 @@ impl Orchestrator {
     pub async fn erasure(&self, session: SessionId) -> Result<Option<Erasure>, SessionError> {
         let record = self.record(session);
         Ok(tokio::task::spawn_blocking(move || Erasure::read(&record)).await??)
+    }
+
+    /// Whether its erasure is decided or done.
+    pub(crate) async fn is_erased(&self, row: &SessionRow) -> Result<bool, SessionError> {
+        Ok(row.erased_at.is_some() || self.erasure(row.id).await?.is_some())
     }
 
     /// Completes the erasures in whose middle somebody died.

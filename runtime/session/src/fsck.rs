@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use custody_keeper::layout::StateDir;
+use custody_model::error::chain;
 use custody_model::{Actor, Digest, EventId, SessionId, Timestamp};
 use custody_record::control::{
     ControlBody, ControlDraft, ControlLog, ControlLogError, Quarantined, verify_control,
@@ -104,16 +105,6 @@ pub struct Checked {
     pub heads: u64,
     /// What is damaged.
     pub damage: Vec<Damage>,
-}
-
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut next = error.source();
-    while let Some(cause) = next {
-        text.push_str(&format!(": {cause}"));
-        next = cause.source();
-    }
-    text
 }
 
 /// Checks everything but the index. Changes nothing.

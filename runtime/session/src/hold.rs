@@ -51,7 +51,7 @@ impl Orchestrator {
         reason(why)?;
         let _turn = self.holding.lock().await;
         let row = self.row(session).await?;
-        if row.erased_at.is_some() || self.erasure(session).await?.is_some() {
+        if self.is_erased(&row).await? {
             let reason = "its content was erased: there is nothing to hold".to_owned();
             return Err(SessionError::Conflict { session, state: row.state.name(), reason });
         }

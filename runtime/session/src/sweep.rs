@@ -7,6 +7,7 @@
 use std::sync::Arc;
 
 use custody_control::Author;
+use custody_model::error::chain;
 use custody_model::{SessionId, Timestamp};
 use custody_policy::quantity::Seconds;
 use custody_store::{KeptFilter, MAX_PAGE, PageRequest};
@@ -97,14 +98,4 @@ impl Orchestrator {
             }
         }
     }
-}
-
-/// An error with all that caused it, in a line.
-fn chain(error: &dyn std::error::Error) -> String {
-    let (mut text, mut source) = (error.to_string(), error.source());
-    while let Some(cause) = source {
-        text = format!("{text}: {cause}");
-        source = cause.source();
-    }
-    text
 }

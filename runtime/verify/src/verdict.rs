@@ -5,6 +5,7 @@ use std::io::{self, BufReader};
 use std::path::{Path, PathBuf};
 
 use custody_model::ErrorCode;
+use custody_model::error::chain;
 use custody_record::evidence::{EvidenceOptions, EvidenceReport, verify_evidence};
 use custody_record::tlog::{
     HistoryError, InvalidVerifier, MAX_POLICY_BYTES, PolicyError, TlogPolicy,
@@ -59,12 +60,7 @@ impl Failure {
     }
 
     pub(crate) fn shown(&self, json: bool) -> String {
-        let mut text = self.to_string();
-        let mut next = std::error::Error::source(self);
-        while let Some(cause) = next {
-            text.push_str(&format!(": {cause}"));
-            next = cause.source();
-        }
+        let text = chain(self);
         match json {
             true => {
                 serde_json::json!({ "error": { "code": self.code(), "message": text } }).to_string()

@@ -12,7 +12,8 @@ use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use custody_model::Clock;
-use custody_record::witness::{Ledger, LedgerError, MAX_REQUEST_BYTES, Refusal};
+use custody_model::error::chain;
+use custody_record::witness::{Ledger, MAX_REQUEST_BYTES, Refusal};
 use tokio::net::TcpListener;
 
 /// How long a request's body may take to come.
@@ -109,14 +110,4 @@ async fn newest(State(witness): State<Witness>, Path(origin): Path<String>) -> R
             StatusCode::INTERNAL_SERVER_ERROR.into_response()
         }
     }
-}
-
-fn chain(error: &LedgerError) -> String {
-    let mut text = error.to_string();
-    let mut next = std::error::Error::source(error);
-    while let Some(cause) = next {
-        text.push_str(&format!(": {cause}"));
-        next = cause.source();
-    }
-    text
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
+use custody_model::error::chain_without_echo;
 use custody_record::control::{ControlBody, RefusalReason, WitnessRefused, WitnessRestored};
 
 use crate::ask::AskError;
@@ -60,7 +61,7 @@ impl Standings {
                     status,
                     size: round.head.size,
                     witnessed: round.witnessed.get(name).copied(),
-                    detail: chain(outcome),
+                    detail: chain_without_echo(outcome),
                 }));
             }
         }
@@ -97,20 +98,6 @@ fn refusal(outcome: &Outcome) -> Option<Refusal> {
         Outcome::Cosignature(_) | Outcome::NoCosignature => Some((BadAnswer, Some(200))),
         Outcome::Tiles(_) | Outcome::NoUrl | Outcome::Late | Outcome::Broken(_) => None,
     }
-}
-
-/// An error with its causes, in one line.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut next = error.source();
-    while let Some(cause) = next {
-        let cause_text = cause.to_string();
-        if !text.ends_with(&cause_text) {
-            text.push_str(&format!(": {cause_text}"));
-        }
-        next = cause.source();
-    }
-    text
 }
 
 #[cfg(test)]

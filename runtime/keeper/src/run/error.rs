@@ -3,6 +3,7 @@
 use std::io;
 
 use custody_model::ErrorCode;
+use custody_model::error::chain_without_echo;
 use custody_record::SinkError;
 use custody_record::disk::is_refusal;
 
@@ -103,16 +104,6 @@ impl KeeperError {
     /// The whole chain of causes in one line, for the record and the client.
     #[must_use]
     pub fn chain(&self) -> String {
-        let mut text = self.to_string();
-        let mut next = std::error::Error::source(self);
-        while let Some(cause) = next {
-            let cause_text = cause.to_string();
-            if !text.ends_with(&cause_text) {
-                text.push_str(": ");
-                text.push_str(&cause_text);
-            }
-            next = cause.source();
-        }
-        text
+        chain_without_echo(self)
     }
 }

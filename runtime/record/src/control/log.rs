@@ -9,6 +9,7 @@ use std::path::Path;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use custody_model::Digest;
+use custody_model::error::chain;
 
 use super::event::{ControlDraft, ControlEvent, ControlEventError};
 use super::pending::{self, Base, Leftover, Pending};
@@ -462,16 +463,4 @@ impl ControlLog {
     fn lock(&self) -> MutexGuard<'_, Group> {
         self.group.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// The causes in one line: each of those who waited gets it.
-pub(super) fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut next = error.source();
-    while let Some(cause) = next {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        next = cause.source();
-    }
-    text
 }

@@ -51,7 +51,7 @@ pub fn verify_control(dir: &Path, verifier: &Verifier) -> Result<ControlReport, 
     let head = match ControlLog::verifier_head(dir, verifier) {
         Ok(head) => head,
         Err(error @ ControlLogError::Extend(ExtendError::Checkpoint(_))) => {
-            report.findings.push(super::log::chain(&error));
+            report.findings.push(custody_model::error::chain(&error));
             return Ok(report);
         }
         Err(error) => return Err(error),

@@ -4,6 +4,7 @@ use std::sync::{MutexGuard, PoisonError};
 use std::time::Instant;
 
 use custody_model::EventId;
+use custody_model::error::chain;
 
 use super::state::State;
 use super::{Journal, redacted, writer};
@@ -141,12 +142,5 @@ const fn tells_of_the_recorder(kind: EventType) -> bool {
 }
 
 fn malformed(error: EventError) -> SinkError {
-    let mut text = error.to_string();
-    let mut source = std::error::Error::source(&error);
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    SinkError::Malformed(text)
+    SinkError::Malformed(chain(&error))
 }
