@@ -2,7 +2,7 @@
 //! are in the record, with process and time.
 
 use custody_model::Timestamp;
-use custody_record::event::{Body, Coverage, Event, GapSource, Outcome};
+use custody_record::event::{Body, Coverage, Event, GapSource, Outcome, Place};
 use custody_tests::deadline::until;
 use custody_tests::repository::{POLICY, SECRET};
 use custody_tests::{Installation, Record, Repository};
@@ -83,6 +83,17 @@ fn assert_secret_is_nowhere(record: &Record) {
     assert!(!text.contains(SECRET), "the record holds the secret itself");
 }
 
+/// What a session without a gap says of each place: never more than was seen.
+fn covered_today(place: Place) -> Coverage {
+    match place {
+        Place::Workspace | Place::Processes | Place::Network | Place::Terminal => {
+            Coverage::Complete
+        }
+        Place::Scratch | Place::Image => Coverage::Partial,
+        Place::GitObjects | Place::Models => Coverage::Absent,
+    }
+}
+
 fn eight_acts(options: &[&str]) {
     let (installation, repository) = (Installation::new(), Repository::with_secrets());
     let policy = installation.policy(POLICY);
@@ -92,9 +103,13 @@ fn eight_acts(options: &[&str]) {
     assert_eight_of_eight(&record);
     assert_secret_is_nowhere(&record);
     assert_eq!(record.closed().outcome, Outcome::Completed);
-    for (channel, coverage) in &record.closed().coverage {
-        let expected = if channel == "models" { Coverage::Absent } else { Coverage::Complete };
-        assert_eq!(*coverage, expected, "coverage of {channel}");
+    assert_eq!(record.closed().coverage, Place::coverage(covered_today));
+    let shown = installation
+        .custody(installation.state(), &["session", "show", &installation.session().to_string()]);
+    let page = shown.succeeded().text();
+    for (place, coverage) in Place::coverage(covered_today) {
+        let told = format!("{} {}", place.replace('_', " "), coverage.word());
+        assert!(page.contains(&told), "{told:?} is not in {page}");
     }
     let _ = installation.verify(installation.session()).succeeded();
 }

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use custody_model::{Actor, Digest, EventId, SessionId, Timestamp, UserName, WorkspacePath};
 use custody_record::event::{
     Access, Body, CommitCreated, Coverage, EgressVia, ExitStatus, FileKind, Operation, Outcome,
-    RequestedSession,
+    Place, RequestedSession,
 };
 use custody_record::witness::WitnessAssurance;
 use custody_record::{Event, ReadError, Reader};
@@ -73,7 +73,7 @@ pub struct Summary {
     pub commits: Vec<CommitSeen>,
     /// Events in the record so far.
     pub events: u64,
-    /// Coverage of each channel, as the record states it at its end.
+    /// Coverage of each place, as the record states it at its end; what older records call `files` is `workspace`.
     pub coverage: BTreeMap<String, Coverage>,
     /// Who but the installation vouches for the record, up to its newest head in the installation log; absent where that was
     /// not looked at.
@@ -288,7 +288,7 @@ impl Summarizer {
                 self.summary.outcome = Some(data.outcome);
                 self.summary.reason = Some(data.reason.clone());
                 self.summary.exit = data.exit;
-                self.summary.coverage.clone_from(&data.coverage);
+                self.summary.coverage = Place::named(&data.coverage);
             }
             Body::PolicyDecided(data) => {
                 self.summary.rule.get_or_insert_with(|| data.rule.clone());

@@ -14,7 +14,7 @@ use custody_keeper::redactor::redactor;
 use custody_keeper::spec::SessionSpec;
 use custody_model::{Actor, Clock, SessionId, Timestamp};
 use custody_policy::PolicyVersion;
-use custody_record::event::{Body, Coverage, Draft, Gap, GapSource, Outcome, SessionClosed};
+use custody_record::event::{Body, Coverage, Draft, Gap, GapSource, Outcome, Place, SessionClosed};
 use custody_record::{
     InstallationLog, Journal, JournalError, JournalHeader, JournalOptions, Keys, Redactor, Scope,
     Sink, Vault, recover,
@@ -309,11 +309,15 @@ fn closing(journal: &Journal, dir: &SessionDir) -> Body {
     *counts.entry("session.closed".to_owned()).or_default() += 1;
     let started = counts.contains_key("session.started");
     let by = if started { Coverage::Gaps } else { Coverage::Absent };
-    let coverage = ["files", "processes", "network", "terminal"]
-        .map(|channel| (channel.to_owned(), by))
-        .into_iter()
-        .chain([("models".to_owned(), Coverage::Absent)])
-        .collect();
+    let coverage = Place::coverage(|place| match place {
+        Place::Workspace
+        | Place::Scratch
+        | Place::Image
+        | Place::Processes
+        | Place::Network
+        | Place::Terminal => by,
+        Place::GitObjects | Place::Models => Coverage::Absent,
+    });
     let reason = match started {
         true => format!(
             "its keeper {}; what the session wrote is kept in {} of its directory",

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use custody_investigate::Summary;
-use custody_record::event::{Coverage, ExitStatus, Outcome};
+use custody_record::event::{ExitStatus, Outcome};
 
 use super::{command_line, count, cut, listed, tame};
 
@@ -153,13 +153,8 @@ pub fn state(summary: &Summary) -> String {
 
 fn coverage(summary: &Summary) -> String {
     let mut text = String::new();
-    for (channel, coverage) in &summary.coverage {
-        let word = match coverage {
-            Coverage::Complete => "complete",
-            Coverage::Gaps => "GAPS",
-            Coverage::Absent => "absent",
-        };
-        let _ = write!(text, ", {channel} {word}");
+    for (place, coverage) in &summary.coverage {
+        let _ = write!(text, ", {} {}", place.replace('_', " "), coverage.word());
     }
     text
 }

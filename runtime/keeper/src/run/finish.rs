@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use custody_model::Clock;
 use custody_policy::Refusal;
 use custody_record::event::{
-    BlobRef, Body, ChangedFile, Coverage, Decision, GapSource, Outcome, TerminalRecorded,
+    BlobRef, Body, ChangedFile, Coverage, Decision, GapSource, Outcome, Place, TerminalRecorded,
     WorkspaceCompared,
 };
 use custody_record::{
@@ -227,9 +227,7 @@ fn subject(command: &[String]) -> String {
 
 /// Coverage of a session of which nothing ran.
 pub(super) fn nothing_covered() -> BTreeMap<String, Coverage> {
-    ["files", "processes", "network", "terminal", "models"]
-        .map(|channel| (channel.to_owned(), Coverage::Absent))
-        .into()
+    Place::coverage(|_| Coverage::Absent)
 }
 
 fn covered(
@@ -240,16 +238,21 @@ fn covered(
     let by = |complete: bool| if complete { Coverage::Complete } else { Coverage::Gaps };
     let same = compared.is_some_and(|c| c.difference_count == 0);
     let whole = |source| !recorder.has_gap(source);
-    [
-        ("files", by(same && whole(GapSource::Files))),
-        ("processes", by(whole(GapSource::Processes))),
-        ("network", by(whole(GapSource::Network))),
-        ("terminal", by(terminal.is_some_and(|t| t.cut == 0) && whole(GapSource::Terminal))),
+    Place::coverage(|place| match place {
+        Place::Workspace => by(same && whole(GapSource::Files)),
+        // Git maps its packs: which objects it reads of them, nobody sees.
+        Place::GitObjects => Coverage::Absent,
+        // Programs that are run from there are on record, and nothing else.
+        Place::Scratch | Place::Image => match whole(GapSource::Processes) {
+            true => Coverage::Partial,
+            false => Coverage::Gaps,
+        },
+        Place::Processes => by(whole(GapSource::Processes)),
+        Place::Network => by(whole(GapSource::Network)),
+        Place::Terminal => by(terminal.is_some_and(|t| t.cut == 0) && whole(GapSource::Terminal)),
         // Model calls pass no gateway yet: nothing is known of them.
-        ("models", Coverage::Absent),
-    ]
-    .map(|(channel, coverage)| (channel.to_owned(), coverage))
-    .into()
+        Place::Models => Coverage::Absent,
+    })
 }
 
 /// Appends the closing event and seals the record.

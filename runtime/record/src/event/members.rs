@@ -276,7 +276,7 @@ names! {
         "completed" Completed, "stopped" Stopped, "refused" Refused, "failed" Failed,
         "interrupted" Interrupted,
     }
-    Coverage { "complete" Complete, "gaps" Gaps, "absent" Absent }
+    Coverage { "complete" Complete, "partial" Partial, "gaps" Gaps, "absent" Absent }
     Decision { "allow" Allow, "deny" Deny, "needs_approval" NeedsApproval }
     DifferenceKind { "unrecorded" Unrecorded, "missing" Missing, "differs" Differs }
     CommitAuthor { "agent" Agent, "custody" Custody }

@@ -7,6 +7,7 @@
 #[cfg(test)]
 mod agreement;
 mod codec;
+mod coverage;
 mod file;
 mod form;
 mod members;
@@ -20,6 +21,7 @@ use serde::{Deserialize, Serialize};
 
 pub(crate) use codec::{Encoder, append_gap};
 pub use codec::{EventError, EventType};
+pub use coverage::{Coverage, Place};
 pub use file::{
     Access, AttributesChanged, FileDenied, FileKind, FileLinked, FileOpened, FileRead, FileRemoved,
     FileRenamed, FileReopened, FileSymlinked, FileWritten, Operation,
@@ -27,10 +29,10 @@ pub use file::{
 pub use process::{EgressDenied, EgressVia, ExitStatus, ProcessExecuted, ProcessExited, Transport};
 pub use redaction::{MAX_REDACTIONS_TOLD, Redaction, RedactionApplied};
 pub use session::{
-    ChangeStatus, ChangedFile, CommitAuthor, CommitCreated, Coverage, Decision, Difference,
-    DifferenceKind, Gap, GapSource, Outcome, PolicyDecided, PolicyViolated, RecorderDegraded,
-    RecorderRestored, RequestedSession, SessionAuthorized, SessionClosed, SessionPaused,
-    SessionProvisioned, SessionResumed, SessionStarted, TerminalRecorded, WorkspaceCompared,
+    ChangeStatus, ChangedFile, CommitAuthor, CommitCreated, Decision, Difference, DifferenceKind,
+    Gap, GapSource, Outcome, PolicyDecided, PolicyViolated, RecorderDegraded, RecorderRestored,
+    RequestedSession, SessionAuthorized, SessionClosed, SessionPaused, SessionProvisioned,
+    SessionResumed, SessionStarted, TerminalRecorded, WorkspaceCompared,
 };
 
 /// Version of the envelope.

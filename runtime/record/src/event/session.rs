@@ -6,6 +6,7 @@ use custody_model::{Digest, GitOid, Limits, ProcessRef, Timestamp, UserName, Wor
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::coverage::Coverage;
 use super::process::ExitStatus;
 
 /// What was asked for.
@@ -110,18 +111,6 @@ pub enum Outcome {
     Interrupted,
 }
 
-/// How completely one channel was seen.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Coverage {
-    /// Everything was seen.
-    Complete,
-    /// A `recorder.gap` tells what is missing.
-    Gaps,
-    /// Not mediated in this session.
-    Absent,
-}
-
 /// `session.closed`: the last event of every record. Its own `seq` is the number of events before it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -135,7 +124,8 @@ pub struct SessionClosed {
     pub exit: Option<ExitStatus>,
     /// Number of events of each type in the record, this one included.
     pub counts: BTreeMap<String, u64>,
-    /// Coverage of each channel: `files`, `processes`, `network`, `terminal`, `models`.
+    /// Coverage of each place: `workspace`, `git_objects`, `scratch`, `image`, `processes`, `network`, `terminal`,
+    /// `models`. Records from before places were told apart say `files` of the workspace.
     pub coverage: BTreeMap<String, Coverage>,
 }
 

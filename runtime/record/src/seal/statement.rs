@@ -102,7 +102,7 @@ pub struct AgentSession {
     /// How the command ended, if it ran.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub exit: Option<ExitStatus>,
-    /// Coverage of each channel.
+    /// Coverage of each place.
     pub coverage: BTreeMap<String, Coverage>,
     /// The session's log.
     pub log: LogReference,
