@@ -8,6 +8,7 @@ mod evidence;
 mod fsck;
 mod full_disk;
 mod outputs;
+mod people;
 mod service;
 mod tampering;
 mod tools;

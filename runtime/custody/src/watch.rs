@@ -4,7 +4,7 @@ mod known;
 mod recording;
 
 use std::io;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use custody_api_client::{Attached, Client};
 use custody_api_types::ApiCode;
@@ -48,6 +48,8 @@ pub trait Show {
 pub enum Watched {
     /// It ended like this.
     Ended(Ended),
+    /// It was stopped, because nobody read its output any more, and ended like this.
+    Unread(Ended),
     /// It was taken back while it waited.
     Cancelled,
 }
@@ -89,14 +91,24 @@ impl Watch<'_> {
         // While it waits, and while the connection is broken, keys such as Ctrl-C are this process's.
         let mut raw = None;
         let mut attached = calls.attach().await?;
+        let mut stopped = false;
         let mut look = tokio::time::interval_at(tokio::time::Instant::now() + LOOK, LOOK);
         loop {
             let Some(socket) = &mut attached else {
                 // There is nobody to attach to any more.
                 let ended = ended(&calls.look().await?);
                 calls.rest(&mut known, show).await?;
-                return Ok(Watched::Ended(ended));
+                return Ok(known.watched(ended));
             };
+            if known.unread && known.reached && !stopped {
+                if !own {
+                    return Err(unread(session));
+                }
+                stopped = true;
+                let reason = "nobody reads its output any more".to_owned();
+                // If it is lost, the next look at the connection finds out, and it is sent again.
+                let _lost = socket.send(&Frame::Stop(StopRequest { reason })).await;
+            }
             tokio::select! {
                 frame = socket.receive() => {
                     match frame {
@@ -104,7 +116,7 @@ impl Watch<'_> {
                             if !known.reached {
                                 calls.rest(&mut known, show).await?;
                             }
-                            return Ok(Watched::Ended(ended));
+                            return Ok(known.watched(ended));
                         }
                         Ok(Some(frame)) => {
                             known.take(frame, show)?;
@@ -119,6 +131,7 @@ impl Watch<'_> {
                         Err(error) => return Err(connect::failure_of(None, error)),
                     }
                     drop(raw.take());
+                    stopped = false;
                     attached = tokio::select! {
                         attached = calls.again(&mut known, show) => attached?,
                         () = left_at(&mut acts) => return Err(left(session)),
@@ -135,7 +148,12 @@ impl Watch<'_> {
                 }
                 bytes = typed(&mut keys), if known.reached && !known.closed => {
                     known.closed = bytes.is_empty();
+                    let insists = raw.is_some() && known.insists(&bytes, Instant::now());
                     let _lost = socket.send(&Frame::Input(bytes)).await;
+                    if insists {
+                        let reason = "Ctrl-C was typed twice".to_owned();
+                        let _lost = socket.send(&Frame::Stop(StopRequest { reason })).await;
+                    }
                 }
                 _ = look.tick(), if !known.reached => {
                     if let Some(what) = render::session::waits_for(&calls.look().await?) {
@@ -218,6 +236,12 @@ pub async fn take_back(client: &Client, session: SessionId, act: &Act) -> Result
         Err(error) if error.api_code() == Some(ApiCode::Conflict) => Ok(false),
         Err(error) => Err(connect::failure_of(None, error)),
     }
+}
+
+/// Whoever only watches has nobody to show the output to.
+fn unread(session: SessionId) -> Failure {
+    Failure::new(ErrorCode::Io, "nobody reads the output any more; the session goes on")
+        .hint(format!("`custody attach {session}` shows it again"))
 }
 
 /// The session was left, and goes on.

@@ -12,6 +12,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::frame::{Frame, Position};
+use crate::socket_path::SocketPath;
 
 /// Output that a client gets when it attaches late, in bytes.
 pub const SCROLLBACK_BYTES: usize = 64 << 10;
@@ -62,7 +63,7 @@ impl Clients {
     /// # Errors
     /// If the socket can't be made.
     pub fn listen(path: &Path, requests: Sender<Frame>) -> io::Result<Self> {
-        let listener = UnixListener::bind(path)?;
+        let listener = UnixListener::bind(SocketPath::of(path)?.path())?;
         fs::set_permissions(path, fs::Permissions::from_mode(0o600))?;
         let clients = Self {
             shared: Arc::new(Shared {

@@ -19,6 +19,7 @@ pub mod processes;
 pub mod recorder;
 pub mod redactor;
 pub mod run;
+pub mod socket_path;
 pub mod spec;
 pub mod terminal;
 

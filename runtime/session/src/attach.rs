@@ -8,6 +8,7 @@ pub use custody_keeper::spec::Window;
 
 use custody_keeper::frame::Frame;
 use custody_keeper::layout::StateDir;
+use custody_keeper::socket_path::SocketPath;
 use custody_model::SessionId;
 
 /// A connection to a living keeper.
@@ -38,7 +39,8 @@ pub enum AttachError {
 /// # Errors
 /// [`AttachError`].
 pub fn attach(state: &StateDir, session: SessionId) -> Result<Attachment, AttachError> {
-    match UnixStream::connect(state.session(session).attach_socket()) {
+    let socket = state.session(session).attach_socket();
+    match SocketPath::of(&socket).and_then(|socket| UnixStream::connect(socket.path())) {
         Ok(stream) => Ok(Attachment { stream }),
         Err(e)
             if matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused) =>

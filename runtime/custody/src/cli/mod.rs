@@ -52,7 +52,8 @@ Exit codes:
   68  a record fails verification          76  no valid token
   69  a record is incomplete               77  the caller's roles do not allow it
                                            78  the server can't be reached
-`custody run` and `custody attach` exit with the command's own code, or 128 and the signal's number.";
+`custody run` and `custody attach` exit with the command's own code, or 128 and the signal's number. `custody run` exits
+with 127 where the command's program is not found, 126 where it can't be run, 141 where nobody reads the output any more.";
 
 /// A managed runtime for AI coding agents whose product is the record.
 #[derive(Debug, Parser)]

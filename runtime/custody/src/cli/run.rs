@@ -20,8 +20,10 @@ pushed, and the project's policy applies. The session's changes come back as a b
 into the branch that is checked out:
   custody session apply <id>
 
-Ctrl-C goes to the command; a second one ends the session. While the session waits, for an approval or in line, Ctrl-C
-takes the request back.")]
+Ctrl-C goes to the command; a second one ends the session (at a terminal: within a second, with nothing typed between).
+While the session waits, for an approval or in line, Ctrl-C takes the request back. A session whose output nobody reads
+any more, as after `| head`, is stopped, and the exit code is 141. Where the command's program is not found the exit code is
+127, where it can't be run 126.")]
 pub struct RunArgs {
     /// Start from a snapshot of the working tree, uncommitted changes included.
     #[arg(long)]

@@ -34,7 +34,7 @@ pub fn run(wire: &Wire, args: &AttachArgs) -> Result<ExitCode, Failure> {
     let watched = server.block_on(watch.follow(&mut progress));
     progress.clear();
     match watched? {
-        Watched::Ended(ended) => exit(session.id, &ended),
+        Watched::Ended(ended) | Watched::Unread(ended) => exit(session.id, &ended),
         Watched::Cancelled => Ok(ExitCode::from(ErrorCode::PolicyRefused.exit_code())),
     }
 }

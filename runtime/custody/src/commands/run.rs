@@ -24,6 +24,9 @@ use crate::{output, render, watch};
 
 pub use progress::Progress;
 
+/// The exit code where nobody read the output any more: 128 and the number of SIGPIPE.
+const UNREAD: u8 = 141;
+
 /// The exit code of who pressed Ctrl-C while the session waited: 128 and the number of SIGINT.
 const INTERRUPTED: u8 = 130;
 
@@ -102,6 +105,10 @@ pub fn run(wire: &Wire, args: RunArgs) -> Result<ExitCode, Failure> {
     progress.clear();
     match watched? {
         Watched::Ended(ended) => finish(wire, &server, &args, session.id, &ended),
+        Watched::Unread(ended) => {
+            let _stopped = finish(wire, &server, &args, session.id, &ended)?;
+            Ok(ExitCode::from(UNREAD))
+        }
         Watched::Cancelled => Ok(taken_back(&args, session.id)),
     }
 }
@@ -169,6 +176,10 @@ fn finish(
     exit(session, ended)
 }
 
+/// The exit codes of a command whose program can't be run or is not there, as shells have them (POSIX.1-2024, XCU 2.8.2).
+const NOT_EXECUTABLE: u8 = 126;
+const NOT_FOUND: u8 = 127;
+
 /// The exit code of a session's command, or why there is none.
 pub fn exit(session: SessionId, ended: &Ended) -> Result<ExitCode, Failure> {
     let show = format!("`custody session show {session}` says what is on record");
@@ -188,6 +199,11 @@ pub fn exit(session: SessionId, ended: &Ended) -> Result<ExitCode, Failure> {
             return Err(Failure::new(ErrorCode::Internal, message).hint(show));
         }
         (Outcome::Stopped, None) => ExitCode::from(ErrorCode::LimitReached.exit_code()),
+        // The command's program is not there or can't be run: the code is what a shell would have given.
+        (Outcome::Failed, Some(ExitStatus::Code(code @ (NOT_EXECUTABLE | NOT_FOUND)))) => {
+            eprintln!("custody: {}\n  {show}", ended.reason);
+            ExitCode::from(code)
+        }
         (Outcome::Completed | Outcome::Failed, _) => {
             return Err(Failure::new(ErrorCode::EnvironmentLacks, ended.reason.clone()).hint(show));
         }

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use custody_api_client::{Client, ClientError, Credentials, Patience, ServerAddress};
 use custody_api_types::session::Session;
+use custody_keeper::socket_path::SocketPath;
 use custody_model::ErrorCode;
 use custody_model::state::session::SessionState;
 use tokio::runtime::Runtime;
@@ -38,6 +39,8 @@ pub struct Connection {
     runtime: Runtime,
     target: Target,
     embedded: Option<Embedded>,
+    /// Holds the directory open by which a socket with a long path is reached.
+    _reach: Option<SocketPath>,
 }
 
 /// A runtime for calls.
@@ -59,6 +62,7 @@ impl Connection {
     pub fn open(wire: &Wire) -> Result<Self, Failure> {
         let runtime = runtime()?;
         let target = Target::choose(wire, &runtime)?;
+        let mut reach = None;
         let (address, credentials, embedded) = match &target {
             Target::Remote { address, token, name } => {
                 let name = name.as_deref().map(str::to_owned);
@@ -66,7 +70,11 @@ impl Connection {
                 (address.clone(), credentials, None)
             }
             Target::Local { socket } => {
-                (ServerAddress::Unix(socket.clone()), Credentials::None, None)
+                let short = SocketPath::of(socket)
+                    .explain(ErrorCode::Unavailable, "the server's socket can't be reached")?;
+                let address = ServerAddress::Unix(short.path().to_owned());
+                reach = Some(short);
+                (address, Credentials::None, None)
             }
             Target::Embedded => {
                 let embedded = runtime.block_on(Embedded::start(wire))?;
@@ -75,7 +83,7 @@ impl Connection {
             }
         };
         let client = client(address, credentials)?;
-        Ok(Self { client, runtime, target, embedded })
+        Ok(Self { client, runtime, target, embedded, _reach: reach })
     }
 
     /// To call by.

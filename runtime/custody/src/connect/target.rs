@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use custody_api_client::ServerAddress;
+use custody_keeper::socket_path::SocketPath;
 use custody_model::ErrorCode;
 use tokio::net::UnixStream;
 use tokio::runtime::Runtime;
@@ -58,7 +59,8 @@ impl Target {
         }
         let socket = wire.socket();
         // A file without a server is left over: whoever listens next replaces it.
-        let listens = runtime.block_on(UnixStream::connect(&socket)).is_ok();
+        let listens = SocketPath::of(&socket)
+            .is_ok_and(|reach| runtime.block_on(UnixStream::connect(reach.path())).is_ok());
         Ok(if listens { Self::Local { socket } } else { Self::Embedded })
     }
 

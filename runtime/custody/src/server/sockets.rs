@@ -2,15 +2,12 @@
 
 use std::fs;
 use std::io;
-use std::os::fd::AsRawFd;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::os::unix::net::UnixListener as StdUnixListener;
 use std::path::{Path, PathBuf};
 
+use custody_keeper::socket_path::SocketPath;
 use tokio::net::UnixListener;
-
-/// Longest path of a Unix socket, in bytes: Linux holds it in 108, with the NUL (unix(7)).
-const SOCKET_PATH_BYTES: usize = 107;
 
 /// A socket that goes when this is dropped.
 #[derive(Debug)]
@@ -18,8 +15,7 @@ pub(super) struct Socket {
     /// Where it is.
     path: PathBuf,
     /// By which path it is reached in this process.
-    reach: PathBuf,
-    _dir: Option<fs::File>,
+    reach: SocketPath,
 }
 
 impl Socket {
@@ -27,21 +23,21 @@ impl Socket {
     pub(super) fn listen(path: &Path) -> io::Result<(Self, UnixListener)> {
         let parent = path.parent().unwrap_or(Path::new("/"));
         fs::DirBuilder::new().recursive(true).mode(0o700).create(parent)?;
-        let (reach, dir) = reach(path, parent)?;
+        let reach = SocketPath::of(path)?;
         match fs::remove_file(path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             Ok(()) | Err(_) => {}
         }
-        let listener = StdUnixListener::bind(&reach)?;
+        let listener = StdUnixListener::bind(reach.path())?;
         fs::set_permissions(path, fs::Permissions::from_mode(0o600))?;
         listener.set_nonblocking(true)?;
         let listener = UnixListener::from_std(listener)?;
-        Ok((Self { path: path.to_owned(), reach, _dir: dir }, listener))
+        Ok((Self { path: path.to_owned(), reach }, listener))
     }
 
     /// The path by which this process reaches it.
     pub(super) fn reach(&self) -> &Path {
-        &self.reach
+        self.reach.path()
     }
 }
 
@@ -50,17 +46,6 @@ impl Drop for Socket {
         // Somebody may have taken the whole directory away.
         let _absent = fs::remove_file(&self.path);
     }
-}
-
-/// A path that is too long is shortened by way of an open directory.
-fn reach(path: &Path, parent: &Path) -> io::Result<(PathBuf, Option<fs::File>)> {
-    if path.as_os_str().len() <= SOCKET_PATH_BYTES {
-        return Ok((path.to_owned(), None));
-    }
-    let dir = fs::File::open(parent)?;
-    let name = path.file_name().unwrap_or_default();
-    let reach = Path::new("/proc/self/fd").join(dir.as_raw_fd().to_string()).join(name);
-    Ok((reach, Some(dir)))
 }
 
 /// Removes the sockets that commands left here which were killed: `cli-PID.sock` of processes that are gone.

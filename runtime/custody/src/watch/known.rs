@@ -1,11 +1,12 @@
 //! What is known of a session while it is watched: how much of its output was shown, and whether its keeper listens.
 
 use std::io::{self, Write};
+use std::time::{Duration, Instant};
 
-use custody_api_types::attach::Frame;
+use custody_api_types::attach::{Ended, Frame};
 use custody_model::ErrorCode;
 
-use super::Show;
+use super::{Show, Watched};
 use crate::failure::{Explain, Failure};
 
 /// What is known while it is watched.
@@ -25,6 +26,10 @@ pub(super) struct Known {
     pub(super) fruitless: u32,
     /// The end of the input was sent.
     pub(super) closed: bool,
+    /// Nobody reads the output any more: it is passed over.
+    pub(super) unread: bool,
+    /// When Ctrl-C was typed last, if nothing was typed since.
+    pub(super) typed_interrupt: Option<Instant>,
 }
 
 impl Known {
@@ -50,11 +55,11 @@ impl Known {
             }
             Frame::Output(bytes) => {
                 show.output();
-                print(&mut io::stdout().lock(), self.fresh(&bytes))?;
+                self.show(&mut io::stdout().lock(), &bytes)?;
             }
             Frame::ErrorOutput(bytes) => {
                 show.output();
-                print(&mut io::stderr().lock(), self.fresh(&bytes))?;
+                self.show(&mut io::stderr().lock(), &bytes)?;
             }
             // For sessions, or told before.
             Frame::Progress(_)
@@ -67,6 +72,46 @@ impl Known {
         Ok(())
     }
 
+    /// How a session that was watched ended like this.
+    pub(super) fn watched(&self, ended: Ended) -> Watched {
+        if self.unread { Watched::Unread(ended) } else { Watched::Ended(ended) }
+    }
+
+    fn show(&mut self, to: &mut impl Write, bytes: &[u8]) -> Result<(), Failure> {
+        let unread = self.unread;
+        let fresh = self.fresh(bytes);
+        if unread {
+            return Ok(());
+        }
+        match write_at_once(to, fresh) {
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {
+                self.unread = true;
+                Ok(())
+            }
+            printed => printed.explain(ErrorCode::Io, CANT_PRINT),
+        }
+    }
+
+    /// Takes note of what is typed at a terminal, at this time; says whether it insists on the end: Ctrl-C twice within
+    /// [`INSIST`], and nothing between.
+    pub(super) fn insists(&mut self, typed: &[u8], now: Instant) -> bool {
+        let mut rest = typed;
+        while !rest.is_empty() {
+            let Some(spelling) = INTERRUPTS.iter().find(|spelling| rest.starts_with(spelling))
+            else {
+                self.typed_interrupt = None;
+                rest = &rest[1..];
+                continue;
+            };
+            rest = &rest[spelling.len()..];
+            let before = self.typed_interrupt.replace(now);
+            if before.is_some_and(|before| now.duration_since(before) <= INSIST) {
+                return true;
+            }
+        }
+        false
+    }
+
     /// What of these bytes was not shown before.
     fn fresh<'a>(&mut self, bytes: &'a [u8]) -> &'a [u8] {
         let repeated = usize::try_from(self.repeated).unwrap_or(usize::MAX).min(bytes.len());
@@ -77,15 +122,62 @@ impl Known {
     }
 }
 
+const CANT_PRINT: &str = "the output can't be written; the session goes on";
+
+/// How soon after one another two Ctrl-C at a terminal end the session.
+const INSIST: Duration = Duration::from_secs(1);
+
+/// How terminals send Ctrl-C: the control character (ECMA-48 ETX), and as CSI u (the kitty keyboard protocol) where the
+/// command asked for that.
+const INTERRUPTS: [&[u8]; 2] = [b"\x03", b"\x1b[99;5u"];
+
 /// Prints output at once.
 pub(super) fn print(to: &mut impl Write, bytes: &[u8]) -> Result<(), Failure> {
-    let printed = to.write_all(bytes).and_then(|()| to.flush());
-    printed.explain(ErrorCode::Io, "the output can't be written; the session goes on")
+    write_at_once(to, bytes).explain(ErrorCode::Io, CANT_PRINT)
+}
+
+fn write_at_once(to: &mut impl Write, bytes: &[u8]) -> io::Result<()> {
+    to.write_all(bytes).and_then(|()| to.flush())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn ctrl_c_twice_at_a_terminal_insists_and_anything_between_does_not() {
+        let start = Instant::now();
+        let at = |millis| start + Duration::from_millis(millis);
+        let insists = |typed: &[(&[u8], u64)]| {
+            let mut known = Known::default();
+            typed.iter().any(|(bytes, millis)| known.insists(bytes, at(*millis)))
+        };
+        assert!(insists(&[(b"\x03", 0), (b"\x03", 900)]));
+        assert!(insists(&[(b"ls\r\x03\x03", 0)]));
+        assert!(insists(&[(b"\x1b[99;5u", 0), (b"\x1b[99;5u", 400)]));
+        assert!(insists(&[(b"\x03", 0), (b"\x03", 5000), (b"\x03", 5100)]));
+        assert!(!insists(&[(b"\x03", 0), (b"\x03", 1100)]));
+        assert!(!insists(&[(b"\x03", 0), (b"a\x03", 100)]));
+        assert!(!insists(&[(b"\x03", 0)]));
+    }
+
+    #[test]
+    fn output_that_nobody_reads_is_passed_over() {
+        struct Closed;
+        impl Write for Closed {
+            fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+                Err(io::ErrorKind::BrokenPipe.into())
+            }
+            fn flush(&mut self) -> io::Result<()> {
+                Ok(())
+            }
+        }
+        let mut known = Known::default();
+        known.show(&mut Closed, b"y\n").unwrap();
+        assert!(known.unread);
+        known.show(&mut Closed, b"y\n").unwrap();
+        assert_eq!(known.seen, 4);
+    }
 
     #[test]
     fn what_comes_again_is_not_shown_again() {

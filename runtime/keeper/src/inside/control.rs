@@ -1,10 +1,10 @@
 //! The control socket: waiting for init, and speaking with it.
 
 use std::collections::BTreeMap;
-use std::fs::{File, Permissions};
+use std::fs::Permissions;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -18,6 +18,8 @@ use nix::sys::socket::{
     AddressFamily, Backlog, SockFlag, SockType, UnixAddr, accept4, bind, getsockopt,
     listen as listen_on, socket, sockopt,
 };
+
+use crate::socket_path::SocketPath;
 
 /// Why init could not be reached or understood.
 #[derive(Debug, thiserror::Error)]
@@ -76,13 +78,8 @@ pub fn listen(directory: &Path) -> Result<Listener, InsideError> {
     let make = || -> io::Result<OwnedFd> {
         let socket =
             socket(AddressFamily::Unix, SockType::SeqPacket, SockFlag::SOCK_CLOEXEC, None)?;
-        // Through /proc, because a socket's address holds no more than 107 bytes.
-        let within = File::options()
-            .read(true)
-            .custom_flags(libc::O_PATH | libc::O_DIRECTORY)
-            .open(directory)?;
-        let short = format!("/proc/self/fd/{}/{CONTROL_SOCKET}", within.as_raw_fd());
-        bind(socket.as_raw_fd(), &UnixAddr::new(short.as_str())?)?;
+        let reach = SocketPath::of(&path)?;
+        bind(socket.as_raw_fd(), &UnixAddr::new(reach.path())?)?;
         // The agent's user has to connect; who it is is checked at accept.
         std::fs::set_permissions(&path, Permissions::from_mode(0o666))?;
         listen_on(&socket, Backlog::new(4)?)?;

@@ -6,6 +6,7 @@ use custody_model::ErrorCode;
 use custody_model::error::chain_without_echo;
 use custody_record::SinkError;
 use custody_record::disk::is_refusal;
+use custody_record::event::ExitStatus;
 
 use super::patience::Spent;
 
@@ -47,6 +48,14 @@ pub enum KeeperError {
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+    /// The command can't be executed.
+    #[error("the command could not be run: {reason}")]
+    NotRun {
+        /// Why, in words.
+        reason: String,
+        /// As which exit code shells tell it.
+        exit: Option<ExitStatus>,
+    },
     /// The record can't be written.
     #[error(transparent)]
     Record(#[from] SinkError),
@@ -83,7 +92,7 @@ impl KeeperError {
             Self::File { .. } => ErrorCode::Io,
             Self::Request { .. } => ErrorCode::Invalid,
             Self::Refused { .. } => ErrorCode::PolicyRefused,
-            Self::Step { .. } => ErrorCode::EnvironmentLacks,
+            Self::Step { .. } | Self::NotRun { .. } => ErrorCode::EnvironmentLacks,
             Self::Record(_) | Self::Disk { .. } => ErrorCode::RecordUnwritable,
         }
     }
@@ -97,6 +106,7 @@ impl KeeperError {
             | Self::Request { .. }
             | Self::Refused { .. }
             | Self::Step { .. }
+            | Self::NotRun { .. }
             | Self::Disk { .. } => is_refusal(self),
         }
     }

@@ -199,7 +199,7 @@ fn course(session: &Session<'_>) -> Result<Finished, KeeperError> {
         let running = provision::provision(session, &authorization, &workspace);
         let served = match running {
             Ok(running) => serve::serve(session, running),
-            Err(error) => serve::Served::failed(error.chain()),
+            Err(error) => serve::Served::failed(&error),
         };
         finish::finish(session, &authorization, workspace, served)
     });
@@ -211,6 +211,7 @@ fn course(session: &Session<'_>) -> Result<Finished, KeeperError> {
             KeeperError::File { .. }
             | KeeperError::Request { .. }
             | KeeperError::Step { .. }
+            | KeeperError::NotRun { .. }
             | KeeperError::Record(_) => Outcome::Failed,
             KeeperError::Disk { .. } => return Err(error),
         };

@@ -12,11 +12,12 @@ use custody_workspace::view::{Mediation, StrictReason};
 
 use super::disk::DiskWatch;
 use super::prepare::Prepared;
+use super::serve::not_run;
 use super::{KeeperError, Message, RETRY, Session, authorize, environment};
-use crate::inside::protocol::{Landlock, Resource, Rlimit, Start, WatchNames, Window};
+use crate::inside::protocol::{Landlock, Resource, Rlimit, Start, Step, WatchNames, Window};
 use crate::inside::{
-    self, Event, GuardedNames, Inside, Lifetimes, NoticeLimits, Notices, Peer, PortOwners,
-    Programs, Ready, Relay, RelayLimits, Streams,
+    self, Event, GuardedNames, Inside, InsideError, Lifetimes, NoticeLimits, Notices, Peer,
+    PortOwners, Programs, Ready, Relay, RelayLimits, Streams,
 };
 use crate::spec;
 use crate::terminal::{Route, Stream, Terminal};
@@ -78,7 +79,13 @@ pub(super) fn provision(
     let names = guarded_names(authorization, prepared, inside.pid())?;
     let ready = inside
         .start(start_message(session, authorization, names.watch()), INIT_PATIENCE)
-        .map_err(KeeperError::step("preparing the command"))?;
+        .map_err(|error| match error {
+        InsideError::Failed(failed) if failed.step == Step::Exec => {
+            let exit = not_run(&failed);
+            KeeperError::NotRun { reason: failed.message, exit }
+        }
+        error => KeeperError::step("preparing the command")(error),
+    })?;
     let programs =
         Programs::watch(inside.pid(), session.recorder.clone(), session.setup.clock.clone())
             .map_err(KeeperError::file("watching what is opened to be run"))?;

@@ -9,10 +9,10 @@ use custody_record::living::{PublishError, publish};
 use custody_record::{Sink, SinkError};
 
 use super::provision::Running;
-use super::{Message, Session};
+use super::{KeeperError, Message, Session};
 use crate::frame::Frame;
 use crate::inside::Event;
-use crate::inside::protocol::Window;
+use crate::inside::protocol::{Failed, Step, Window};
 
 /// How often limits, exits and the installation log are looked after.
 const TICK: Duration = Duration::from_millis(200);
@@ -39,8 +39,18 @@ pub(super) struct Served {
 
 impl Served {
     /// Nothing ran.
-    pub(super) fn failed(reason: String) -> Self {
-        Self { outcome: Outcome::Failed, reason, exit: None, terminal: None, ran: false }
+    pub(super) fn failed(error: &KeeperError) -> Self {
+        let exit = match error {
+            KeeperError::NotRun { exit, .. } => *exit,
+            KeeperError::File { .. }
+            | KeeperError::Request { .. }
+            | KeeperError::Refused { .. }
+            | KeeperError::Step { .. }
+            | KeeperError::Record(_)
+            | KeeperError::Disk { .. } => None,
+        };
+        let (outcome, reason) = (Outcome::Failed, error.chain());
+        Self { outcome, reason, exit, terminal: None, ran: false }
     }
 }
 
@@ -103,6 +113,7 @@ impl Course {
             Message::Client(frame) => self.client(session, running, frame),
             Message::Inside(Event::Exited(status)) => self.exit = Some(status_of(status)),
             Message::Inside(Event::Failed(failed)) => {
+                self.exit = not_run(&failed);
                 self.failed = Some(format!("the command could not be run: {}", failed.message));
             }
             Message::Inside(Event::HungUp) => return true,
@@ -351,6 +362,29 @@ impl Course {
             }
             None => (Outcome::Failed, format!("the sandbox ended before its command{memory}")),
         }
+    }
+}
+
+/// The exit code of a command that could not be run, as shells have it (POSIX.1-2024, XCU 2.8.2): 127 if its program
+/// was not found, 126 if it can't be run. `None` if it never came to that.
+pub(super) fn not_run(failed: &Failed) -> Option<ExitStatus> {
+    match failed.step {
+        Step::Exec => match failed.errno {
+            Some(libc::ENOENT | libc::ENOTDIR) => Some(ExitStatus::Code(127)),
+            Some(_) => Some(ExitStatus::Code(126)),
+            None => None,
+        },
+        Step::Process
+        | Step::Request
+        | Step::Streams
+        | Step::Network
+        | Step::Fork
+        | Step::Session
+        | Step::Directory
+        | Step::Rlimits
+        | Step::Privileges
+        | Step::Landlock
+        | Step::Seccomp => None,
     }
 }
 

@@ -19,9 +19,10 @@ use super::mount::{self, READ_ONLY, Tree, WRITABLE};
 use super::step::{During, Failure};
 use super::{device, network};
 
-/// What a `host` root shows of the machine, besides what is chosen from `/etc`.
-const HOST_DIRECTORIES: [&str; 8] =
-    ["bin", "lib", "lib32", "lib64", "libx32", "opt", "sbin", "usr"];
+/// What a `host` root shows of the machine, besides what is chosen from `/etc`: its programs, and the lists of what is
+/// installed (programs ask dpkg for versions; what was answered to its questions, passwords among it, lies elsewhere).
+const HOST_DIRECTORIES: [&str; 9] =
+    ["bin", "lib", "lib32", "lib64", "libx32", "opt", "sbin", "usr", "var/lib/dpkg"];
 
 /// The directories of the root that the driver makes itself; an image's own are not shown.
 const OWN_DIRECTORIES: [&str; 13] = [
@@ -210,7 +211,12 @@ fn make_scratch(spec: &SandboxSpec) -> Result<(), Failure> {
     ] {
         let inside = Path::new(inside);
         // An image's own /var is read-only: where it has no tmp, there is none.
-        if inside == Path::new("/var/tmp") && Path::new("/var").is_dir() && !inside.is_dir() {
+        let image = matches!(spec.root, Root::Directory(_));
+        if image
+            && inside == Path::new("/var/tmp")
+            && Path::new("/var").is_dir()
+            && !inside.is_dir()
+        {
             continue;
         }
         make_dir(inside, 0o755)?;
