@@ -1,7 +1,8 @@
 //! The terminal's recording: asciicast v3 (asciinema, file format version 3), one JSON line for each event.
 //!
 //! Output is redacted before it is written. Programs write in pieces, and a secret may lie in two of them: the last
-//! [`HELD_BYTES`] wait for what follows. Each piece keeps its own time.
+//! [`HELD_BYTES`] wait for what follows, and the last [`CONTEXT_BYTES`] before them are looked at again. Each piece keeps its
+//! own time.
 
 pub mod read;
 
@@ -26,6 +27,10 @@ pub const MAX_RECORDED_BYTES: u64 = 256 << 20;
 /// Output that waits for what follows it, in bytes: the longest secret that is found in pieces.
 pub const HELD_BYTES: usize = 16 << 10;
 
+/// Written output that may say what follows it is, in bytes; as much of the output over a recording's limit may say what
+/// stands before it is.
+const CONTEXT_BYTES: usize = 4 << 10;
+
 /// Most output that waits, in bytes, even if a secret seems to go on and on.
 const MAX_HELD_BYTES: usize = 8 * HELD_BYTES;
 
@@ -45,6 +50,10 @@ pub struct Recording<W> {
     /// Not written yet: what happened when. Only output waits for output.
     held: VecDeque<(Timestamp, &'static str, String)>,
     held_bytes: usize,
+    /// The end of the output that is written.
+    context: String,
+    /// The beginning of the output that is over the limit.
+    beyond: String,
     /// Bytes of the recording so far.
     written: u64,
     marks: Vec<Mark>,
@@ -86,8 +95,7 @@ impl<W: Write> Recording<W> {
         limit: u64,
         redactor: Arc<Redactor>,
     ) -> io::Result<Self> {
-        let command = command.join(" ");
-        let command = redactor.redact(&command).map_or(command, |(clean, _)| clean);
+        let command = redactor.clean_list(command).join(" ");
         let header = json!({
             "version": 3,
             "term": { "cols": window.columns, "rows": window.rows },
@@ -105,6 +113,8 @@ impl<W: Write> Recording<W> {
             redactor,
             held: VecDeque::new(),
             held_bytes: 0,
+            context: String::new(),
+            beyond: String::new(),
             written: header.len() as u64,
             marks: Vec::new(),
             redacted: 0,
@@ -119,6 +129,11 @@ impl<W: Write> Recording<W> {
         self.counts.output += bytes.len() as u64;
         if self.counts.output > self.limit {
             self.counts.cut += bytes.len() as u64;
+            if self.beyond.is_empty() {
+                let begin = [&*std::mem::take(&mut self.pending), bytes].concat();
+                let begin = &begin[..begin.len().min(CONTEXT_BYTES)];
+                self.beyond = String::from_utf8_lossy(begin).into_owned();
+            }
             return Ok(());
         }
         self.pending.extend_from_slice(bytes);
@@ -183,20 +198,22 @@ impl<W: Write> Recording<W> {
 
     /// Writes what is held, but for the pieces that the last `keep` bytes are in. No secret is cut by that.
     fn release(&mut self, keep: usize) -> io::Result<()> {
-        let all: String =
-            self.held.iter().filter(|held| held.1 == "o").map(|held| held.2.as_str()).collect();
+        let held = self.held.iter().filter(|held| held.1 == "o").map(|held| held.2.as_str());
+        let context = std::mem::take(&mut self.context);
+        let all: String = [&*context].into_iter().chain(held).chain([&*self.beyond]).collect();
+        let last = all.len() - self.beyond.len();
         let places = self.redactor.places(&all);
-        let (mut end, mut pieces) = (0, 0);
+        let (mut end, mut pieces) = (context.len(), 0);
         for (number, (_, code, text)) in (1..).zip(&self.held) {
             end += if *code == "o" { text.len() } else { 0 };
-            if keep == 0 || (end + keep <= all.len() && !places.cross(end)) {
+            if keep == 0 || (end + keep <= last && !places.cross(end)) {
                 pieces = number;
             }
         }
         if pieces == 0 && self.held_bytes > MAX_HELD_BYTES {
             pieces = self.held.len();
         }
-        let mut offset = 0;
+        let mut offset = context.len();
         for (at, code, text) in self.held.drain(..pieces).collect::<Vec<_>>() {
             self.held_bytes -= text.len();
             if code != "o" {
@@ -210,6 +227,8 @@ impl<W: Write> Recording<W> {
                 self.event(at, code, &clean, marks)?;
             }
         }
+        let from = all.ceil_char_boundary(offset.saturating_sub(CONTEXT_BYTES));
+        all[from..offset].clone_into(&mut self.context);
         Ok(())
     }
 
@@ -288,6 +307,84 @@ mod tests {
             assert!(text[mark.range.clone()].starts_with("[redacted:injected-value:"));
             assert!(text[mark.range.clone()].ends_with(']'));
         }
+    }
+
+    fn played(bytes: &[u8]) -> String {
+        let lines = std::str::from_utf8(bytes).unwrap().lines().skip(1);
+        let events = lines.map(|line| serde_json::from_str::<(f64, String, String)>(line).unwrap());
+        events.filter(|event| event.1 == "o").map(|event| event.2).collect()
+    }
+
+    /// Put together here so that no scanner takes this file for a leak.
+    fn token() -> String {
+        ["gh", "p_", "x4T9bK2mQ7wZ1rV8cN5yH3jL6pD0sF4gAe2u"].concat()
+    }
+
+    #[test]
+    fn a_secret_in_two_pieces_goes_wherever_it_is_cut_and_whatever_came_before() {
+        let (token, secret) = (token(), "q7Zp2Lw9Xk4Vb8Nm1Rt6");
+        for text in [
+            format!("a {token}, b"),
+            format!("\x1b[1m{token}\x1b[0m"),
+            format!("curl -u me:{secret} x"),
+            format!("Authorization: Bearer {secret}\r\n"),
+            format!("DB_PASSWORD={secret}\r\n"),
+        ] {
+            for before in [0, 2 * HELD_BYTES - 20] {
+                for at in 0..text.len() {
+                    let mut cast = started(&[], 1 << 20);
+                    cast.output(at_zero(), "x\n".repeat(before / 2).as_bytes()).unwrap();
+                    cast.output(at_zero(), &text.as_bytes()[..at]).unwrap();
+                    cast.output(at_zero(), &text.as_bytes()[at..]).unwrap();
+                    cast.output(at_zero(), "\ny".repeat(before / 2).as_bytes()).unwrap();
+                    cast.output(at_zero(), b"\nend").unwrap();
+                    let (bytes, recorded) = cast.finish(at_zero(), None).unwrap();
+                    let played = played(&bytes);
+                    assert!(
+                        !played.contains(&token[4..]) && !played.contains(&secret[4..]),
+                        "{at}"
+                    );
+                    assert!(recorded.redacted == 1 && played.ends_with("end"), "{text} at {at}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_secret_goes_whose_name_was_written_long_before_its_value() {
+        let secret = "q7Zp2Lw9Xk4Vb8Nm1Rt6";
+        for pieces in 1..40 {
+            let mut cast = started(&[], 1 << 22);
+            cast.output(at_zero(), &vec![b'-'; HELD_BYTES]).unwrap();
+            cast.output(at_zero(), b"\nDB_PASSWORD=").unwrap();
+            cast.output(at_zero(), format!("{secret}\n").as_bytes()).unwrap();
+            // What follows moves the border of what is written over the name and the value.
+            for _ in 0..pieces {
+                cast.output(at_zero(), &[b'\n'; HELD_BYTES / 8]).unwrap();
+            }
+            let played = played(&cast.finish(at_zero(), None).unwrap().0);
+            assert!(!played.contains(secret) && played.contains("PASSWORD="), "{pieces}");
+        }
+    }
+
+    #[test]
+    fn a_secret_that_the_limit_cuts_goes_whole() {
+        let token = token();
+        for at in 1..token.len() {
+            let mut cast = started(&[], 4 + at as u64);
+            cast.output(at_zero(), b"abc ").unwrap();
+            cast.output(at_zero(), &token.as_bytes()[..at]).unwrap();
+            cast.output(at_zero(), &token.as_bytes()[at..]).unwrap();
+            cast.output(at_zero(), b" and more").unwrap();
+            let (bytes, recorded) = cast.finish(at_zero(), None).unwrap();
+            let played = played(&bytes);
+            assert!(played.starts_with("abc [redacted:github-pat:"), "{at}: {played}");
+            assert_eq!(recorded.counts.cut, (token.len() - at + 9) as u64);
+        }
+    }
+
+    fn at_zero() -> Timestamp {
+        at(0)
     }
 
     #[test]

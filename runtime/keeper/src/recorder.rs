@@ -11,7 +11,7 @@ use custody_model::{Actor, Clock, EventId, ImageId, ProcessRef, Timestamp};
 use custody_record::event::{
     BlobRef, Body, Draft, EgressDenied, ExitStatus, Gap, GapSource, ProcessExecuted, ProcessExited,
 };
-use custody_record::{Sink, SinkError};
+use custody_record::{Redactor, Sink, SinkError};
 use custody_workspace::AccessSink;
 
 use crate::processes::{Image, Processes};
@@ -21,6 +21,8 @@ use repeats::{Owner, Repeats};
 pub struct Recorder {
     sink: Arc<dyn Sink>,
     clock: Arc<dyn Clock>,
+    /// Finds credentials in what is cut before it reaches the sink, which redacts everything.
+    redactor: Arc<Redactor>,
     own_pid: u32,
     state: Mutex<State>,
     /// Microseconds since 1970 of the last sign of life of the sandbox.
@@ -74,13 +76,14 @@ pub struct Exec {
 }
 
 impl Recorder {
-    /// A recorder that appends to `sink`.
+    /// A recorder that appends to `sink`, which redacts with the same `redactor`.
     #[must_use]
-    pub fn new(sink: Arc<dyn Sink>, clock: Arc<dyn Clock>) -> Self {
+    pub fn new(sink: Arc<dyn Sink>, clock: Arc<dyn Clock>, redactor: Arc<Redactor>) -> Self {
         let now = clock.now().as_micros();
         Self {
             sink,
             clock,
+            redactor,
             own_pid: std::process::id(),
             state: Mutex::default(),
             active: AtomicI64::new(now),

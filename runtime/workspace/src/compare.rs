@@ -300,7 +300,8 @@ impl Comparison<'_> {
         if let Some(first) = &self.first_deep {
             let mut first = first.to_text().into_owned();
             if let Some((end, _)) = first.char_indices().nth(NAMED_CHARS) {
-                first.truncate(end);
+                // Where a name ends: half a name may be half a credential, which nothing knows for one.
+                first.truncate(first[..end].rfind('/').map_or(0, |at| at + 1));
                 first.push('…');
             }
             let deep = self.deep;

@@ -6,6 +6,10 @@ use custody_record::event::{Access, FileKind, FileOpened, FileRead};
 use super::*;
 use crate::inside::LifeSink;
 
+fn redactor() -> Arc<Redactor> {
+    Arc::new(Redactor::standard().unwrap())
+}
+
 struct Fixed;
 
 impl Clock for Fixed {
@@ -59,7 +63,7 @@ fn opened(path: &str, size: u64) -> Body {
 
 fn recorder() -> (Arc<Kept>, Recorder) {
     let kept = Arc::new(Kept::default());
-    let recorder = Recorder::new(kept.clone(), Arc::new(Fixed));
+    let recorder = Recorder::new(kept.clone(), Arc::new(Fixed), redactor());
     recorder.started_by(EventId::new(Timestamp::from_micros(0), [0; 10]));
     (kept, recorder)
 }
@@ -99,7 +103,7 @@ fn every_access_names_the_exec_that_led_to_it() {
 #[test]
 fn what_happens_before_the_command_starts_is_no_process_of_the_sandbox() {
     let kept = Arc::new(Kept::default());
-    let recorder = Recorder::new(kept.clone(), Arc::new(Fixed));
+    let recorder = Recorder::new(kept.clone(), Arc::new(Fixed), redactor());
     recorder.access(Timestamp::from_micros(7), 90_000_001, opened("a", 1)).unwrap();
     assert!(kept.0.lock().unwrap().is_empty());
 }
@@ -127,5 +131,33 @@ fn short(draft: &Draft) -> String {
         Body::FileReopened(o) => format!("again {} {}", o.path, o.count),
         Body::ProcessExited(e) => format!("exit {}", e.pid),
         other => panic!("unexpected: {other:?}"),
+    }
+}
+
+#[test]
+fn a_credential_that_the_limit_of_arguments_cuts_is_not_recorded_in_part() {
+    // Put together here so that no scanner takes this file for a leak.
+    let token = ["gh", "p_", "x4T9bK2mQ7wZ1rV8cN5yH3jL6pD0sF4gAe2u"].concat();
+    for over in 0..token.len() {
+        let (kept, recorder) = recorder();
+        let filler = "x".repeat((8 << 10) - over - 1);
+        let notice = crate::inside::ExecNotice {
+            time: Timestamp::from_micros(1),
+            pid: 100,
+            tid: 100,
+            parent: None,
+            path: "/bin/sh".into(),
+            file: None,
+            mode: Some(0o100_755),
+            argv: vec![filler, format!(" {token} and more")],
+            argv_cut: false,
+            cwd: None,
+        };
+        crate::inside::NoticeSink::executed(&recorder, notice).unwrap();
+        let drafts = kept.0.lock().unwrap();
+        let Body::ProcessExecuted(executed) = &drafts[0].body else { panic!("no exec") };
+        let all = executed.argv.concat();
+        assert!(executed.argv_cut && all.starts_with('x'));
+        assert!(!all.contains(&token[..5]), "{over}: {}", &all[8 << 10 >> 1..]);
     }
 }

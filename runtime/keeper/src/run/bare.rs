@@ -6,7 +6,7 @@ use std::sync::mpsc::channel;
 
 use custody_model::{Clock, EventId, GitOid, SessionId};
 use custody_policy::PathRules;
-use custody_record::{Journal, JournalHeader, JournalOptions};
+use custody_record::{Journal, JournalHeader, JournalOptions, Redactor};
 use custody_workspace::descent;
 use custody_workspace::mirror::Mirror;
 
@@ -53,7 +53,11 @@ pub fn with_bare_workspace<T>(
     let journal =
         Journal::create(&request.directory.join("record"), header, JournalOptions::default())
             .map_err(KeeperError::step("opening the journal"))?;
-    let recorder = Arc::new(Recorder::new(Arc::new(journal), request.clock.clone()));
+    let redactor =
+        Redactor::standard().map_err(KeeperError::step("reading what is to be redacted"))?;
+    let redactor = Arc::new(redactor);
+    let journal = Arc::new(journal.with_redactor(redactor.clone()));
+    let recorder = Arc::new(Recorder::new(journal, request.clock.clone(), redactor));
     // Whoever uses the mount is taken for a process of the session.
     recorder.started_by(EventId::new(request.clock.now(), [0; 10]));
     let (messages, _nobody_listens) = channel();

@@ -12,7 +12,7 @@ use custody_record::event::{
     WorkspaceCompared,
 };
 use custody_record::{
-    InstallationLog, Journal, JournalHeader, JournalOptions, Keys, Sink, SinkError,
+    InstallationLog, Journal, JournalHeader, JournalOptions, Keys, Redactor, Sink, SinkError,
 };
 use custody_sandbox::Authorization;
 use custody_workspace::compare::compare;
@@ -141,8 +141,7 @@ fn publish(
     let head = session.journal.head()?;
     let scratch = session.dir.run();
     // A commit is the session's product and no record, but this text is Custody's.
-    let subject = subject(&session.spec.command);
-    let subject = session.redactor.redact(&subject).map_or(subject, |(clean, _)| clean);
+    let subject = subject(&session.spec.command, &session.redactor);
     let request = OutputRequest {
         mirror: &prepared.mirror,
         base: &prepared.base,
@@ -216,8 +215,9 @@ fn store_list(
     })
 }
 
-fn subject(command: &[String]) -> String {
-    let mut text = format!("Custody: {}", command.join(" "));
+/// The first line of the message of Custody's commit. What is a credential goes before it is cut: the branch is for people.
+fn subject(command: &[String], redactor: &Redactor) -> String {
+    let mut text = format!("Custody: {}", redactor.clean_list(command).join(" "));
     if text.chars().count() > SUBJECT_CHARS {
         text = text.chars().take(SUBJECT_CHARS - 1).collect();
         text.push('…');
@@ -295,8 +295,12 @@ pub fn close_refused(
     };
     let journal = Journal::create(&dir.record(), header, JournalOptions::default())
         .map_err(KeeperError::step("opening the journal"))?;
-    let journal = std::sync::Arc::new(journal);
-    let recorder = Recorder::new(journal.clone(), clock);
+    // The reason of a refusal may quote what was asked for.
+    let redactor =
+        Redactor::standard().map_err(KeeperError::step("reading what is to be redacted"))?;
+    let redactor = std::sync::Arc::new(redactor);
+    let journal = std::sync::Arc::new(journal.with_redactor(redactor.clone()));
+    let recorder = Recorder::new(journal.clone(), clock, redactor);
     let (rule, reason) = (refused.rule.text.clone(), refused.reason.clone());
     recorder.keeper(refusal(rule, reason.clone(), decision), Vec::new())?;
     let ended = Ended { outcome: Outcome::Refused, reason, exit: None };
@@ -323,5 +327,28 @@ pub(super) fn clean_up(dir: &SessionDir, keep_workspace: bool) {
 pub(super) fn leave_word(dir: &SessionDir) {
     if let Err(error) = std::fs::rename(dir.waiting(), dir.gave_up()) {
         tracing::warn!(%error, "that the keeper gave up can't be left behind");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_credential_that_the_end_of_the_subject_would_cut_is_not_in_it() {
+        let redactor = Redactor::standard().unwrap();
+        // Put together here so that no scanner takes this file for a leak.
+        let token = ["gh", "p_", "x4T9bK2mQ7wZ1rV8cN5yH3jL6pD0sF4gAe2u"].concat();
+        for before in 0..SUBJECT_CHARS {
+            let filler = "x".repeat(before);
+            for command in [vec![filler.clone(), token.clone()], vec![format!("{filler},{token},")]]
+            {
+                let subject = subject(&command, &redactor);
+                assert!(!subject.contains(&token[..8]), "{subject}");
+                assert!(subject.chars().count() <= SUBJECT_CHARS);
+            }
+            let command = ["curl".to_owned(), filler, "-u".to_owned(), "me:hunter2".to_owned()];
+            assert!(!subject(&command, &redactor).contains("hunter2"));
+        }
     }
 }

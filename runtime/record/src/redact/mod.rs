@@ -1,22 +1,29 @@
 //! Redaction: credentials are taken out of everything before it is written, and what was taken out is told by its kind, its
 //! place and a salted digest.
 //!
-//! Three sources: published patterns ([`rules`]), exact values that the runtime gave to the session (in any of their
-//! [`forms`]), and the policy's own patterns. What is found becomes `[redacted:<kind>:<first 8 digits of its digest>]`. The
+//! Three sources: [`rules`] (published patterns and Custody's own), exact values that the runtime gave to the session (in any
+//! of their [`forms`]), and the policy's own patterns. They are looked for in the text as it is and in its other [`readings`]:
+//! without colours, with escapes decoded. A list of arguments is looked at in its parts and as a whole. What is found becomes `[redacted:<kind>:<first 8 digits of its digest>]`. The
 //! digest is HMAC-SHA-256 under the session's salt, which comes from the session's key: with it an auditor can tell whether a
 //! certain secret was meant, and nobody else can guess.
 
+mod arguments;
 mod compiled;
 mod forms;
+mod list;
+mod named;
+mod readings;
 mod rules;
 mod stream;
+mod tokens;
 mod tree;
 
 use std::ops::Range;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use aho_corasick::{AhoCorasick, MatchKind};
 use custody_model::Digest;
+use regex::bytes::Regex;
 use zeroize::Zeroizing;
 
 use crate::vault::key::keyed;
@@ -160,10 +167,23 @@ impl Redactor {
 
     /// Everything in a text that has to go, in order and without overlaps.
     pub(crate) fn find(&self, text: &[u8]) -> Vec<Found> {
-        let mut found = Vec::new();
         if self.blind {
-            return found;
+            return Vec::new();
         }
+        let mut found = self.search(text);
+        for reading in readings::of(text) {
+            found.extend(
+                self.search(&reading.bytes)
+                    .into_iter()
+                    .map(|hit| Found { range: reading.origin(&hit.range, text.len()), ..hit }),
+            );
+        }
+        apart(text, found)
+    }
+
+    /// Everything that has to go in one reading of a text, in no order.
+    fn search(&self, text: &[u8]) -> Vec<Found> {
+        let mut found = Vec::new();
         if let Some(values) = &self.values {
             found.extend(values.find_iter(text).map(|hit| Found {
                 range: hit.range(),
@@ -186,18 +206,7 @@ impl Redactor {
                 kind: hit.rule.into(),
             }));
         }
-        // Of two that overlap the one that begins first gives its name, and both go whole.
-        found.sort_by_key(|found| found.range.start);
-        let mut apart: Vec<Found> = Vec::with_capacity(found.len());
-        for next in found {
-            match apart.last_mut() {
-                Some(last) if next.range.start < last.range.end => {
-                    last.range.end = last.range.end.max(next.range.end);
-                }
-                Some(_) | None => apart.push(next),
-            }
-        }
-        apart
+        found
     }
 
     /// Whether canonical bytes of an event may hold something that has to go. What is escaped in them is not judged here: then a
@@ -207,13 +216,30 @@ impl Redactor {
             return false;
         }
         let Some(rules) = rules::all() else { return true };
-        if canonical.contains(&b'\\') && (!self.patterns.is_empty() || rules.any_keyword(canonical))
-        {
+        let escaped = canonical.iter().any(|byte| matches!(byte, b'\\' | b'%'));
+        if escaped && (!self.patterns.is_empty() || rules.any_keyword(canonical)) {
             return true;
         }
-        self.values.as_ref().is_some_and(|values| values.is_match(canonical))
-            || self.patterns.iter().any(|pattern| pattern.regex.is_match(canonical))
-            || rules.suspect(canonical)
+        if self.suspects_text(rules, canonical) {
+            return true;
+        }
+        // The texts of a list are read together, too.
+        let Some(start) = canonical.windows(2).position(|two| two == b"[\"") else { return false };
+        let mut lists = Vec::with_capacity(canonical.len() - start);
+        let mut rest = &canonical[start..];
+        while let Some(border) = rest.windows(3).position(|three| three == b"\",\"") {
+            lists.extend_from_slice(&rest[..border]);
+            lists.push(b' ');
+            rest = &rest[border + 3..];
+        }
+        lists.extend_from_slice(rest);
+        self.suspects_text(rules, &lists)
+    }
+
+    fn suspects_text(&self, rules: &rules::Rules, text: &[u8]) -> bool {
+        self.values.as_ref().is_some_and(|values| values.is_match(text))
+            || self.patterns.iter().any(|pattern| pattern.regex.is_match(text))
+            || rules.suspect(text)
     }
 
     /// Where in a text something has to go, for [`Redactor::part`].
@@ -246,6 +272,39 @@ impl Redactor {
             Err(error) => Some((String::from_utf8_lossy(error.as_bytes()).into_owned(), marks)),
         }
     }
+}
+
+/// In order and without overlaps. What is a marker already stays.
+fn apart(text: &[u8], mut found: Vec<Found>) -> Vec<Found> {
+    if found.is_empty() {
+        return found;
+    }
+    let markers = markers(text);
+    let marked = |range: &Range<usize>| {
+        markers.iter().any(|marker| marker.start <= range.start && range.end <= marker.end)
+    };
+    found.retain(|found| !found.range.is_empty() && !marked(&found.range));
+    // Of two that overlap the one that begins first gives its name, and both go whole.
+    found.sort_by_key(|found| found.range.start);
+    let mut apart: Vec<Found> = Vec::with_capacity(found.len());
+    for next in found {
+        match apart.last_mut() {
+            Some(last) if next.range.start < last.range.end => {
+                last.range.end = last.range.end.max(next.range.end);
+            }
+            Some(_) | None => apart.push(next),
+        }
+    }
+    apart
+}
+
+/// Where markers stand that a redactor left in a text.
+fn markers(text: &[u8]) -> Vec<Range<usize>> {
+    static MARKER: OnceLock<Option<Regex>> = OnceLock::new();
+    let marker =
+        MARKER.get_or_init(|| rules::compile(r"\[redacted:[a-z0-9._-]{1,64}:[0-9a-f]{8}\]").ok());
+    let found = marker.iter().flat_map(|marker| marker.find_iter(text));
+    found.map(|marker| marker.range()).collect()
 }
 
 fn digest(salt: &[u8; 32], secret: &[u8]) -> Digest {
@@ -285,3 +344,6 @@ pub(crate) fn replace(
 
 #[cfg(test)]
 mod tests;
+
+#[cfg(test)]
+mod corpus;

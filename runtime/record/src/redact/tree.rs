@@ -4,7 +4,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use super::Redactor;
+use super::{Mark, Redactor};
 use crate::event::Redaction;
 
 impl Redactor {
@@ -35,18 +35,20 @@ impl Redactor {
             Value::String(text) => {
                 let Some((clean, marks)) = self.redact(text) else { return };
                 *text = clean;
-                placed.extend(marks.into_iter().map(|mark| Redaction {
-                    blob: None,
-                    digest: mark.digest,
-                    kind: mark.kind,
-                    length: None,
-                    offset: None,
-                    pointer: Some(pointer.to_owned()),
-                }));
+                place(marks, pointer, placed);
             }
             Value::Array(values) => {
-                for (index, value) in values.iter_mut().enumerate() {
-                    self.walk(value, &format!("{pointer}/{index}"), placed);
+                let Some(texts) = texts(values) else {
+                    for (index, value) in values.iter_mut().enumerate() {
+                        self.walk(value, &format!("{pointer}/{index}"), placed);
+                    }
+                    return;
+                };
+                let redacted = self.redact_list(&texts);
+                for (index, (value, redacted)) in values.iter_mut().zip(redacted).enumerate() {
+                    let Some((clean, marks)) = redacted else { continue };
+                    *value = Value::String(clean);
+                    place(marks, &format!("{pointer}/{index}"), placed);
                 }
             }
             Value::Object(members) => {
@@ -58,4 +60,20 @@ impl Redactor {
             Value::Null | Value::Bool(_) | Value::Number(_) => {}
         }
     }
+}
+
+/// The values of a list that has nothing but texts, as that of a command's arguments.
+fn texts(values: &[Value]) -> Option<Vec<String>> {
+    values.iter().map(|value| value.as_str().map(str::to_owned)).collect()
+}
+
+fn place(marks: Vec<Mark>, pointer: &str, placed: &mut Vec<Redaction>) {
+    placed.extend(marks.into_iter().map(|mark| Redaction {
+        blob: None,
+        digest: mark.digest,
+        kind: mark.kind,
+        length: None,
+        offset: None,
+        pointer: Some(pointer.to_owned()),
+    }));
 }
