@@ -202,6 +202,7 @@ impl From<SessionError> for ApiError {
             | SessionError::File { .. }
             | SessionError::Spec(_)
             | SessionError::Erasure(_)
+            | SessionError::Log(_)
             | SessionError::Key(_)
             | SessionError::Redactor(_)
             | SessionError::Redacted(_)
@@ -234,6 +235,7 @@ impl From<ControlLogError> for ApiError {
             | ControlLogError::Frame(_)
             | ControlLogError::Extend(_)
             | ControlLogError::Vault(_)
+            | ControlLogError::KeyGone(_)
             | ControlLogError::Redactor(_)
             | ControlLogError::Bundle { .. }
             | ControlLogError::Event { .. }

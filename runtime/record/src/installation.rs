@@ -15,8 +15,8 @@ use serde::{Deserialize, Serialize};
 use crate::canonical::{self, CanonicalError};
 use crate::disk::{self, Disk};
 use crate::tlog::{
-    Checkpoint, CheckpointError, ExtendError, Frontier, Keys, SignedLog, Verifier, entries_of,
-    entry_path, widths,
+    Anchor, Checkpoint, CheckpointError, ExtendError, Frontier, Keys, SignedLog, Verifier,
+    entries_of, entry_path, widths,
 };
 use crate::witness::COSIGNED_FILE;
 
@@ -44,6 +44,14 @@ pub enum LogError {
     /// A bundle.
     #[error("the bundle {0} of the installation log is damaged")]
     Bundle(String),
+    /// It is shorter than its anchor says, or another log.
+    #[error("the installation log is not what {anchor} says: {what}")]
+    Anchor {
+        /// The anchor.
+        anchor: PathBuf,
+        /// What differs, in words.
+        what: String,
+    },
     /// A leaf.
     #[error("leaf {0} of the installation log is no session head")]
     Leaf(u64),
@@ -120,8 +128,45 @@ impl InstallationLog {
         let leaf = canonical::to_vec(head)?;
         let lock = self.0.lock()?;
         let keys = self.0.keys()?;
+        self.check_anchor(self.0.head()?.as_ref())?;
         let Checkpoint { origin, size, root } = self.0.extend(&lock, [leaf.as_slice()])?;
+        self.0.set_anchor(&lock, size, root);
         Ok((LogPosition { origin, index: size - 1, size, root }, keys))
+    }
+
+    /// Whether the log can be appended to: its head, its tiles, its anchor and what witnesses cosigned belong together. To be
+    /// asked before anything is begun whose end has to be in the log.
+    ///
+    /// # Errors
+    /// [`LogError::Extend`]: why not, and what to do.
+    pub fn check(&self) -> Result<(), LogError> {
+        let _lock = self.0.lock()?;
+        let head = self.0.head()?;
+        self.check_anchor(head.as_ref())?;
+        let frontier = self.0.frontier(head.as_ref(), 1)?;
+        if let Some((known, by)) = self.0.cosigned()? {
+            let root_at = |size| (size == frontier.size()).then(|| frontier.root());
+            self.0.held_against(&known, &by, frontier.size(), root_at)?;
+        }
+        Ok(())
+    }
+
+    fn check_anchor(&self, head: Option<&Checkpoint>) -> Result<(), LogError> {
+        let by = Anchor::path(self.0.dir());
+        match (self.0.anchor()?, head) {
+            (Anchor::Absent | Anchor::Damaged(_), Some(_)) | (Anchor::Absent, None) => {}
+            (Anchor::Head(known), Some(head)) => {
+                let root_at = |size| (size == head.size).then_some(head.root);
+                self.0.held_against(&known, &by, head.size, root_at)?;
+            }
+            (Anchor::Head(Checkpoint { size: 1.., .. }) | Anchor::Damaged(_), None) => {
+                let trace = format!("{} stands beside it", by.display());
+                let path = self.0.dir().to_owned();
+                return Err(ExtendError::HeadMissing { path, trace }.into());
+            }
+            (Anchor::Head(_), None) => {}
+        }
+        Ok(())
     }
 
     /// Name of the installation.
@@ -163,12 +208,40 @@ pub struct InstallationLeaves {
 }
 
 impl InstallationLeaves {
-    /// Reads the whole log and checks its checkpoint, its root and that every leaf is canonical.
+    /// Reads the whole log and checks its checkpoint, its root, that every leaf is canonical, and that it goes on from its
+    /// anchor, if it has one that is genuine.
     /// `wanted`: sizes whose roots are kept for [`InstallationLeaves::root_at`].
     ///
     /// # Errors
     /// [`LogError`].
     pub fn read(dir: &Path, verifier: &Verifier, wanted: &[u64]) -> Result<Self, LogError> {
+        let io = |source| LogError::Io { path: dir.to_owned(), source };
+        // Before the log: it goes on meanwhile.
+        let anchor = match Anchor::read(dir, &verifier.log_origin(), verifier).map_err(io)? {
+            Anchor::Head(head) => Some(head),
+            Anchor::Absent | Anchor::Damaged(_) => None,
+        };
+        let wanted: Vec<u64> =
+            wanted.iter().copied().chain(anchor.iter().map(|anchor| anchor.size)).collect();
+        let log = Self::read_at_rest(dir, verifier, &wanted)?;
+        match anchor {
+            Some(anchor) => log.goes_on_from(&anchor, &Anchor::path(dir)),
+            None => Ok(log),
+        }
+    }
+
+    fn goes_on_from(self, known: &Checkpoint, by: &Path) -> Result<Self, LogError> {
+        let what = if known.size > self.checkpoint.size {
+            format!("it has {} heads, and had {}", self.checkpoint.size, known.size)
+        } else if known.size > 0 && self.root_at(known.size) != Some(known.root) {
+            format!("its first {} heads are others", known.size)
+        } else {
+            return Ok(self);
+        };
+        Err(LogError::Anchor { anchor: by.to_owned(), what })
+    }
+
+    fn read_at_rest(dir: &Path, verifier: &Verifier, wanted: &[u64]) -> Result<Self, LogError> {
         let io = |source| LogError::Io { path: dir.to_owned(), source };
         // A keeper may append meanwhile and remove partial tiles of the head that was read: then read again.
         let mut tries = 0;

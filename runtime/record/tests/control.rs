@@ -8,6 +8,7 @@ use custody_model::{Actor, Digest, EventId, Timestamp};
 use custody_record::control::{
     Call, CallCompleted, ControlBody, ControlDraft, ControlEvent, ControlLog, verify_control,
 };
+use custody_record::tlog::Anchor;
 use custody_record::{Keys, Verifier};
 use proptest::prelude::*;
 
@@ -311,12 +312,16 @@ fn a_writer_that_dies_between_a_redaction_and_its_event_told_of_neither() {
     log.append(vec![telling(1)]).unwrap();
     let pending = installation.path().join("pending");
     let before = fs::metadata(&pending).unwrap().len();
+    let anchor = Anchor::path(&installation.path());
+    let anchored = fs::read(&anchor).unwrap();
     log.append(vec![telling(2)]).unwrap();
     let whole = fs::read(&pending).unwrap();
     drop(log);
     let mut kept = 0;
     for length in (before..whole.len() as u64).step_by(7).chain([before]) {
         fs::write(&pending, &whole[..usize::try_from(length).unwrap()]).unwrap();
+        // Who dies in the middle of an append has not come to anchor it.
+        fs::write(&anchor, &anchored).unwrap();
         let log = installation.open();
         assert_eq!(log.size().unwrap(), 2, "cut at {length}");
         assert_eq!(findings(&installation), Vec::<String>::new());
@@ -329,6 +334,7 @@ fn a_writer_that_dies_between_a_redaction_and_its_event_told_of_neither() {
     // The same where the tiles are made by whoever comes next.
     let first = frame_end(&whole, before);
     fs::write(&pending, &whole[..first]).unwrap();
+    fs::write(&anchor, &anchored).unwrap();
     let log = installation.open();
     log.integrate().unwrap();
     assert_eq!((log.size().unwrap(), told(&log).len()), (2, 1));

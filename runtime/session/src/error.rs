@@ -84,6 +84,9 @@ pub enum SessionError {
     /// The note of an erasure.
     #[error(transparent)]
     Erasure(#[from] custody_record::ErasureError),
+    /// The installation log.
+    #[error("no session can begin: the installation log can't be appended to")]
+    Log(#[from] custody_record::LogError),
     /// The installation's key.
     #[error(transparent)]
     Key(#[from] custody_record::KeyError),
@@ -194,6 +197,7 @@ impl SessionError {
             | Self::Erasure(_)
             | Self::Key(_) => ErrorCode::Io,
             Self::Keeper(error) => error.code(),
+            Self::Log(_) => ErrorCode::RecordUnwritable,
             Self::Start(_) => ErrorCode::EnvironmentLacks,
             Self::Attach(AttachError::NotRunning(_)) => ErrorCode::Conflict,
             Self::Attach(AttachError::Io { .. }) => ErrorCode::Io,

@@ -5,7 +5,7 @@
 
 use std::fs;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use custody_model::Digest;
@@ -19,8 +19,8 @@ use crate::disk::{self, Disk};
 use crate::journal::FrameError;
 use crate::redact::{Redactor, RedactorError};
 use crate::tlog::{
-    BundleError, CheckpointError, ENTRIES_PER_BUNDLE, ExtendError, Keys, LogLock, SignedLog,
-    Verifier, entries_of, entry_path, leaf_hash,
+    Anchor, BundleError, Checkpoint, CheckpointError, ENTRIES_PER_BUNDLE, ExtendError, Frontier,
+    Keys, LogLock, SignedLog, Verifier, entries_of, entry_path, leaf_hash,
 };
 use crate::vault::{Scope, Vault, VaultError};
 
@@ -42,6 +42,12 @@ pub enum ControlLogError {
     /// The key of its documents.
     #[error("the key of the control plane's documents can't be used")]
     Vault(#[from] VaultError),
+    /// There was a key, and it is gone.
+    #[error(
+        "the key of the control plane's documents, {0}, is gone, and documents that it seals are there: no other one is \
+         made; put it back from its backup"
+    )]
+    KeyGone(PathBuf),
     /// What takes credentials out.
     #[error("the control log can't be redacted")]
     Redactor(#[from] RedactorError),
@@ -70,7 +76,10 @@ pub enum ControlLogError {
     #[error("the event can't be written")]
     Draft(#[source] ControlEventError),
     /// The tiles and what follows them do not meet.
-    #[error("the control log has {tiles} entries in tiles, and what follows begins at {pending}")]
+    #[error(
+        "the control log has {tiles} entries in tiles, and what follows begins at {pending}: nothing is appended; put back \
+         the newest copy of its directory, with its `checkpoint` and its `pending` of one moment"
+    )]
     Torn {
         /// In tiles.
         tiles: u64,
@@ -114,6 +123,8 @@ struct End {
     length: u64,
     /// This process made all of the file durable.
     own: bool,
+    /// The tree over all of the log's entries, in tiles or not.
+    frontier: Frontier,
 }
 
 /// One ticket, one result.
@@ -139,6 +150,9 @@ impl ControlLog {
         keys: &Keys,
         vault: Arc<Vault>,
     ) -> Result<Self, ControlLogError> {
+        if Blobs::has_sealed(dir) && vault.key(Scope::Control)?.is_none() {
+            return Err(ControlLogError::KeyGone(vault.path(Scope::Control)));
+        }
         let key = vault.make(Scope::Control)?;
         let redactor = Redactor::new(key.salt(), &[], &[])?;
         let blobs = Blobs::on(disk.clone(), dir).with_key(Some(key));
@@ -252,6 +266,7 @@ impl ControlLog {
                 done.push((ticket, Err(error)));
             } else {
                 (end.size, end.prev) = (size, prev);
+                bytes.iter().for_each(|entry| end.frontier.push(leaf_hash(entry)));
                 entries.append(&mut bytes);
                 done.push((ticket, Ok(events)));
             }
@@ -265,6 +280,7 @@ impl ControlLog {
                 },
             )?;
             end.own = true;
+            self.log.set_anchor(&lock, end.size, end.frontier.root());
         }
         if usize::try_from(end.size - end.base).is_ok_and(|n| n > MAX_PENDING) {
             // The entries are durable: a failure here is the next append's to meet.
@@ -298,10 +314,12 @@ impl ControlLog {
             return Ok(seen);
         }
         let found = self.meet(pending::read(self.log.dir())?)?;
+        let head = self.log.head()?;
+        let tiles = head.as_ref().map_or(0, |head| head.size);
+        let frontier = self.whole(&found, head.as_ref())?;
         if length.is_none() {
-            return self.begin(lock, found.base);
+            return self.begin(lock, found.base, frontier);
         }
-        let tiles = self.log.head()?.map_or(0, |head| head.size);
         if found.base.size < tiles {
             // Somebody died after the checkpoint, before the file was replaced.
             return self.integrate_locked(lock);
@@ -312,12 +330,67 @@ impl ControlLog {
             prev: found.prev(),
             length: found.length,
             own: false,
+            frontier,
         })
     }
 
-    fn begin(&self, _lock: &LogLock, base: Base) -> Result<End, ControlLogError> {
+    /// The tree over all entries, those in tiles and those after them. Refuses a log that has lost entries: its anchor, or
+    /// what witnesses cosigned, tells how far it went.
+    fn whole(
+        &self,
+        found: &Pending,
+        head: Option<&Checkpoint>,
+    ) -> Result<Frontier, ControlLogError> {
+        let anchor = self.log.anchor()?;
+        let by = Anchor::path(self.log.dir());
+        if head.is_none()
+            && found.length == 0
+            && let Anchor::Damaged(_) = &anchor
+        {
+            let trace = format!("{} stands beside it", by.display());
+            let path = self.log.dir().to_owned();
+            return Err(ExtendError::HeadMissing { path, trace }.into());
+        }
+        let known: Vec<(Checkpoint, PathBuf)> = match anchor {
+            Anchor::Head(known) => vec![(known, by)],
+            Anchor::Absent | Anchor::Damaged(_) => Vec::new(),
+        };
+        let known: Vec<_> = known.into_iter().chain(self.log.cosigned()?).collect();
+        let mut frontier = self.log.frontier(head, found.entries.len() as u64)?;
+        let skip = usize::try_from(frontier.size().saturating_sub(found.base.size));
+        let rest = found.entries.get(skip.unwrap_or(usize::MAX)..).unwrap_or_default();
+        let mut roots = vec![(frontier.size(), frontier.root())];
+        for entry in rest {
+            frontier.push(leaf_hash(entry));
+            if known.iter().any(|(known, _)| known.size == frontier.size()) {
+                roots.push((frontier.size(), frontier.root()));
+            }
+        }
+        for (known, by) in &known {
+            let root_at = |size| roots.iter().find(|(at, _)| *at == size).map(|(_, root)| *root);
+            self.log.held_against(known, by, frontier.size(), root_at)?;
+        }
+        Ok(frontier)
+    }
+
+    /// Whether the log can be appended to: nothing of it is missing, as far as its tiles, its anchor and witnesses tell.
+    ///
+    /// # Errors
+    /// [`ControlLogError`]: why not, and what to do.
+    pub fn check(&self) -> Result<(), ControlLogError> {
+        let _lock = self.lock_file()?;
+        let found = self.meet(pending::read(self.log.dir())?)?;
+        self.whole(&found, self.log.head()?.as_ref()).map(drop)
+    }
+
+    fn begin(
+        &self,
+        _lock: &LogLock,
+        base: Base,
+        frontier: Frontier,
+    ) -> Result<End, ControlLogError> {
         let length = pending::begin(self.log.disk(), self.log.dir(), &base)?;
-        Ok(End { base: base.size, size: base.size, prev: base.prev, length, own: true })
+        Ok(End { base: base.size, size: base.size, prev: base.prev, length, own: true, frontier })
     }
 
     /// Refuses a file that leaves a hole after the tiles.
@@ -341,7 +414,9 @@ impl ControlLog {
 
     fn integrate_locked(&self, lock: &LogLock) -> Result<End, ControlLogError> {
         let found = self.meet(pending::read(self.log.dir())?)?;
-        let tiles = self.log.head()?.map_or(0, |head| head.size);
+        let head = self.log.head()?;
+        let tiles = head.as_ref().map_or(0, |head| head.size);
+        let frontier = self.whole(&found, head.as_ref())?;
         let skip = usize::try_from(tiles - found.base.size).unwrap_or(usize::MAX);
         let fresh = found.entries.get(skip..).unwrap_or_default();
         if fresh.is_empty() && skip == 0 && found.length > 0 {
@@ -351,12 +426,13 @@ impl ControlLog {
                 prev: found.prev(),
                 length: found.length,
                 own: false,
+                frontier,
             });
         }
         if !fresh.is_empty() {
-            self.log.extend(lock, fresh.iter().map(Vec::as_slice))?;
+            let _head = self.log.extend(lock, fresh.iter().map(Vec::as_slice))?;
         }
-        self.begin(lock, Base { size: found.size(), prev: found.prev() })
+        self.begin(lock, Base { size: found.size(), prev: found.prev() }, frontier)
     }
 
     /// Puts everything into signed tiles and does `with` while nobody else can append.
@@ -448,11 +524,10 @@ impl ControlLog {
     pub(super) fn verifier_head(
         dir: &Path,
         verifier: &Verifier,
-    ) -> Result<Option<crate::tlog::Checkpoint>, ControlLogError> {
+    ) -> Result<Option<Checkpoint>, ControlLogError> {
         match fs::read(dir.join("checkpoint")) {
             Ok(bytes) => {
-                let head =
-                    crate::tlog::Checkpoint::open(&bytes, &verifier.control_origin(), verifier);
+                let head = Checkpoint::open(&bytes, &verifier.control_origin(), verifier);
                 Ok(Some(head.map_err(|e: CheckpointError| ExtendError::from(e))?))
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),

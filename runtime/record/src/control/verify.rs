@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::Path;
 
+use custody_model::Digest;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -11,8 +12,8 @@ use super::event::ControlEvent;
 use super::log::{ControlLog, ControlLogError};
 use super::pending;
 use crate::tlog::{
-    ExtendError, Frontier, TlogPolicy, Verifier, damaged_tiles, entries_of, entry_path, leaf_hash,
-    widths,
+    Anchor, ExtendError, Frontier, TlogPolicy, Verifier, damaged_tiles, entries_of, entry_path,
+    leaf_hash, root_of, widths,
 };
 use crate::witness::WitnessAssurance;
 
@@ -48,6 +49,8 @@ impl ControlReport {
 /// [`ControlLogError`] if a file can't be read at all.
 pub fn verify_control(dir: &Path, verifier: &Verifier) -> Result<ControlReport, ControlLogError> {
     let mut report = ControlReport::default();
+    // Before the log, which goes on meanwhile.
+    let anchor = Anchor::read(dir, &verifier.control_origin(), verifier)?;
     let head = match ControlLog::verifier_head(dir, verifier) {
         Ok(head) => head,
         Err(error @ ControlLogError::Extend(ExtendError::Checkpoint(_))) => {
@@ -98,7 +101,33 @@ pub fn verify_control(dir: &Path, verifier: &Verifier) -> Result<ControlReport, 
         Err(error) => report.findings.push(format!("the end of the log: {error}")),
     }
     chain(&entries, &mut report);
+    if let Some(what) = anchored(&entries, anchor) {
+        report.findings.push(format!("{what} [{}]", Anchor::path(dir).display()));
+    }
     Ok(report)
+}
+
+/// How the log differs from what its anchor says; `None` if it goes on from it.
+fn anchored(entries: &[Vec<u8>], anchor: Anchor) -> Option<String> {
+    let known = match anchor {
+        Anchor::Absent => return None,
+        Anchor::Damaged(error) => {
+            let error = custody_model::error::chain(&error);
+            return Some(format!("the log's anchor is damaged: {error}"));
+        }
+        Anchor::Head(known) => known,
+    };
+    let size = entries.len() as u64;
+    let Some(first) = usize::try_from(known.size).ok().and_then(|size| entries.get(..size)) else {
+        return Some(format!(
+            "events {size} to {} are lost: the log's anchor says that it had {}",
+            known.size.saturating_sub(1),
+            known.size
+        ));
+    };
+    let leaves: Vec<Digest> = first.iter().map(|entry| leaf_hash(entry)).collect();
+    (root_of(&leaves) != known.root)
+        .then(|| format!("the first {} events are others than the log's anchor says", known.size))
 }
 
 /// Every event is well formed, in its place, and names the one before; what was redacted is told right before its event.

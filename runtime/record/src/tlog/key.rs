@@ -62,6 +62,11 @@ pub enum KeyError {
     /// The key is not the one that the history ends with.
     #[error("the key file {0} holds another key than the history of keys ends with")]
     NotInForce(PathBuf),
+    /// There was a key, and it is gone: another would be another installation's.
+    #[error(
+        "the key file {0} is gone, and what it signed is there: no other key is made; put it back from its backup"
+    )]
+    Gone(PathBuf),
     /// The kernel gave no random bytes.
     #[error("no random bytes for a new key")]
     Random(#[source] getrandom::Error),

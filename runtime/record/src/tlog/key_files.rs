@@ -58,6 +58,10 @@ impl Keys {
             let length = history_length(dir).map_err(io_at(&path))?;
             let keys = match read_key(&path)? {
                 Some(keys) => keys,
+                None if length > 0 || dir.join(VKEY).exists() => {
+                    // Another process may just have made the first one.
+                    read_key(&path)?.ok_or_else(|| KeyError::Gone(path.clone()))?
+                }
                 None => make(dir, &path)?,
             };
             let public = dir.join(VKEY);

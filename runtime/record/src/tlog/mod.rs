@@ -5,6 +5,7 @@
 //! Own code, because the published crates bring a second `ed25519-dalek`, `sha2` and a URL parser into every
 //! verifier; the tests check what is written here with those crates.
 
+mod anchor;
 mod checkpoint;
 mod cosignature;
 mod hashes;
@@ -22,6 +23,7 @@ mod term;
 mod tiles;
 mod tree;
 
+pub use anchor::{ANCHOR_ENDING, Anchor};
 pub use checkpoint::{Checkpoint, CheckpointError};
 pub use cosignature::{Cosigner, InvalidCosigner, WitnessKey};
 pub use hashes::{TileError, TileHashes};

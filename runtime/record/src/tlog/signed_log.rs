@@ -6,11 +6,16 @@ use std::os::fd::AsRawFd as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use custody_model::Digest;
+
+use super::anchor::Anchor;
 use super::checkpoint::{Checkpoint, CheckpointError};
 use super::key::{KeyError, Keys};
-use super::tiles::{TileWriter, remove_outdated};
+use super::tiles::{TileWriter, entries_there, remove_outdated};
+use super::tree::Frontier;
 use crate::disk::Disk;
 use crate::durable;
+use crate::witness::COSIGNED_FILE;
 
 /// Why a log can't be extended.
 #[derive(Debug, thiserror::Error)]
@@ -33,6 +38,45 @@ pub enum ExtendError {
     /// Its tiles.
     #[error("the log's tiles do not give the root of its checkpoint")]
     Root,
+    /// It has no head, and it had one: it is not begun anew.
+    #[error(
+        "the log in {path} has no checkpoint, and {trace}: nothing is appended, for that would begin it anew; \
+         put its newest checkpoint back (`custody fsck` says what is known of it)"
+    )]
+    HeadMissing {
+        /// Its directory.
+        path: PathBuf,
+        /// What says that it had one, in words.
+        trace: String,
+    },
+    /// It has fewer entries than it had.
+    #[error(
+        "the log in {path} was taken back: it has {found} entries, and {anchor} says that it had {known}; nothing is \
+         appended; put the newest copy of its directory back (`custody fsck` says what is missing)"
+    )]
+    TakenBack {
+        /// Its directory.
+        path: PathBuf,
+        /// What tells the other size.
+        anchor: PathBuf,
+        /// Entries that are there.
+        found: u64,
+        /// Entries that were there.
+        known: u64,
+    },
+    /// It has other entries than it had.
+    #[error(
+        "the log in {path} is another one than it was: {anchor} has another root for its first {size} entries; nothing \
+         is appended; put the newest copy of its directory back"
+    )]
+    Replaced {
+        /// Its directory.
+        path: PathBuf,
+        /// What tells the other root.
+        anchor: PathBuf,
+        /// The size that they have different roots for.
+        size: u64,
+    },
 }
 
 /// A log in a directory, with the keys that sign its heads.
@@ -114,18 +158,105 @@ impl SignedLog {
         durable::replace(self.disk(), &self.dir.join("checkpoint"), &signed).map_err(self.io())
     }
 
+    /// What stands beside the log.
+    pub(crate) fn anchor(&self) -> Result<Anchor, ExtendError> {
+        Anchor::read(&self.dir, &self.origin, &self.keys()?.verifier()).map_err(self.io())
+    }
+
+    /// Writes down beside the log that it has come so far, which is durable. An anchor that can't be written stays as it is:
+    /// an older one is true as well.
+    pub(crate) fn set_anchor(&self, _lock: &LogLock, size: u64, root: Digest) {
+        let head = Checkpoint { origin: self.origin.clone(), size, root };
+        if let Ok(keys) = self.keys() {
+            let _older = Anchor::write(self.disk(), &self.dir, &head.sign(&keys));
+        }
+    }
+
+    /// Refuses a log that its anchor, or the head that witnesses cosigned last, knows to have been longer, or another one.
+    /// `root_at` gives the log's root at a size, as far as that is known without reading all of it.
+    pub(crate) fn held_against(
+        &self,
+        known: &Checkpoint,
+        by: &Path,
+        size: u64,
+        root_at: impl FnOnce(u64) -> Option<Digest>,
+    ) -> Result<(), ExtendError> {
+        let (path, anchor) = (self.dir.clone(), by.to_owned());
+        if known.size > size {
+            return Err(ExtendError::TakenBack { path, anchor, found: size, known: known.size });
+        }
+        match root_at(known.size) {
+            Some(root) if root != known.root => {
+                Err(ExtendError::Replaced { path, anchor, size: known.size })
+            }
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    /// Where the log can be gone on with, after `head`. Without a head it has to be one that never had any: what its first
+    /// append may have left in tiles, at most `first` entries, counts for nothing.
+    pub(crate) fn frontier(
+        &self,
+        head: Option<&Checkpoint>,
+        first: u64,
+    ) -> Result<Frontier, ExtendError> {
+        let size = head.map_or(0, |head| head.size);
+        let tiles = TileWriter::resume(&*self.disk, &self.dir, size).map_err(self.io())?;
+        match head {
+            Some(head) if head.root != tiles.frontier().root() => return Err(ExtendError::Root),
+            Some(_) => {}
+            None => self.never_had_a_head(first)?,
+        }
+        Ok(tiles.frontier().clone())
+    }
+
+    fn never_had_a_head(&self, first: u64) -> Result<(), ExtendError> {
+        let trace = |trace| Err(ExtendError::HeadMissing { path: self.dir.clone(), trace });
+        let there = entries_there(&self.dir).map_err(self.io())?;
+        if there > first {
+            return trace(format!("its tiles hold {there} entries"));
+        }
+        if self.dir.join(COSIGNED_FILE).exists() {
+            return trace("witnesses cosigned one".to_owned());
+        }
+        Ok(())
+    }
+
+    /// The head that witnesses cosigned last, and its file.
+    pub(crate) fn cosigned(&self) -> Result<Option<(Checkpoint, PathBuf)>, ExtendError> {
+        let path = self.dir.join(COSIGNED_FILE);
+        match fs::read(&path) {
+            Ok(bytes) => {
+                let verifier = self.keys()?.verifier();
+                Ok(Some((Checkpoint::open(&bytes, &self.origin, &verifier)?, path)))
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(self.io()(error)),
+        }
+    }
+
     /// Appends entries of at most 65,535 bytes, durably, and signs the new head. After an error nothing was appended
     /// that a later call would not replace.
-    pub(crate) fn extend<'a>(
+    pub(crate) fn extend<'a, I>(
         &self,
         _lock: &LogLock,
-        entries: impl IntoIterator<Item = &'a [u8]>,
-    ) -> Result<Checkpoint, ExtendError> {
+        entries: I,
+    ) -> Result<Checkpoint, ExtendError>
+    where
+        I: IntoIterator<Item = &'a [u8], IntoIter: ExactSizeIterator>,
+    {
+        let entries = entries.into_iter();
         let before = self.head()?;
         let size = before.as_ref().map_or(0, |head| head.size);
         let mut tiles = TileWriter::resume(&*self.disk, &self.dir, size).map_err(self.io())?;
-        if before.is_some_and(|head| head.root != tiles.frontier().root()) {
-            return Err(ExtendError::Root);
+        match before {
+            Some(head) if head.root != tiles.frontier().root() => return Err(ExtendError::Root),
+            // Whoever made the head may have failed to make its name durable, and nothing else says that there is one.
+            Some(_) if !Anchor::path(&self.dir).exists() => {
+                self.disk.sync_dir(&self.dir).map_err(self.io())?;
+            }
+            Some(_) => {}
+            None => self.never_had_a_head(entries.len() as u64)?,
         }
         for entry in entries {
             tiles.push(entry).map_err(self.io())?;

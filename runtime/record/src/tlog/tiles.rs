@@ -235,6 +235,40 @@ impl<'a> TileWriter<'a> {
     }
 }
 
+/// Entries that the bundles in a log's directory hold by their names, whatever its head says.
+pub(crate) fn entries_there(dir: &Path) -> io::Result<u64> {
+    let mut most = 0;
+    let mut open = vec![(dir.join("tile/entries"), String::new())];
+    while let Some((dir, number)) = open.pop() {
+        let found = match fs::read_dir(&dir) {
+            Ok(found) => found,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            Err(error) => return Err(error),
+        };
+        for entry in found {
+            let entry = entry?;
+            let name = entry.file_name().to_string_lossy().into_owned();
+            let (digits, partial) = match name.strip_suffix(".p") {
+                Some(digits) => (digits, true),
+                None => (name.as_str(), false),
+            };
+            let number = format!("{number}{}", digits.trim_start_matches('x'));
+            let Ok(index) = number.parse::<u64>() else { continue };
+            if partial {
+                for width in fs::read_dir(entry.path())? {
+                    let width = width?.file_name().to_string_lossy().parse::<u64>();
+                    most = most.max(index * ENTRIES_PER_BUNDLE + width.unwrap_or(0));
+                }
+            } else if entry.file_type()?.is_dir() {
+                open.push((entry.path(), number));
+            } else {
+                most = most.max((index + 1) * ENTRIES_PER_BUNDLE);
+            }
+        }
+    }
+    Ok(most)
+}
+
 /// Paths of the hash tiles that are missing or hold other hashes than these leaves give, below the log's directory.
 pub(crate) fn damaged_tiles(dir: &Path, leaves: Vec<Digest>) -> Vec<String> {
     let size = leaves.len() as u64;

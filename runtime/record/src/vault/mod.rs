@@ -81,6 +81,16 @@ pub enum VaultError {
         /// What is known, with commas.
         known: String,
     },
+    /// The wrapping key is gone, and keys that it wrapped are there.
+    #[error(
+        "the wrapping key {path} is gone, and it wraps the key of {scope}: no other one is made; put it back from its backup"
+    )]
+    WrappingGone {
+        /// Where it was.
+        path: PathBuf,
+        /// Whose key it wraps, for one.
+        scope: Scope,
+    },
     /// Wrapping or unwrapping.
     #[error("the key of {scope} can't be wrapped or unwrapped by {wrapping}")]
     Wrapping {
@@ -117,6 +127,19 @@ impl Wrapped {
     }
 }
 
+/// A scope whose key was wrapped by a key in a file; `None` if there is none.
+fn wrapped_by_a_file(files: &Files) -> Result<Option<Scope>, VaultError> {
+    for scope in files.scopes()? {
+        let Some(bytes) = files.read(scope)? else { continue };
+        // What holds no wrapped key is found when it is wanted.
+        let wrapped: Option<Wrapped> = serde_json::from_slice(&bytes).ok();
+        if wrapped.is_some_and(|wrapped| wrapped.wrapping.starts_with(FileWrapping::NAMES)) {
+            return Ok(Some(scope));
+        }
+    }
+    Ok(None)
+}
+
 /// The data keys of one installation. Several processes may have one.
 #[derive(Debug)]
 pub struct Vault {
@@ -144,6 +167,13 @@ impl Vault {
     /// [`VaultError::Io`].
     pub fn open_on(disk: Arc<dyn Disk>, dir: &Path) -> Result<Self, VaultError> {
         let files = Files::new(disk, dir);
+        if files.known_wrapping_key()?.is_none()
+            && let Some(scope) = wrapped_by_a_file(&files)?
+            // Another process may just have made the first one.
+            && files.known_wrapping_key()?.is_none()
+        {
+            return Err(VaultError::WrappingGone { path: dir.join(WRAPPING_FILE), scope });
+        }
         let wrapping = files.wrapping_key()?;
         Ok(Self { files, wrapping: Box::new(wrapping), former: Vec::new(), kept: Mutex::default() })
     }

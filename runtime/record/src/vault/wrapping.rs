@@ -44,6 +44,9 @@ impl std::fmt::Debug for FileWrapping {
 }
 
 impl FileWrapping {
+    /// What the name of each of them begins with.
+    pub(super) const NAMES: &str = "file/";
+
     /// The key in `path`, if that is there.
     pub(super) fn read(path: &Path) -> io::Result<Option<Self>> {
         let text = match fs::read_to_string(path) {
@@ -76,7 +79,7 @@ impl Wrapping for FileWrapping {
     fn name(&self) -> String {
         let digest = keyed(self.key.bytes(), &[b"custody/wrapping-key-name/v1"]);
         let name: String = digest[..8].iter().map(|byte| format!("{byte:02x}")).collect();
-        format!("file/{name}")
+        format!("{}{name}", Self::NAMES)
     }
 
     fn wrap(&self, scope: &str, key: &ContentKey) -> io::Result<Vec<u8>> {
