@@ -14,4 +14,5 @@ mod tampering;
 mod tools;
 mod traces;
 mod tutorial;
+mod unlogged;
 mod wrapping;

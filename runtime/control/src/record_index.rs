@@ -282,6 +282,10 @@ impl RecordIndexer {
             return ended(*at, closed, row);
         }
         let Some(started_at) = self.started_at else { return row.state.clone() };
+        // Given up while its record could not be sealed.
+        if row.state.is_final() {
+            return row.state.clone();
+        }
         let paused_micros = self.paused_micros;
         match (&row.stop, &self.paused) {
             (Some(stop), _) => SessionState::Stopping {

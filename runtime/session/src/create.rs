@@ -114,6 +114,7 @@ impl Orchestrator {
             return Ok(Created { row, repeated: true });
         }
         self.room_in_line(&asked.requester).await?;
+        self.check_log().await?;
         let id = SessionId::new(self.plane().now(), self.plane().random()?);
         let author = author.clone();
         let mut context = Context { author, asked, id, policy: None, base: None, spec: None };

@@ -5,8 +5,9 @@ use std::process::Child;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
-use custody_control::RecordIndexer;
+use custody_control::{Author, RecordIndexer};
 use custody_model::SessionId;
+use custody_record::control::{ControlBody, SessionReason};
 use custody_record::{Blobs, Tail};
 use custody_store::SessionRow;
 use tokio::sync::{Notify, watch};
@@ -22,6 +23,17 @@ const SHORTEST: Duration = Duration::from_millis(20);
 
 /// Waits of this length in a row without anything new, before the keeper is looked for.
 const LOOK_FOR_KEEPER: Duration = Duration::from_millis(100);
+
+/// What became of a record whose keeper was looked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Closed {
+    /// It is sealed now.
+    Sealed,
+    /// It stays open: the keeper lives, or the next look tries again.
+    Open,
+    /// It stays open, and the session is over.
+    GivenUp,
+}
 
 struct Following {
     session: SessionId,
@@ -79,10 +91,14 @@ impl Orchestrator {
             if following.end || grown {
                 continue;
             }
-            if pause >= LOOK_FOR_KEEPER
-                && let Err(error) = self.close_if_dead(session).await
-            {
-                tracing::error!(%session, %error, "the record of a dead keeper can't be closed");
+            if pause >= LOOK_FOR_KEEPER {
+                match self.close_if_dead(session).await {
+                    Ok(Closed::GivenUp) => break,
+                    Ok(Closed::Sealed | Closed::Open) => {}
+                    Err(error) => {
+                        tracing::error!(%session, %error, "the record of a dead keeper can't be closed");
+                    }
+                }
             }
             tokio::select! {
                 () = tokio::time::sleep(pause) => {}
@@ -90,7 +106,7 @@ impl Orchestrator {
                 () = self.ending.cancelled() => {}
             }
         }
-        if following.end {
+        if !self.ending.is_cancelled() || following.end {
             let child = following.child.take();
             let reaped = tokio::task::spawn_blocking(move || child.map(|mut child| child.wait()));
             if let Ok(Some(Err(error))) = reaped.await {
@@ -129,7 +145,10 @@ impl Orchestrator {
     }
 
     /// Closes the record of a session whose keeper is gone, if it is.
-    async fn close_if_dead(self: &Arc<Self>, session: SessionId) -> Result<(), SessionError> {
+    pub(crate) async fn close_if_dead(
+        self: &Arc<Self>,
+        session: SessionId,
+    ) -> Result<Closed, SessionError> {
         let (state, clock) = (self.state().clone(), self.plane().clock().clone());
         let vault = self.plane().vault().clone();
         let driver = self.driver().clone();
@@ -141,14 +160,33 @@ impl Orchestrator {
             Ok::<_, std::io::Error>(reconciled)
         });
         let closed = closed.await?.map_err(SessionError::file("looking after a dead keeper"))?;
-        if let Some(reconciled) = closed {
-            match reconciled.closed {
-                Ok(()) => tracing::warn!(%session, "the keeper died; its record is closed now"),
-                Err(error) => {
-                    tracing::error!(%session, %error, "a dead keeper's record stays open")
-                }
+        let Some(reconciled) = closed else { return Ok(Closed::Open) };
+        let error = match reconciled.closed {
+            Ok(()) => {
+                tracing::warn!(%session, "the keeper died; its record is closed now");
+                return Ok(Closed::Sealed);
             }
+            Err(error) => error,
+        };
+        tracing::error!(%session, %error, "a dead keeper's record stays open");
+        match crate::reconcile::unloggable(&*error) {
+            Some(why) => self.give_up(session, why).await.map(|()| Closed::GivenUp),
+            None => Ok(Closed::Open),
         }
+    }
+
+    /// Puts on record that a session is over whose record can't be sealed as things are: it is tried again at the next start.
+    async fn give_up(
+        self: &Arc<Self>,
+        session: SessionId,
+        why: String,
+    ) -> Result<(), SessionError> {
+        if self.row(session).await?.state.is_final() {
+            return Ok(());
+        }
+        let reason = format!("its record is kept and can't be sealed: {why}");
+        let body = ControlBody::SessionAbandoned(SessionReason { session, reason });
+        self.plane().record(&Author::server(), vec![body]).await?;
         Ok(())
     }
 }

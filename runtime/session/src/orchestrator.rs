@@ -8,6 +8,7 @@ use std::time::Duration;
 use custody_control::ControlPlane;
 use custody_keeper::layout::StateDir;
 use custody_model::{SessionId, Timestamp, UserName};
+use custody_record::{InstallationLog, Keys};
 use custody_sandbox::Driver;
 use custody_store::{Holder, LeaseRow, Room, SessionRow};
 use tokio::sync::{Notify, watch};
@@ -129,6 +130,19 @@ impl Orchestrator {
         let this = self.clone();
         self.tasks.spawn(async move { this.keep_the_log().await });
         Ok(())
+    }
+
+    /// Whether the installation log can be appended to. Without it nothing begins: no record could be sealed.
+    ///
+    /// # Errors
+    /// [`SessionError::Log`]: why not, and what to do.
+    pub async fn check_log(&self) -> Result<(), SessionError> {
+        let state = self.state().clone();
+        let checked = tokio::task::spawn_blocking(move || {
+            let keys = Keys::open(&state.keys())?;
+            Ok(InstallationLog::open(&state.log(), &keys)?.check()?)
+        });
+        checked.await?
     }
 
     /// Takes no new sessions, ends all tasks and gives the leases back. Sessions go on: their keepers are processes of

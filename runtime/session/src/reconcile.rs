@@ -16,8 +16,8 @@ use custody_model::{Actor, Clock, SessionId, Timestamp};
 use custody_policy::PolicyVersion;
 use custody_record::event::{Body, Coverage, Draft, Gap, GapSource, Outcome, Place, SessionClosed};
 use custody_record::{
-    InstallationLog, Journal, JournalError, JournalHeader, JournalOptions, Keys, Redactor, Scope,
-    Sink, Vault, recover,
+    ExtendError, InstallationLog, Journal, JournalError, JournalHeader, JournalOptions, Keys,
+    Redactor, Scope, Sink, Vault, recover,
 };
 use custody_store::{Room, Taken};
 use custody_workspace::base::Base;
@@ -27,6 +27,7 @@ use custody_workspace::spelling::Spelling;
 
 use crate::base;
 use crate::error::SessionError;
+use crate::follow::Closed;
 use crate::lease::LIVING;
 use crate::orchestrator::Orchestrator;
 
@@ -69,6 +70,20 @@ pub fn one(
     Ok(Some(Reconciled { session, closed }))
 }
 
+/// Why the installation log takes no more heads, whoever tries: nothing but a repair helps. `None` if `failure` is another one.
+pub(crate) fn unloggable(failure: &(dyn std::error::Error + 'static)) -> Option<String> {
+    let mut causes = std::iter::successors(Some(failure), |error| error.source());
+    let extend = causes.find_map(|error| error.downcast_ref::<ExtendError>())?;
+    match extend {
+        ExtendError::Checkpoint(_)
+        | ExtendError::Root
+        | ExtendError::HeadMissing { .. }
+        | ExtendError::TakenBack { .. }
+        | ExtendError::Replaced { .. } => Some(custody_model::error::chain(extend)),
+        ExtendError::Io { .. } | ExtendError::Keys(_) => None,
+    }
+}
+
 /// Whether a keeper was started for a session: it lives, or left something.
 pub(crate) fn begun(dir: &SessionDir) -> bool {
     dir.record().exists() || matches!(locked(dir), Ok(true))
@@ -90,6 +105,15 @@ impl Orchestrator {
                 && let Err(error) = self.seal_refusal(row.id).await
             {
                 tracing::error!(session = %row.id, %error, "a refusal can't be recorded");
+            }
+        }
+        for row in self.plane().store().sessions_in(&["failed"]).await? {
+            // It was given up while its record could not be sealed; perhaps it can now.
+            if row.root.is_none()
+                && self.state().session(row.id).run().exists()
+                && self.close_if_dead(row.id).await? == Closed::Sealed
+            {
+                self.plane().index(row.id, self.record(row.id)).await?;
             }
         }
         self.adopt().await
@@ -175,6 +199,7 @@ pub(crate) fn close(
     let dir = state.session(session);
     let keys = Keys::open(&state.keys())?;
     let log = InstallationLog::open(&state.log(), &keys)?;
+    log.check()?;
     let spec = SessionSpec::read(state, session, vault)?;
     let (journal, cut, last, closed) = match recover(&dir.record(), JournalOptions::default()) {
         Ok(found) => (found.journal, found.cut, found.last, found.closed),

@@ -71,6 +71,8 @@ pub async fn run(
         .record(&Author::server(), vec![ControlBody::ServerStarted(started)])
         .await
         .explain(ErrorCode::RecordUnwritable, "the server's start can't be put on record")?;
+    let unlogged = "the installation log can't be appended to: no server starts on it";
+    orchestrator.check_log().await.explain(ErrorCode::RecordUnwritable, unlogged)?;
     orchestrator.start().await.explain(ErrorCode::Io, "the sessions can't be looked after")?;
     default_project(&plane).await?;
     let first = first_start::admin(&plane, &identity, whole.limits.service_lifetime_max).await?;

@@ -13,6 +13,7 @@ use custody_record::event::{
 };
 use custody_record::{
     InstallationLog, Journal, JournalHeader, JournalOptions, Keys, Redactor, Sink, SinkError,
+    living,
 };
 use custody_sandbox::Authorization;
 use custody_workspace::compare::compare;
@@ -60,16 +61,14 @@ pub(super) fn finish(
             ended.reason =
                 format!("{}; its outputs could not be published: {}", ended.reason, error.chain());
             ended.outcome = Outcome::Failed;
-            keep = matches!(error, KeeperError::Disk { .. });
-            if keep {
-                let upper = prepared.workspace.upper();
-                let upper = upper.strip_prefix(session.dir.path()).unwrap_or(upper);
-                ended.reason = format!(
-                    "{}; what the session wrote is kept in {} of its directory",
-                    ended.reason,
-                    upper.display()
-                );
-            }
+            keep = true;
+            let upper = prepared.workspace.upper();
+            let upper = upper.strip_prefix(session.dir.path()).unwrap_or(upper);
+            ended.reason = format!(
+                "{}; what the session wrote is kept in {} of its directory",
+                ended.reason,
+                upper.display()
+            );
         }
     }
     let coverage = match served.ran {
@@ -163,6 +162,14 @@ fn publish(
         outputs::prepare(&request).map_err(KeeperError::step("making the outputs"))
     })?;
     record_outputs(session, &patience, &prepared.outputs)?;
+    if prepared.outputs.branch.is_some() {
+        // Nobody gets a branch of which the installation log does not know.
+        health::insist(session, OUTPUTS, &patience, || {
+            let now = session.setup.clock.now();
+            let head = living::publish(&session.journal, &session.log, 0, now);
+            head.map(drop).map_err(KeeperError::step("telling the installation log of them"))
+        })?;
+    }
     health::insist(session, OUTPUTS, &patience, || {
         prepared.export(&request).map_err(KeeperError::step("publishing the outputs"))
     })
@@ -255,14 +262,16 @@ fn covered(
     })
 }
 
-/// Appends the closing event and seals the record.
+/// Appends the closing event, if it is not there, and seals the record.
 pub(super) fn close(
     session: &Session<'_>,
     ended: &Ended,
     coverage: BTreeMap<String, Coverage>,
 ) -> Result<(), KeeperError> {
-    let body = closing(&session.journal, ended, coverage);
-    session.recorder.keeper(body, Vec::new())?;
+    if !session.journal.counts().contains_key("session.closed") {
+        let body = closing(&session.journal, ended, coverage);
+        session.recorder.keeper(body, Vec::new())?;
+    }
     session.ending.begin();
     health::insist(session, "the seal", &session.ending, || {
         session

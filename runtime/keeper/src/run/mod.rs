@@ -125,6 +125,8 @@ pub fn run(setup: Setup<'_>) -> Result<Ended, KeeperError> {
     let keys = Keys::open(&setup.state.keys()).map_err(KeeperError::step("opening the keys"))?;
     let log = InstallationLog::open(&setup.state.log(), &keys)
         .map_err(KeeperError::step("opening the installation log"))?;
+    // What could not be told to have happened must not begin.
+    log.check().map_err(KeeperError::step("looking at the installation log"))?;
     let header = JournalHeader {
         session: spec.id,
         policy: policy.digest(),
@@ -169,7 +171,9 @@ pub fn run(setup: Setup<'_>) -> Result<Ended, KeeperError> {
         }
         Err(error) => {
             // Everything stays as it is: whoever finds the record closes it.
-            finish::leave_word(&session.dir);
+            if matches!(error, KeeperError::Disk { .. }) {
+                finish::leave_word(&session.dir);
+            }
             let reason = error.chain();
             tracing::error!(error = reason, "the keeper ends before its record is closed");
             let ended = Ended { outcome: Outcome::Interrupted, reason, exit: None };
@@ -189,7 +193,7 @@ pub(crate) struct Finished {
 /// Everything that can still be told in the record.
 ///
 /// # Errors
-/// [`KeeperError::Disk`] if the record can't be closed.
+/// If the record can't be closed, or not be sealed.
 fn course(session: &Session<'_>) -> Result<Finished, KeeperError> {
     let result = authorize::authorize(session).and_then(|authorization| {
         let workspace = prepare::prepare(session, &authorization)?;
@@ -216,13 +220,7 @@ fn course(session: &Session<'_>) -> Result<Finished, KeeperError> {
             KeeperError::Disk { .. } => return Err(error),
         };
         let ended = Ended { outcome, reason: chain, exit: None };
-        match finish::close(session, &ended, finish::nothing_covered()) {
-            Ok(()) => {}
-            Err(error @ KeeperError::Disk { .. }) => return Err(error),
-            Err(error) => {
-                tracing::error!(error = %error.chain(), "the record could not be closed");
-            }
-        }
+        finish::close(session, &ended, finish::nothing_covered())?;
         Ok(Finished { ended, keep: false })
     })
 }
