@@ -1,8 +1,11 @@
 //! `fsck`: checks every log, record and content of an installation, and moves aside what is damaged.
 //!
 //! It never deletes and never invents: what is damaged keeps its bytes, under `quarantine/`, and the move is an event of
-//! the control log before it happens. The installation's own two logs are never moved: without their heads the next
-//! writer would begin them anew. Nor is what a living session writes, nor a file with nothing but a foreign signature.
+//! the control log before it happens. Everything is held against everything: the two logs against their anchors and what
+//! witnesses cosigned, the sessions that each of them knows against each other, their directories, seals and keys. The
+//! installation's own two logs are never moved: nothing could be appended without their heads. Nor is what a living session writes, nor a file with nothing but a foreign signature.
+
+mod known;
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
@@ -16,12 +19,15 @@ use custody_model::{Actor, Digest, EventId, SessionId, Timestamp};
 use custody_record::control::{
     ControlBody, ControlDraft, ControlLog, ControlLogError, Quarantined, verify_control,
 };
-use custody_record::installation::InstallationLeaves;
+use custody_record::installation::{InstallationLeaves, LogError};
+use custody_record::tlog::{Anchor, Checkpoint};
 use custody_record::verify::{Code, Concern, DEFAULT_BLOB_LIMIT};
+use custody_record::witness::COSIGNED_FILE;
 use custody_record::{KeyChoice, KeyError, Vault, Verifier, VerifyOptions, verify};
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 
+use self::known::KnownSessions;
 use crate::records::{self, FindError};
 
 /// Name of the directory, below the state directory, that takes what is damaged.
@@ -118,7 +124,7 @@ pub fn check(
 ) -> Result<Checked, FsckError> {
     let verifier = Verifier::of_installation(&state.keys())?;
     let mut checked = Checked::default();
-    check_control(state, control, &verifier, &mut checked);
+    let requested = check_control(state, control, &verifier, &mut checked);
     let known = check_installation(state, &verifier, &mut checked);
     let sessions = records::all(state)?;
     for session in &sessions {
@@ -126,9 +132,14 @@ pub fn check(
         progress(checked.sessions);
     }
     let there: BTreeSet<SessionId> = sessions.into_iter().collect();
-    for gone in known.iter().flatten().filter(|session| !there.contains(session)) {
+    let recorded = |session: &&SessionId| state.session(**session).record().exists();
+    for gone in known.iter().flatten().filter(|session| !recorded(session)) {
         let what = "the installation log has heads of its record, and it is gone";
         checked.damage.push(Damage::kept(&gone.to_string(), "session_missing", what, None));
+    }
+    if let Some(requested) = requested {
+        let heads = known.unwrap_or_default();
+        checked.damage.extend(requested.compare(state, control.vault(), &there, &heads));
     }
     Ok(checked)
 }
@@ -136,7 +147,16 @@ pub fn check(
 /// The name that the control log's findings have here.
 const CONTROL: &str = "control log";
 
-fn check_control(state: &StateDir, log: &ControlLog, verifier: &Verifier, checked: &mut Checked) {
+/// The name that the installation log's findings have here.
+const INSTALLATION: &str = "installation log";
+
+/// The sessions that the control log knows; `None` if it can't be believed.
+fn check_control(
+    state: &StateDir,
+    log: &ControlLog,
+    verifier: &Verifier,
+    checked: &mut Checked,
+) -> Option<KnownSessions> {
     let broken = |what: String| Damage::kept(CONTROL, "control_log_broken", what, None);
     match verify_control(log.dir(), verifier) {
         Ok(report) => {
@@ -145,20 +165,48 @@ fn check_control(state: &StateDir, log: &ControlLog, verifier: &Verifier, checke
         }
         Err(error) => checked.damage.push(broken(chain(&error))),
     }
-    if !checked.damage.is_empty() {
-        return;
-    }
-    if let Err(error) = check_documents(state, log, checked) {
+    if checked.damage.is_empty()
+        && let Err(error) = log.check()
+    {
         checked.damage.push(broken(chain(&error)));
     }
+    if !checked.damage.is_empty() {
+        return None;
+    }
+    check_anchor(CONTROL, log.dir(), &verifier.control_origin(), verifier, checked);
+    match check_documents(state, log, checked) {
+        Ok(known) => Some(known),
+        Err(error) => {
+            checked.damage.push(broken(chain(&error)));
+            None
+        }
+    }
+}
+
+/// An anchor that is gone or damaged holds nothing against its log; the next append writes it again.
+fn check_anchor(place: &str, dir: &Path, origin: &str, verifier: &Verifier, checked: &mut Checked) {
+    let (code, what) = match Anchor::read(dir, origin, verifier) {
+        Ok(Anchor::Head(_)) => return,
+        // A log that no version appended to yet that writes anchors.
+        Ok(Anchor::Absent) if !checked.damage.is_empty() || !dir.join("checkpoint").exists() => {
+            return;
+        }
+        Ok(Anchor::Absent) => {
+            let what = "its anchor is gone, or it was never anchored; the next append writes it";
+            ("anchor_missing", what.to_owned())
+        }
+        Ok(Anchor::Damaged(error)) => ("anchor_damaged", chain(&error)),
+        Err(error) => ("anchor_damaged", error.to_string()),
+    };
+    checked.damage.push(Damage::kept(place, code, what, None));
 }
 
 fn check_documents(
     state: &StateDir,
     log: &ControlLog,
     checked: &mut Checked,
-) -> Result<(), ControlLogError> {
-    let mut named = BTreeSet::new();
+) -> Result<KnownSessions, ControlLogError> {
+    let (mut named, mut known) = (BTreeSet::new(), KnownSessions::default());
     let mut from = 0;
     loop {
         let events = log.read(from, BATCH)?;
@@ -166,6 +214,7 @@ fn check_documents(
             break;
         }
         from += events.len() as u64;
+        events.iter().for_each(|event| known.take(event));
         named.extend(events.into_iter().flat_map(|event| event.blobs).map(|blob| blob.digest));
     }
     for digest in named {
@@ -179,7 +228,7 @@ fn check_documents(
             });
         }
     }
-    Ok(())
+    Ok(known)
 }
 
 /// The sessions that the installation log knows; `None` if it can't be believed.
@@ -188,27 +237,56 @@ fn check_installation(
     verifier: &Verifier,
     checked: &mut Checked,
 ) -> Option<BTreeSet<SessionId>> {
-    let dir = state.log();
-    if !dir.join("checkpoint").exists() && !dir.join("tile").exists() {
+    let (dir, origin) = (state.log(), verifier.log_origin());
+    let nothing = |name: &str| !dir.join(name).exists();
+    if nothing("checkpoint")
+        && nothing("tile")
+        && nothing(COSIGNED_FILE)
+        && !Anchor::path(&dir).exists()
+    {
         return Some(BTreeSet::new());
     }
-    match InstallationLeaves::read(&dir, verifier, &[]) {
-        Ok(log) => {
-            checked.heads = log.leaves.len() as u64;
-            let tiles = log.damaged_tiles(&dir).unwrap_or_else(|error| vec![error.to_string()]);
-            for tile in tiles {
-                let what = format!("{tile} does not hold the hashes of the heads");
-                let (place, code) = ("installation log", "installation_log_broken");
-                checked.damage.push(Damage::kept(place, code, what, None));
-            }
-            Some(log.leaves.iter().map(|leaf| leaf.session).collect())
-        }
+    let broken = |code, what: String| Damage::kept(INSTALLATION, code, what, None);
+    let cosigned = fs::read(dir.join(COSIGNED_FILE)).ok();
+    let cosigned = cosigned.map(|bytes| Checkpoint::open(&bytes, &origin, verifier));
+    let wanted: Vec<u64> = cosigned.iter().flatten().map(|head| head.size).collect();
+    let log = match InstallationLeaves::read(&dir, verifier, &wanted) {
+        Ok(log) => log,
         Err(error) => {
-            let (place, code) = ("installation log", "installation_log_broken");
-            checked.damage.push(Damage::kept(place, code, chain(&error), None));
-            None
+            let code = match error {
+                LogError::Anchor { .. } => "installation_log_taken_back",
+                LogError::Io { .. } if nothing("checkpoint") => "installation_log_headless",
+                LogError::Io { .. }
+                | LogError::Extend(_)
+                | LogError::Checkpoint(_)
+                | LogError::Root
+                | LogError::Bundle(_)
+                | LogError::Leaf(_)
+                | LogError::Encode(_) => "installation_log_broken",
+            };
+            let what =
+                format!("{}; nothing is appended to it: put back its newest copy", chain(&error));
+            checked.damage.push(broken(code, what));
+            return None;
         }
+    };
+    checked.heads = log.leaves.len() as u64;
+    let tiles = log.damaged_tiles(&dir).unwrap_or_else(|error| vec![error.to_string()]);
+    for tile in tiles {
+        let what = format!("{tile} does not hold the hashes of the heads");
+        checked.damage.push(broken("installation_log_broken", what));
     }
+    match cosigned {
+        Some(Ok(head)) if head.size > 0 && log.root_at(head.size) != Some(head.root) => {
+            let what =
+                format!("it does not go on from the {} heads that witnesses cosigned", head.size);
+            checked.damage.push(broken("cosigned_differs", what));
+        }
+        Some(Err(error)) => checked.damage.push(broken("cosigned_damaged", chain(&error))),
+        Some(Ok(_)) | None => {}
+    }
+    check_anchor(INSTALLATION, &dir, &origin, verifier, checked);
+    Some(log.leaves.iter().map(|leaf| leaf.session).collect())
 }
 
 fn check_session(
@@ -241,13 +319,15 @@ fn check_session(
         let counts = match finding.concern {
             Concern::Integrity => true,
             // What the record says of itself is no damage; that less is there than was logged is.
-            Concern::Completeness => matches!(
-                finding.code,
-                Code::OlderThanInstallationLog
-                    | Code::SealNotInInstallationLog
-                    | Code::SealMissing
-                    | Code::ClosingMissing
-            ),
+            Concern::Completeness => {
+                matches!(
+                    finding.code,
+                    Code::OlderThanInstallationLog
+                        | Code::SealNotInInstallationLog
+                        | Code::SealMissing
+                        | Code::ClosingMissing
+                ) || (report.sealed && finding.code == Code::NotInInstallationLog)
+            }
             Concern::Open | Concern::Note => false,
         };
         if !counts || (finding.code == Code::SealMissing && !report.sealed) {
@@ -305,6 +385,7 @@ fn is_damaged(code: Code, root_is_right: bool) -> bool {
         | Code::KeyFromRecord
         | Code::BlobMissing
         | Code::ContentLocked
+        | Code::ContentKeyMissing
         | Code::ContentErased
         | Code::ErasureNotGenuine
         | Code::BlobUnreferenced

@@ -53,7 +53,9 @@ pub fn run(wire: &Wire, args: &FsckArgs) -> Result<ExitCode, Failure> {
         let found = compare_index(wire, (&keys, log.vault()), &index, &checked.damage)?;
         checked.damage.extend(found);
     }
-    if !args.dry_run {
+    let sound = !checked.damage.iter().any(|damage| damage.code == "control_log_broken");
+    // Nothing is put on a log that is damaged, and what can't be put on record does not happen.
+    if !args.dry_run && sound {
         let mover = Mover {
             log: &log,
             actor: Actor::User { name: caller::user()? },

@@ -130,6 +130,16 @@ impl Blobs {
         record.join("blobs/sealed")
     }
 
+    /// Whether a record has contents that are sealed with its session's key.
+    #[must_use]
+    pub fn has_sealed(record: &Path) -> bool {
+        Self::sealed_root(record).exists()
+    }
+
+    pub(crate) fn has_key(&self) -> bool {
+        self.key.is_some()
+    }
+
     fn clear_root(&self) -> PathBuf {
         self.record.join("blobs/sha256")
     }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use custody_model::{Digest, SessionId};
 
-use super::{Check, Code, Finding};
+use super::{Check, Code, Finding, KeyChoice};
 use crate::blob::{BlobError, Blobs};
 use crate::erasure::{ERASURE_FILE, Erasure};
 use crate::vault::Scope;
@@ -59,7 +59,12 @@ impl Check<'_> {
         let blobs = Blobs::open(self.dir);
         let (Some(vault), Some(session)) = (&self.options.vault, session) else { return blobs };
         match vault.blobs(Scope::Session(session), self.dir) {
-            Ok(blobs) => blobs,
+            Ok(blobs) => {
+                // The vault is that of the installation whose record this is.
+                let own = matches!(self.options.key, KeyChoice::Installation(_));
+                self.key_is_gone = own && !blobs.has_key();
+                blobs
+            }
             Err(error) => {
                 self.add(Code::Unreadable, error.to_string());
                 blobs
@@ -106,7 +111,14 @@ impl Check<'_> {
             let missing = locked - sealed;
             self.add(Code::BlobMissing, format!("{missing} of {locked} sealed blobs are missing"));
         }
-        if locked > 0 {
+        if locked > 0 && self.key_is_gone {
+            let what =
+                format!("{locked} blobs can't be opened: the vault has no key of their session");
+            self.add(
+                Code::ContentKeyMissing,
+                format!("{what}, and no note of erasure explains it"),
+            );
+        } else if locked > 0 {
             let what = format!("{locked} blobs are sealed, and their key was not given");
             self.add(Code::ContentLocked, format!("{what}: their content was not checked"));
         }

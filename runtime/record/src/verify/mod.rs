@@ -107,6 +107,7 @@ pub fn verify(dir: &Path, options: &VerifyOptions) -> Report {
         witnesses: WitnessAssurance::not_looked_for(options.witnesses.as_ref()),
         signer: None,
         terms: Vec::new(),
+        key_is_gone: false,
     };
     check.run()
 }
@@ -127,6 +128,8 @@ struct Check<'a> {
     signer: Option<Verifier>,
     /// The terms of the keys that signed checkpoint and seal.
     terms: Vec<Term>,
+    /// The vault has no key of the session.
+    key_is_gone: bool,
 }
 
 impl Check<'_> {

@@ -103,6 +103,8 @@ codes! {
     BlobSize => Integrity,
     /// Blobs are sealed, and no key was given: their content was not checked.
     ContentLocked => Note,
+    /// Blobs are sealed, the vault has no key of their session, and no erasure explains it: their content is lost.
+    ContentKeyMissing => Completeness,
     /// The session's content was erased, which a genuine note says: who, when and why.
     ContentErased => Note,
     /// A note says that content was erased, and it is not this installation's, or not of this session.
