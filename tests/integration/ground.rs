@@ -122,6 +122,7 @@ impl Ground {
             base: "HEAD".to_owned(),
             dirty: false,
             command: ["sh", "-c", script].map(str::to_owned).into(),
+            directory: None,
             image: "host".to_owned(),
             limits: Limits::default(),
             environment: BTreeMap::new(),

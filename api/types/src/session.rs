@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 
 use custody_model::state::session::SessionState;
-use custody_model::{Digest, EventId, GitOid, Limits, ProjectName, SessionId, Timestamp, UserName};
+use custody_model::{
+    Digest, EventId, GitOid, Limits, ProjectName, SessionId, Timestamp, UserName, WorkspacePath,
+};
 use custody_record::event::{ExitStatus, Outcome};
 use custody_record::witness::WitnessAssurance;
 use schemars::JsonSchema;
@@ -34,6 +36,9 @@ pub struct CreateSession {
     /// The command and its arguments; at most 32768 bytes.
     #[schemars(length(min = 1, max = 4096))]
     pub command: Vec<String>,
+    /// Where the command starts: a directory of the base commit, below its root; the root without it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub directory: Option<WorkspacePath>,
     /// `host`, or the image's name.
     #[serde(default = "host")]
     #[schemars(length(min = 1, max = 256))]

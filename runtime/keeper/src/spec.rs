@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use custody_model::{Digest, GitOid, Limits, SessionId, Timestamp, UserName};
+use custody_model::{Digest, GitOid, Limits, SessionId, Timestamp, UserName, WorkspacePath};
 use custody_record::{ContentKey, Scope, Vault, VaultError};
 use serde::{Deserialize, Serialize};
 
@@ -49,6 +49,9 @@ pub struct SessionSpec {
     pub dirty: bool,
     /// The command and its arguments.
     pub command: Vec<String>,
+    /// Where the command starts, below the root of the workspace; at the root without it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub directory: Option<WorkspacePath>,
     /// `host`, or the name of an image.
     pub image: String,
     /// The limits that were asked for.
@@ -87,6 +90,18 @@ pub enum SpecError {
 }
 
 impl SessionSpec {
+    /// Where the command starts, as the sandbox sees it: what is no UTF-8 in it can't be handed on, and is no directory.
+    #[must_use]
+    pub fn start_directory(&self) -> String {
+        match &self.directory {
+            Some(directory) => {
+                let below = directory.as_path().to_string_lossy();
+                format!("{}/{below}", custody_sandbox::spec::WORKSPACE_INSIDE)
+            }
+            None => custody_sandbox::spec::WORKSPACE_INSIDE.to_owned(),
+        }
+    }
+
     /// As its file holds it.
     ///
     /// # Errors

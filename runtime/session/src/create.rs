@@ -12,14 +12,16 @@ use custody_keeper::layout::{SessionDir, StateDir};
 use custody_keeper::redactor::redactor;
 use custody_keeper::run::requested;
 use custody_keeper::spec::{SPEC_VERSION, SessionSpec, Window};
-use custody_model::{Limits, ProjectName, SessionId, StartSession, UserName};
+use custody_model::{
+    Limits, ProjectName, SessionId, StartSession, Timestamp, UserName, WorkspacePath,
+};
 use custody_policy::quantity::MAX_NUMBER;
 use custody_policy::{PolicyVersion, Verdict, evaluate};
 use custody_record::control::{ControlBody, Idempotency, SessionRequested};
 use custody_record::event::{Decision, Redaction};
 use custody_record::{Scope, Vault};
 use custody_store::{PageRequest, SessionFilter, SessionRow, Visibility};
-use custody_workspace::mirror::{Mirrors, Resolved, SnapshotRequest, Source};
+use custody_workspace::mirror::{Mirror, Mirrors, Resolved, SnapshotRequest, Source};
 use custody_workspace::outputs::Identity;
 
 use crate::error::SessionError;
@@ -41,6 +43,8 @@ pub struct NewSession {
     pub dirty: bool,
     /// The command and its arguments.
     pub command: Vec<String>,
+    /// Where the command starts, below the root of the workspace; at the root without it.
+    pub directory: Option<WorkspacePath>,
     /// `host`, or the image's name.
     pub image: String,
     /// The limits that are asked for.
@@ -267,34 +271,54 @@ async fn base(orchestrator: &Arc<Orchestrator>, context: &mut Context) -> Result
     let repository = orchestrator.plane().repository(&context.asked.repository).await?;
     let (revision, dirty) = (context.asked.base.clone(), context.asked.dirty);
     let time = orchestrator.plane().now();
+    let directory = context.asked.directory.clone();
     let resolved = tokio::task::spawn_blocking(move || {
         let mirror = mirrors.get(&repository.name.parse()?)?;
-        // A source that is gone is no reason to refuse what the mirror has.
-        let source = Source::parse(&repository.source).ok();
-        if dirty {
-            let Some(source @ Source::Checkout(checkout)) = &source else {
-                let reason = "only a checkout on the server's machine has a working tree";
-                return Err(SessionError::Invalid { field: "dirty", reason: reason.to_owned() });
-            };
-            mirror.update(source, None)?;
-            let request =
-                SnapshotRequest { checkout, excludes: None, identity: &Identity::custody(), time };
-            let snapshot = mirror.snapshot(&request)?;
-            return Ok((snapshot.resolved, snapshot.dirty));
+        let (resolved, dirty) = found(&mirror, &repository.source, revision, dirty, time)?;
+        if let Some(directory) = &directory
+            && !mirror.has_directory(&resolved.commit, directory)?
+        {
+            let commit = resolved.commit.short();
+            let reason = format!("there is no directory {directory} in commit {commit}");
+            return Err(SessionError::Invalid { field: "directory", reason });
         }
-        if let Some(source) = &source {
-            if let Some(known) = mirror.known_base(source, &revision)? {
-                return Ok((known, false));
-            }
-            mirror.update(source, None)?;
-        }
-        let resolved =
-            mirror.resolve(&revision).map_err(|source| SessionError::Base { revision, source })?;
-        mirror.keep(&resolved.commit)?;
-        Ok((resolved, false))
+        Ok((resolved, dirty))
     });
     context.base = Some(resolved.await??);
     Ok(())
+}
+
+/// The commit to start from, and whether it is a snapshot with changes that were not committed.
+fn found(
+    mirror: &Mirror,
+    source: &str,
+    revision: String,
+    dirty: bool,
+    time: Timestamp,
+) -> Result<(Resolved, bool), SessionError> {
+    // A source that is gone is no reason to refuse what the mirror has.
+    let source = Source::parse(source).ok();
+    if dirty {
+        let Some(source @ Source::Checkout(checkout)) = &source else {
+            let reason = "only a checkout on the server's machine has a working tree";
+            return Err(SessionError::Invalid { field: "dirty", reason: reason.to_owned() });
+        };
+        mirror.update(source, None)?;
+        let request =
+            SnapshotRequest { checkout, excludes: None, identity: &Identity::custody(), time };
+        let snapshot = mirror.snapshot(&request)?;
+        return Ok((snapshot.resolved, snapshot.dirty));
+    }
+    if let Some(source) = &source {
+        if let Some(known) = mirror.known_base(source, &revision)? {
+            return Ok((known, false));
+        }
+        mirror.update(source, None)?;
+    }
+    let resolved =
+        mirror.resolve(&revision).map_err(|source| SessionError::Base { revision, source })?;
+    mirror.keep(&resolved.commit)?;
+    Ok((resolved, false))
 }
 
 /// The request as the policy sees it.
@@ -305,7 +329,7 @@ fn spec_of(context: &Context) -> Result<(SessionSpec, &PolicyVersion), SessionEr
     let asked = &context.asked;
     let requested_at = context.spec.as_ref().map_or_else(
         // The time in the id: the same whenever it is asked.
-        || custody_model::Timestamp::from_micros(id_micros(context.id)),
+        || Timestamp::from_micros(id_micros(context.id)),
         |spec| spec.requested_at,
     );
     let spec = SessionSpec {
@@ -319,6 +343,7 @@ fn spec_of(context: &Context) -> Result<(SessionSpec, &PolicyVersion), SessionEr
         base_tree: base.tree.clone(),
         dirty: *dirty,
         command: asked.command.clone(),
+        directory: asked.directory.clone(),
         image: asked.image.clone(),
         limits: asked.limits.clone(),
         environment: asked.environment.clone(),

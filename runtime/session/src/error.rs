@@ -190,6 +190,7 @@ impl SessionError {
             }
             Self::Vault(VaultError::Wrapping { .. }) => ErrorCode::EnvironmentLacks,
             Self::Mirror(MirrorError::Unknown(_)) => ErrorCode::NotFound,
+            Self::Mirror(MirrorError::Partial { .. }) => ErrorCode::EnvironmentLacks,
             Self::Mirror(_)
             | Self::File { .. }
             | Self::Spec(_)

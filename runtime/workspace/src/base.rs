@@ -28,7 +28,7 @@ pub use index::InvalidIndex;
 pub use manifest::{EntryKind, InvalidManifest, Manifest, ManifestEntry};
 
 /// Version of the layout; it stands in `complete`, and a base of another version is made anew.
-const LAYOUT: &str = "custody base 1\n";
+const LAYOUT: &str = "custody base 2\n";
 
 /// Where the shared objects are inside the sandbox: `.git/objects/info/alternates` points there.
 pub const OBJECTS_INSIDE: &str = "/custody/objects";
@@ -127,8 +127,12 @@ struct Places {
 impl Places {
     fn of(state: &Path, mirror: &Mirror, commit: &GitOid, rules: &PathRules) -> Self {
         let denies = rules.denies();
-        let rules = rules.digest().hex()[..16].to_owned();
+        let mut rules = rules.digest().hex()[..16].to_owned();
         let repository = state.join("bases").join(mirror.name().as_str());
+        // A history that was cut off and is not any more is another one.
+        if let Some(cut) = mirror.cut() {
+            rules.push_str(&format!("-{}", &cut.hex()[..8]));
+        }
         let directory = repository.join(format!("{commit}-{rules}"));
         let objects = match denies {
             true => repository.join(format!("objects-{rules}")),
@@ -203,7 +207,32 @@ impl Base {
         rules: &PathRules,
     ) -> Result<Option<Self>, BaseError> {
         let places = Places::of(state, mirror, commit, rules);
-        Self::open(&places.directory, &places.objects, commit)
+        if let Some(base) = Self::open(&places.directory, &places.objects, commit)? {
+            return Ok(Some(base));
+        }
+        // The history may have been fetched whole since, or cut off elsewhere.
+        let begins = format!("{commit}-{}", &rules.digest().hex()[..16]);
+        let entries = match std::fs::read_dir(&places.repository) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            entries => at(&places.repository, entries)?,
+        };
+        for entry in entries {
+            let name = at(&places.repository, entry)?.file_name();
+            let Some(cut) = name.to_str().and_then(|name| name.strip_prefix(&begins)) else {
+                continue;
+            };
+            let objects = match rules.denies() {
+                true => {
+                    let rules = &rules.digest().hex()[..16];
+                    places.repository.join(format!("objects-{rules}{cut}"))
+                }
+                false => places.objects.clone(),
+            };
+            if let Some(base) = Self::open(&places.repository.join(&name), &objects, commit)? {
+                return Ok(Some(base));
+            }
+        }
+        Ok(None)
     }
 
     /// The base at `directory` if there is a complete one.

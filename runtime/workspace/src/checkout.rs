@@ -109,16 +109,31 @@ impl Checkout {
     /// Where it was cloned from: `remote.origin.url` of its configuration, with included files left out.
     #[must_use]
     pub fn origin(&self) -> Option<String> {
+        let found = self.configured("^remote[.]origin[.]url$");
+        found.into_iter().map(|(_, url)| url.trim().to_owned()).find(|url| !url.is_empty())
+    }
+
+    /// The items of its configuration whose keys match a pattern, with included files left out. None, if it can't be read.
+    pub(crate) fn configured(&self, pattern: &str) -> Vec<(String, String)> {
         let file = self.common_dir.join("config");
-        let words: [&OsStr; 5] = [
+        let words: [&OsStr; 7] = [
             OsStr::new("config"),
             OsStr::new("--no-includes"),
+            OsStr::new("--null"),
             OsStr::new("--file"),
             file.as_os_str(),
-            OsStr::new("remote.origin.url"),
+            OsStr::new("--get-regexp"),
+            OsStr::new(pattern),
         ];
-        let url = Git::nowhere().with_patience(FOREIGN_PATIENCE).run(&words).ok()?;
-        let url = String::from_utf8_lossy(&url).trim().to_owned();
-        (!url.is_empty()).then_some(url)
+        let git = Git::nowhere().with_patience(FOREIGN_PATIENCE);
+        let Ok(listed) = git.run(&words) else { return Vec::new() };
+        let listed = String::from_utf8_lossy(&listed);
+        let items = listed.split('\0').filter(|item| !item.is_empty());
+        // A key without a value stands for true.
+        let item = |item: &str| match item.split_once('\n') {
+            Some((key, value)) => (key.to_owned(), value.to_owned()),
+            None => (item.to_owned(), "true".to_owned()),
+        };
+        items.map(item).collect()
     }
 }

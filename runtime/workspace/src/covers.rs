@@ -4,7 +4,7 @@
 
 use std::ffi::OsStr;
 use std::fs::File;
-use std::io;
+use std::io::{self, Read as _};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -24,6 +24,10 @@ const MAX_COVERED: usize = 10_000;
 
 const READ_BY_GIT: [&[u8]; 3] = [b".gitignore", b".gitattributes", b".gitmodules"];
 const DOT_GIT: &[u8] = b".git";
+/// What the `.git` file of a linked work tree has in the path that it names.
+const LINKED: &[u8] = b"/worktrees/";
+/// Longest `.git` file that is read, in bytes.
+const MAX_LINK_BYTES: u64 = 4096;
 
 /// What is told of a directory in whose depth git can't name anything any more.
 const TOO_DEEP: &str = "what is in it has a path that is too long, and stays out of the outputs";
@@ -39,7 +43,15 @@ pub(crate) struct CoverError {
 #[derive(Debug, Default)]
 pub(crate) struct Covers {
     covered: Vec<OwnedFd>,
-    nested: Vec<WorkspacePath>,
+    nested: Vec<Nested>,
+}
+
+/// A directory that is a repository of its own.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Nested {
+    pub(crate) path: WorkspacePath,
+    /// It is a work tree that is linked to another repository (`git worktree add`), and no repository itself.
+    pub(crate) linked: bool,
 }
 
 /// Where and how to cover.
@@ -104,8 +116,8 @@ impl Covers {
                     continue;
                 };
                 if name == DOT_GIT {
-                    if is_repository(opened.as_fd()).map_err(failed)? {
-                        covers.nested.push(directory.clone());
+                    if let Some(linked) = repository(opened.as_fd()).map_err(failed)? {
+                        covers.nested.push(Nested { path: directory.clone(), linked });
                     }
                     covers.cover_one(opened.as_fd(), name, covering.nothing).map_err(failed)?;
                     continue;
@@ -127,8 +139,13 @@ impl Covers {
     }
 
     /// The directories that are repositories of their own. Git does not see any more that they are.
-    pub(crate) fn nested(&self) -> &[WorkspacePath] {
+    pub(crate) fn nested(&self) -> &[Nested] {
         &self.nested
+    }
+
+    /// The same, by their paths.
+    pub(crate) fn nested_paths(&self) -> Vec<WorkspacePath> {
+        self.nested.iter().map(|nested| nested.path.clone()).collect()
     }
 
     fn cover_one(
@@ -175,16 +192,24 @@ fn look(
     Ok(Found { is_directory: found.is_dir(), why })
 }
 
-/// Whether the `.git` in a directory is that of a repository: its git directory, or a file that names one.
-fn is_repository(directory: BorrowedFd<'_>) -> io::Result<bool> {
+/// Whether the `.git` in a directory is that of a repository: its git directory, or a file that names one; and in the second
+/// case, whether it is that of a linked work tree.
+fn repository(directory: BorrowedFd<'_>) -> io::Result<Option<bool>> {
     let dot_git = place(directory, DOT_GIT)?;
     let found = File::from(dot_git.try_clone()?).metadata()?;
-    Ok(match found.is_dir() {
-        true => [&b"HEAD"[..], b"objects", b"refs"]
-            .iter()
-            .all(|name| place(dot_git.as_fd(), name).is_ok()),
-        false => found.is_file() || found.is_symlink(),
-    })
+    if found.is_dir() {
+        let parts = [&b"HEAD"[..], b"objects", b"refs"];
+        let whole = parts.iter().all(|name| place(dot_git.as_fd(), name).is_ok());
+        return Ok(whole.then_some(false));
+    }
+    if !found.is_file() {
+        return Ok(found.is_symlink().then_some(false));
+    }
+    let file = beneath(directory, OsStr::from_bytes(DOT_GIT), libc::O_RDONLY | libc::O_NONBLOCK)?;
+    let mut text = Vec::new();
+    File::from(file).take(MAX_LINK_BYTES).read_to_end(&mut text)?;
+    let linked = text.windows(LINKED.len()).any(|part| part == LINKED);
+    Ok(Some(linked))
 }
 
 /// What stands there now, without following a link.

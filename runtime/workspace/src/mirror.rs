@@ -11,7 +11,7 @@ mod source;
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
-use custody_model::GitOid;
+use custody_model::{Digest, GitOid, WorkspacePath};
 
 use crate::checkout::CheckoutError;
 use crate::git::{self, FOREIGN_PATIENCE, Git, GitError};
@@ -19,7 +19,7 @@ use crate::lock::Lock;
 
 pub use name::{InvalidRepositoryName, RepositoryName};
 pub use snapshot::{Snapshot, SnapshotRequest};
-pub use source::Source;
+pub use source::{Promisor, Source};
 
 /// Why a mirror can't do what was asked.
 #[derive(Debug, thiserror::Error)]
@@ -42,6 +42,16 @@ pub enum MirrorError {
     /// There is no such repository.
     #[error("there is no repository {0}: `custody repo add` registers one")]
     Unknown(RepositoryName),
+    /// The source is a partial clone, and what it leaves out could not be fetched.
+    #[error(
+        "the repository is a partial clone, and what it leaves out can't be fetched from {promisor}: {why}"
+    )]
+    Partial {
+        /// From where the clone itself would fetch it.
+        promisor: String,
+        /// Why not, in git's words.
+        why: String,
+    },
     /// The revision names nothing.
     #[error("{revision:?} names no commit of repository {repository}")]
     NoCommit {
@@ -105,9 +115,7 @@ impl Mirrors {
                 }
                 Ok(()) | Err(_) => {}
             }
-            git::init_bare(&making, format)?;
-            let made = Git::at(&making);
-            made.run(&["config", "custody.source", &source.identity()])?;
+            initialise(&making, source, format)?;
             std::fs::rename(&making, &mirror.git_dir).map_err(failed(&mirror.git_dir))?;
         }
         Ok(mirror)
@@ -161,6 +169,13 @@ pub struct Mirror {
     git_dir: PathBuf,
 }
 
+/// Makes the bare repository of a source at `git_dir`.
+fn initialise(git_dir: &Path, source: &Source, format: &str) -> Result<(), MirrorError> {
+    git::init_bare(git_dir, format)?;
+    Git::at(git_dir).run(&["config", "custody.source", &source.identity()])?;
+    Ok(())
+}
+
 /// The ref by which a base is kept.
 fn kept_as(commit: &GitOid) -> String {
     format!("refs/custody/bases/{commit}")
@@ -198,12 +213,19 @@ impl Mirror {
     /// [`MirrorError`].
     pub fn update(&self, source: &Source, wanted: Option<&GitOid>) -> Result<(), MirrorError> {
         let _lock = self.lock()?;
+        self.same_format(source)?;
+        if let Some(promisor) = source.promisor() {
+            self.complete(&promisor)?;
+        }
         let location = source.location();
         let mut words: Vec<&OsStr> = ["fetch", "--quiet", "--prune", "--no-tags", "--force"]
             .into_iter()
             .chain(["--no-write-fetch-head", "--no-recurse-submodules", "--update-shallow"])
             .map(OsStr::new)
             .collect();
+        if self.cut().is_some() && !source.is_shallow() {
+            words.push(OsStr::new("--unshallow"));
+        }
         let own = source.upload_pack();
         words.extend(own.iter().map(OsStr::new));
         let base = words.len();
@@ -212,7 +234,12 @@ impl Mirror {
         if source.has_head()? {
             words.push(OsStr::new("+HEAD:refs/sources/HEAD"));
         }
-        self.git().run(&words)?;
+        match (self.git().run(&words), source.promisor()) {
+            (Err(GitError::Failed { stderr, .. }), Some(promisor)) => {
+                return Err(MirrorError::Partial { promisor: promisor.shown(), why: stderr });
+            }
+            (fetched, _) => fetched?,
+        };
         if let Some(commit) = wanted {
             if !self.has(commit)? {
                 words.truncate(base);
@@ -223,6 +250,44 @@ impl Mirror {
             self.keep(commit)?;
         }
         Ok(())
+    }
+
+    /// Where the history is cut off, if it is (the source was a shallow clone): a digest of the commits that have no parents
+    /// here.
+    #[must_use]
+    pub fn cut(&self) -> Option<Digest> {
+        let cut = std::fs::read(self.git_dir.join("shallow")).unwrap_or_default();
+        (!cut.is_empty()).then(|| Digest::of(&cut))
+    }
+
+    /// Before anything was fetched a source without a commit may have been taken to be of another object format.
+    fn same_format(&self, source: &Source) -> Result<(), MirrorError> {
+        if !self.git().run(&["for-each-ref", "--count=1"])?.is_empty() {
+            return Ok(());
+        }
+        let format = source.object_format()?;
+        let own = self.git().run(&["rev-parse", "--show-object-format"])?;
+        if own.trim_ascii() == format.as_bytes() {
+            return Ok(());
+        }
+        let failed = |source| MirrorError::File { path: self.git_dir.clone(), source };
+        std::fs::remove_dir_all(&self.git_dir).map_err(failed)?;
+        initialise(&self.git_dir, source, format)
+    }
+
+    /// Fetches what a partial clone leaves out from where it would fetch it itself.
+    fn complete(&self, promisor: &Promisor) -> Result<(), MirrorError> {
+        let failed = |why| MirrorError::Partial { promisor: promisor.shown(), why };
+        let Some(url) = promisor.url() else {
+            return Err(failed("its URL is not one that is fetched from".to_owned()));
+        };
+        let words = ["fetch", "--quiet", "--no-tags", "--force", "--no-write-fetch-head"];
+        let words = [&words[..], &["--no-recurse-submodules", "--", url]].concat();
+        let words = [&words[..], &["+refs/*:refs/custody/promised/*"]].concat();
+        match self.git().run(&words) {
+            Err(GitError::Failed { stderr, .. }) => Err(failed(stderr)),
+            fetched => Ok(fetched.map(drop)?),
+        }
     }
 
     /// The commit that a revision names in a checkout, if sessions started from it before: the mirror has it then, and
@@ -311,6 +376,20 @@ impl Mirror {
     /// [`MirrorError::Git`].
     pub fn has(&self, object: &GitOid) -> Result<bool, MirrorError> {
         Ok(self.git().asks(&["cat-file", "-e", object.as_str()])?)
+    }
+
+    /// Whether there is a directory at this path of a commit.
+    ///
+    /// # Errors
+    /// [`MirrorError::Git`].
+    pub fn has_directory(
+        &self,
+        commit: &GitOid,
+        path: &WorkspacePath,
+    ) -> Result<bool, MirrorError> {
+        let words = ["ls-tree", "-z", "--full-tree", commit.as_str(), "--"].map(OsStr::new);
+        let words = [&words[..], &[path.as_path().as_os_str()]].concat();
+        Ok(self.git().run(&words)?.starts_with(b"040000 "))
     }
 
     fn resolved(&self, commit: GitOid) -> Result<Resolved, MirrorError> {

@@ -4,10 +4,15 @@
 //! agent: files are read as data, its `.git` is never used as a repository (see `import`), and objects are made in
 //! a quarantine of which only what the branch needs reaches the mirror.
 
+mod admission;
 mod branch;
 mod commits;
 mod diff;
+mod hidden;
 mod import;
+mod others;
+mod refs;
+mod size;
 
 use std::ffi::OsStr;
 use std::os::fd::BorrowedFd;
@@ -15,7 +20,7 @@ use std::path::{Path, PathBuf};
 
 use custody_model::{GitOid, SessionId, Timestamp};
 use custody_policy::PathRules;
-use custody_record::event::{CommitCreated, PolicyViolated};
+use custody_record::event::{CommitCreated, CreatedRef, PolicyViolated};
 use custody_record::{BlobError, Blobs};
 
 use crate::base::{Base, BaseError};
@@ -42,6 +47,9 @@ pub const MAX_PATTERN_FILE_BYTES: u64 = 4 << 20;
 /// Largest diff that is kept whole in the record, in bytes.
 pub const MAX_DIFF_BYTES: u64 = 64 << 20;
 
+/// Most refs that come out beside the session's branch: they stand in one event.
+pub const MAX_OUTPUT_REFS: usize = 100;
+
 /// What one session may put out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct OutputLimits {
@@ -49,6 +57,8 @@ pub struct OutputLimits {
     pub import_bytes: u64,
     /// Commits of the agent's own.
     pub agent_commits: usize,
+    /// Refs beside the session's branch.
+    pub refs: usize,
     /// Bytes of one file.
     pub file_bytes: u64,
     /// Bytes of all files together: a file with holes is as large as it says and takes no room on disk.
@@ -64,6 +74,7 @@ impl Default for OutputLimits {
         Self {
             import_bytes: MAX_IMPORT_BYTES,
             agent_commits: MAX_AGENT_COMMITS,
+            refs: MAX_OUTPUT_REFS,
             file_bytes: MAX_OUTPUT_FILE_BYTES,
             total_bytes: MAX_OUTPUT_BYTES,
             pattern_file_bytes: MAX_PATTERN_FILE_BYTES,
@@ -133,12 +144,20 @@ pub struct Outputs {
     pub branch: Option<String>,
     /// Where the branch points.
     pub head: Option<GitOid>,
-    /// Its commits that the base lacks, oldest first.
+    /// The commits that the base lacks: those of other refs, then the branch's, oldest first.
     pub commits: Vec<CreatedCommit>,
     /// What stayed out, and why.
     pub violations: Vec<PolicyViolated>,
     /// The diff from the base to the branch; absent if there is no branch.
     pub diff: Option<Diff>,
+}
+
+impl Outputs {
+    /// The refs beside the branch, as the event of its last commit tells them.
+    #[must_use]
+    pub fn refs(&self) -> &[CreatedRef] {
+        self.commits.last().and_then(|last| last.event.refs.as_deref()).unwrap_or_default()
+    }
 }
 
 /// One commit of the branch.

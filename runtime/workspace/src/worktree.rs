@@ -31,7 +31,7 @@ pub(crate) struct Different {
 }
 
 /// Everything that differs. `git` has the work tree and an index of Custody's own, whose stat data is refreshed.
-/// `nested` are the directories that are repositories of their own and that git does not see as such.
+/// `nested` are directories that git does not see to be repositories of their own, and that are to be told as one thing each.
 pub(crate) fn differences(git: &Git, nested: &[WorkspacePath]) -> Result<Vec<Different>, GitError> {
     // It says whether something needs an update by its exit status; the answer below tells what.
     git.asks(&["update-index", "-q", "--refresh", "--ignore-submodules"])?;
@@ -124,6 +124,31 @@ pub(crate) fn take_in<'a>(
         git.run_with_input(&words, &there)?;
     }
     Ok(())
+}
+
+/// Those of the paths that patterns of the work tree ignore.
+pub(crate) fn ignored(
+    git: &Git,
+    paths: &[WorkspacePath],
+) -> Result<HashSet<WorkspacePath>, GitError> {
+    let mut asked = Vec::new();
+    for path in paths.iter().filter(|path| !path.is_root()) {
+        // So that no name is taken for a pattern with a meaning of its own.
+        asked.extend_from_slice(b"./");
+        asked.extend_from_slice(path.as_bytes());
+        asked.push(0);
+    }
+    if asked.is_empty() {
+        return Ok(HashSet::new());
+    }
+    let words = ["check-ignore", "-z", "--no-index", "--stdin"];
+    let git = git.clone().with_variable("GIT_LITERAL_PATHSPECS", OsStr::new("0"));
+    let answer = match git.run_with_input(&words, &asked) {
+        Err(GitError::Failed { status, .. }) if status.code() == Some(1) => Vec::new(),
+        answer => answer?,
+    };
+    let ignored = answer.split(|b| *b == 0).filter_map(|path| path.strip_prefix(b"./"));
+    ignored.map(|path| path_of(&words, path)).collect()
 }
 
 /// Makes a tree of the index.

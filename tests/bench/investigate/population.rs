@@ -296,5 +296,5 @@ fn output(
 ) -> CommitCreated {
     let (branch, author) = ("custody/bench".to_owned(), CommitAuthor::Custody);
     let file_count = files.len() as u64;
-    CommitCreated { commit, tree, parents, branch, author, files, file_count }
+    CommitCreated { commit, tree, parents, branch, author, files, file_count, refs: None }
 }

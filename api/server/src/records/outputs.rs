@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use axum::extract::State;
 use custody_api_types::output::{Commit, Outputs};
+use custody_record::{Body, Event, Reader};
 use custody_session::Orchestrator;
 use custody_store::{CommitRow, SessionRow};
 
@@ -18,7 +19,16 @@ pub(crate) async fn outputs(
     let commits = orchestrator.plane().store().commits(row.id).await?;
     let repository = row.request.repository;
     let mirror = orchestrator.state().repositories().join(format!("{repository}.git"));
+    let last = commits.last().map(|last| last.seq);
+    let record = orchestrator.record(row.id);
+    // A record that was removed tells of none; the commits are known from the index.
+    let refs = tokio::task::spawn_blocking(move || match Reader::open(&record).ok()?.get(last?) {
+        Ok(Some(Event { body: Body::CommitCreated(commit), .. })) => commit.refs,
+        Ok(_) | Err(_) => None,
+    });
+    let refs = refs.await?.unwrap_or_default();
     Ok(Json(Outputs {
+        refs,
         mirror: mirror.display().to_string(),
         repository,
         branch: (!commits.is_empty()).then(|| format!("custody/{}", row.id)),

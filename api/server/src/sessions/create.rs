@@ -48,6 +48,7 @@ pub(crate) async fn create(
         base: asked.base,
         dirty: asked.dirty,
         command: asked.command,
+        directory: asked.directory,
         image: asked.image,
         limits: asked.limits,
         environment: asked.environment,

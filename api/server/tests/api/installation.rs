@@ -365,6 +365,7 @@ impl Installation {
             base: "HEAD".to_owned(),
             dirty: false,
             command: vec!["true".to_owned()],
+            directory: None,
             image: "host".to_owned(),
             limits: Default::default(),
             environment: BTreeMap::new(),

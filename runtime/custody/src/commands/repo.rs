@@ -1,10 +1,11 @@
 //! `custody repo`: registered repositories; and which repository a command is about.
 
+use std::os::unix::ffi::OsStrExt as _;
 use std::process::ExitCode;
 use std::thread::JoinHandle;
 
 use custody_api_types::repository::{RegisterRepository, Repository, RepositoryQuery};
-use custody_model::{ErrorCode, ProjectName};
+use custody_model::{ErrorCode, ProjectName, WorkspacePath};
 use custody_workspace::checkout::CheckoutError;
 use custody_workspace::mirror::{RepositoryName, Source};
 
@@ -68,6 +69,8 @@ pub struct Chosen {
     pub name: String,
     /// The checkout that was meant, if it was one.
     pub checkout: Option<Source>,
+    /// The directory in it that was meant, below its root.
+    pub directory: Option<WorkspacePath>,
 }
 
 /// A repository that is being read while the way to the server is made.
@@ -97,7 +100,7 @@ pub fn choose(
         && text.parse::<RepositoryName>().is_ok()
         && let Some(known) = look_up(server, text)?
     {
-        return Ok(Chosen { name: known.name, checkout: None });
+        return Ok(Chosen { name: known.name, checkout: None, directory: None });
     }
     let text = reading.given.as_deref().unwrap_or(".");
     let unusable = format!("{text:?} can't be used as a repository");
@@ -109,7 +112,20 @@ pub fn choose(
             .hint("go into a git checkout, or name a registered repository with --repo")
     })?;
     let name = registered(server, &source, &identity, project)?;
-    Ok(Chosen { name, checkout: Some(source) })
+    let directory = directory_in(&source, text);
+    Ok(Chosen { name, checkout: Some(source), directory })
+}
+
+/// Where in the working tree of a checkout a path leads, by whatever links; `None` at its root and in a bare repository.
+fn directory_in(source: &Source, text: &str) -> Option<WorkspacePath> {
+    let Source::Checkout(checkout) = source else { return None };
+    if checkout.root().starts_with(checkout.git_dir()) {
+        return None;
+    }
+    let place = std::fs::canonicalize(text).ok()?;
+    let below = place.strip_prefix(checkout.root()).ok()?;
+    let path = WorkspacePath::from_bytes(below.as_os_str().as_bytes()).ok()?;
+    (!path.is_root()).then_some(path)
 }
 
 fn look_up(server: &Connection, name: &str) -> Result<Option<Repository>, Failure> {

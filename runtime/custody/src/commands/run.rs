@@ -78,7 +78,10 @@ pub fn run(wire: &Wire, args: RunArgs) -> Result<ExitCode, Failure> {
         }
     });
     let session = session.map_err(|failure| match failure.code {
-        ErrorCode::NotFound if asked.base == "HEAD" && failure.field.is_none() => {
+        ErrorCode::NotFound
+            if asked.base == "HEAD"
+                && failure.field.as_deref().is_none_or(|field| field == "base") =>
+        {
             failure.hint("a session starts from a commit: commit something first, or use --dirty")
         }
         _ => failure,
@@ -214,7 +217,9 @@ fn epilogue(summary: &Summary) -> String {
     let id = summary.session.to_string();
     let mut text = format!("\ncustody: session {id} {}\n", render::summary::state(summary));
     text.push_str(&render::summary::activity(summary));
-    if summary.commits.is_empty() {
+    if summary.commits.is_empty() && !summary.violations.is_empty() {
+        text.push_str("  no changes came out of it; what was kept out is told above\n");
+    } else if summary.commits.is_empty() {
         text.push_str("  no changes came out of it\n");
     } else {
         text.push_str(&format!("  take it over   custody session apply {id}\n"));

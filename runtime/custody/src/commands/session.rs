@@ -192,6 +192,10 @@ fn outputs(wire: &Wire, server: &Connection, session: &Session) -> Result<(), Fa
                 commit.seq
             ));
         }
+        for one in &outputs.refs {
+            let (inside, name) = (render::tame(&one.inside), render::tame(&one.name));
+            page.push_str(&format!("ref     {name} at {} ({inside} inside)\n", one.object));
+        }
         page
     })
 }

@@ -107,6 +107,14 @@ pub fn activity(summary: &Summary) -> String {
             )
         })));
     }
+    let refs: Vec<_> =
+        summary.commits.iter().flat_map(|c| c.commit.refs.iter().flatten()).collect();
+    if !refs.is_empty() {
+        let _ = writeln!(text, "  refs      {} beside the branch", refs.len());
+        text.push_str(&listed(
+            refs.iter().map(|one| format!("{}, inside {}", tame(&one.name), tame(&one.inside))),
+        ));
+    }
     if !summary.gaps.is_empty() {
         let _ = writeln!(text, "  gaps      {}", summary.gaps.len());
         text.push_str(&listed(summary.gaps.iter().map(|g| tame(&g.reason))));

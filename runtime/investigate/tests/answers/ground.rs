@@ -254,6 +254,7 @@ impl Ground {
                     branch: format!("custody/{session}"),
                     author: CommitAuthor::Agent,
                     file_count: files.len() as u64,
+                    refs: None,
                     files,
                 })
             }

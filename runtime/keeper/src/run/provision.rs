@@ -163,7 +163,7 @@ fn record(
     let started = session.recorder.keeper(
         Body::SessionStarted(SessionStarted {
             command: session.spec.command.clone(),
-            cwd: WORKSPACE_INSIDE.to_owned(),
+            cwd: session.spec.start_directory(),
             terminal: session.spec.terminal.is_some(),
         }),
         Vec::new(),
@@ -336,7 +336,7 @@ fn start_message(
     Start {
         argv: spec.command.clone(),
         env: environment::compose(HOME_INSIDE, &spec.id.to_string(), terminal.is_some(), &granted),
-        cwd: WORKSPACE_INSIDE.to_owned(),
+        cwd: spec.start_directory(),
         terminal,
         stdin: spec.input,
         rlimits,

@@ -7,10 +7,10 @@ use custody_model::{Actor, Limits, ProcessRef};
 use super::form::{Cursor, Form, write_string};
 use super::{
     Access, AttributesChanged, BlobRef, ChangeStatus, ChangedFile, CommitAuthor, CommitCreated,
-    Coverage, Decision, Difference, DifferenceKind, EgressDenied, EgressVia, ExitStatus,
-    FileDenied, FileKind, FileLinked, FileOpened, FileRead, FileRemoved, FileRenamed, FileReopened,
-    FileSymlinked, FileWritten, Gap, GapSource, Operation, Outcome, PolicyDecided, PolicyViolated,
-    ProcessExecuted, ProcessExited, RecorderDegraded, RecorderRestored, Redaction,
+    Coverage, CreatedRef, Decision, Difference, DifferenceKind, EgressDenied, EgressVia,
+    ExitStatus, FileDenied, FileKind, FileLinked, FileOpened, FileRead, FileRemoved, FileRenamed,
+    FileReopened, FileSymlinked, FileWritten, Gap, GapSource, Operation, Outcome, PolicyDecided,
+    PolicyViolated, ProcessExecuted, ProcessExited, RecorderDegraded, RecorderRestored, Redaction,
     RedactionApplied, RequestedSession, SessionAuthorized, SessionClosed, SessionPaused,
     SessionProvisioned, SessionResumed, SessionStarted, TerminalRecorded, Transport,
     WorkspaceCompared,
@@ -225,8 +225,10 @@ objects! {
     WorkspaceCompared { must difference_count, must differences, must entries }
     ChangedFile { may blob, may digest, must path, must status }
     CommitCreated {
-        must author, must branch, must commit, must file_count, must files, must parents, must tree,
+        must author, must branch, must commit, must file_count, must files, must parents, may refs,
+        must tree,
     }
+    CreatedRef { must inside, must name, must object }
     Redaction { may blob, must digest, must kind, may length, may offset, may pointer }
     RedactionApplied { must count, may event, must redactions }
     RecorderDegraded { must durable, must error, must step }

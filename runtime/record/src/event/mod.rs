@@ -29,10 +29,10 @@ pub use file::{
 pub use process::{EgressDenied, EgressVia, ExitStatus, ProcessExecuted, ProcessExited, Transport};
 pub use redaction::{MAX_REDACTIONS_TOLD, Redaction, RedactionApplied};
 pub use session::{
-    ChangeStatus, ChangedFile, CommitAuthor, CommitCreated, Decision, Difference, DifferenceKind,
-    Gap, GapSource, Outcome, PolicyDecided, PolicyViolated, RecorderDegraded, RecorderRestored,
-    RequestedSession, SessionAuthorized, SessionClosed, SessionPaused, SessionProvisioned,
-    SessionResumed, SessionStarted, TerminalRecorded, WorkspaceCompared,
+    ChangeStatus, ChangedFile, CommitAuthor, CommitCreated, CreatedRef, Decision, Difference,
+    DifferenceKind, Gap, GapSource, Outcome, PolicyDecided, PolicyViolated, RecorderDegraded,
+    RecorderRestored, RequestedSession, SessionAuthorized, SessionClosed, SessionPaused,
+    SessionProvisioned, SessionResumed, SessionStarted, TerminalRecorded, WorkspaceCompared,
 };
 
 /// Version of the envelope.

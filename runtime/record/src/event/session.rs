@@ -251,7 +251,20 @@ pub struct ChangedFile {
     pub digest: Option<Digest>,
 }
 
-/// `commit.created`: a commit of the session's branch, in the order of the branch.
+/// A ref that a session made or moved beside its branch, as it came out.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CreatedRef {
+    /// Its full name in the mirror, as in `refs/heads/custody/0197….refs/heads/topic` or `refs/tags/custody/0197…/v1`.
+    pub name: String,
+    /// What git called it inside, as in `refs/heads/topic` or `stash@{0}`.
+    pub inside: String,
+    /// The commit or annotated tag that it points at.
+    pub object: GitOid,
+}
+
+/// `commit.created`: a commit of the session's branch, in the order of the branch; or, before those, one of another ref that the
+/// session made.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CommitCreated {
@@ -261,7 +274,8 @@ pub struct CommitCreated {
     pub tree: GitOid,
     /// Its parents.
     pub parents: Vec<GitOid>,
-    /// The branch, as in `custody/0197…`.
+    /// The branch, as in `custody/0197…`; of a commit that the branch lacks, the ref that has it, as in
+    /// `custody/0197….refs/heads/topic`.
     pub branch: String,
     /// Who made it.
     pub author: CommitAuthor,
@@ -269,6 +283,9 @@ pub struct CommitCreated {
     pub files: Vec<ChangedFile>,
     /// How many differ.
     pub file_count: u64,
+    /// Of the last commit: the refs that the session made or moved beside the branch, at most 100.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refs: Option<Vec<CreatedRef>>,
 }
 
 /// `recorder.degraded`: from here on the record could not be written. What follows up to `recorder.restored` waited in

@@ -131,6 +131,7 @@ pub(crate) fn commit() -> Body {
             digest: Some(Digest::of(b"new")),
         }],
         file_count: 1,
+        refs: None,
     })
 }
 

@@ -173,6 +173,9 @@ fn root_entries(root: &Root) -> Result<Vec<(PathBuf, Entry)>, Failure> {
     Ok(entries)
 }
 
+/// Who commits are by in repositories that are made inside, unless they say otherwise: who they are by in the workspace.
+const GIT_IDENTITY: &str = "[user]\n\tname = Agent\n\temail = agent@custody.invalid\n";
+
 /// Everything that the agent may write to besides the workspace: one tmpfs, so that one limit holds for all.
 fn make_scratch(spec: &SandboxSpec) -> Result<(), Failure> {
     let base = Path::new("/srv");
@@ -202,6 +205,10 @@ fn make_scratch(spec: &SandboxSpec) -> Result<(), Failure> {
         std::os::unix::fs::chown(&path, Some(uid), Some(gid))
             .during(|| format!("hand over {}", path.display()))?;
     }
+    let git = base.join("agent/.gitconfig");
+    std::fs::write(&git, GIT_IDENTITY)
+        .and_then(|()| std::os::unix::fs::chown(&git, Some(agent.0), Some(agent.1)))
+        .during(|| format!("write {}", git.display()))?;
     for (name, inside) in [
         ("tmp", "/tmp"),
         ("var-tmp", "/var/tmp"),

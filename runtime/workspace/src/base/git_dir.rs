@@ -5,7 +5,7 @@ use std::path::Path;
 
 use custody_model::WorkspacePath;
 
-use super::objects::{self, MergedTag};
+use super::objects::{self, Branch, MergedTag};
 use super::{BRANCH_INSIDE, BaseError, BaseRequest, OBJECTS_INSIDE, at};
 
 /// The remote that git asks for withheld blobs, in vain.
@@ -19,6 +19,7 @@ pub(super) fn write(
     denied: &[WorkspacePath],
 ) -> Result<(), BaseError> {
     let tags = objects::merged_tags(&request.mirror.git(), request.commit)?;
+    let branches = objects::branches(request)?;
     for directory in ["hooks", "info", "objects/info", "objects/pack", "refs/heads", "refs/tags"] {
         let path = git_dir.join(directory);
         at(&path, std::fs::create_dir_all(&path))?;
@@ -29,7 +30,7 @@ pub(super) fn write(
         (&format!("refs/heads/{BRANCH_INSIDE}"), format!("{commit}\n")),
         ("config", configuration(request, withheld)),
         ("objects/info/alternates", format!("{OBJECTS_INSIDE}\n")),
-        ("packed-refs", packed(&tags)),
+        ("packed-refs", packed(&tags, &branches)),
     ] {
         let path = git_dir.join(name);
         at(&path, std::fs::write(&path, content))?;
@@ -86,10 +87,15 @@ fn configuration(request: &BaseRequest<'_>, withheld: bool) -> String {
     text
 }
 
-fn packed(tags: &[MergedTag]) -> String {
+fn packed(tags: &[MergedTag], branches: &[Branch]) -> String {
     let mut tags = tags.to_vec();
     tags.sort_by(|a, b| a.name.cmp(&b.name));
+    let mut branches = branches.to_vec();
+    branches.sort_by(|a, b| a.name.cmp(&b.name));
     let mut text = "# pack-refs with: peeled fully-peeled sorted \n".to_owned();
+    for Branch { name, commit } in branches {
+        let _ = writeln!(text, "{commit} {name}");
+    }
     for tag in tags {
         let _ = writeln!(text, "{} refs/tags/{}", tag.object, tag.name);
         if let Some(peeled) = tag.peeled {

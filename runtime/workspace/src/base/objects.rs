@@ -14,8 +14,11 @@ use custody_model::GitOid;
 use serde::{Deserialize, Serialize};
 
 use super::history::{self, Placed};
-use super::{BaseError, BaseRequest, Progress, at};
+use super::{BRANCH_INSIDE, BaseError, BaseRequest, Progress, at};
 use crate::git::Git;
+
+/// Most branches of the source that a session sees.
+const MAX_BRANCHES: usize = 1000;
 
 /// What is known of a store; the file `custody.json` in it.
 #[derive(Debug, Default, Serialize, Deserialize)]
@@ -126,6 +129,40 @@ pub(super) struct MergedTag {
     pub(super) object: GitOid,
     /// … and then the commit.
     pub(super) peeled: Option<GitOid>,
+}
+
+/// A branch of the source, as it is called inside.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Branch {
+    /// Its full name inside, as in `refs/heads/main` or `refs/remotes/origin/main`.
+    pub(super) name: String,
+    /// Where it points.
+    pub(super) commit: GitOid,
+}
+
+/// The source's branches that a session sees: what it starts from is compared with them (`git diff main...HEAD`).
+///
+/// Those in the base's history; and where nothing is denied, so that all objects are there, the others too.
+pub(super) fn branches(request: &BaseRequest<'_>) -> Result<Vec<Branch>, BaseError> {
+    let merged = format!("--merged={}", request.commit);
+    let limit = format!("--count={MAX_BRANCHES}");
+    let mut words = vec!["for-each-ref", "--format=%(objectname) %(refname:lstrip=2)", &limit];
+    if request.rules.denies() {
+        words.push(&merged);
+    }
+    words.extend(["refs/sources/heads", "refs/sources/remotes"]);
+    let listed = request.mirror.git().run(&words)?;
+    let listed = String::from_utf8_lossy(&listed);
+    let branch = |line: &str| {
+        let (commit, name) = line.split_once(' ')?;
+        let own = name.strip_prefix("heads/").is_some_and(|name| {
+            // The session's own branch, and names for which it leaves no room.
+            name == BRANCH_INSIDE || name.starts_with(&format!("{BRANCH_INSIDE}/"))
+        });
+        let commit = commit.parse().ok()?;
+        (!own).then(|| Branch { name: format!("refs/{name}"), commit })
+    };
+    Ok(listed.lines().filter_map(branch).collect())
 }
 
 /// Tags that lie in the history of a commit: `git describe` works with them.

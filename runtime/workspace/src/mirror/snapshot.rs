@@ -98,10 +98,11 @@ impl Mirror {
         };
         let covers = Covers::cover(covering, &mut Vec::new())
             .map_err(|CoverError { path, source }| MirrorError::File { path, source })?;
+        let nested = covers.nested_paths();
         // The checkout's own index knows which files are unchanged. One that can't stand alone (a split
         // index) or has no commit behind it is replaced by a fresh one, and every file is read then.
         let copied = copy(&checkout.git_dir().join("index"), &index).is_ok();
-        let tree = match self.taken(&git, covers.nested()) {
+        let tree = match self.taken(&git, &nested) {
             Ok(tree) if copied => tree,
             Ok(_) | Err(_) => {
                 match std::fs::remove_file(&index) {
@@ -113,7 +114,7 @@ impl Mirror {
                 if let Some(head) = &head {
                     git.run(&["read-tree", head.commit.as_str()])?;
                 }
-                self.taken(&git, covers.nested())?
+                self.taken(&git, &nested)?
             }
         };
         if let Some(head) = head.clone().filter(|head| head.tree == tree) {

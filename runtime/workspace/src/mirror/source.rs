@@ -72,8 +72,50 @@ impl Source {
         Ok(!self.listed("HEAD")?.is_empty())
     }
 
-    /// `sha1` or `sha256`, by the length of its object ids; `sha1` while it has no commit.
+    /// Whether its history is cut off. Of a URL nobody knows before it is fetched.
+    #[must_use]
+    pub fn is_shallow(&self) -> bool {
+        match self {
+            Self::Url(_) => false,
+            Self::Checkout(checkout) => checkout
+                .common_dir()
+                .join("shallow")
+                .symlink_metadata()
+                .is_ok_and(|found| found.len() > 0),
+        }
+    }
+
+    /// From where a partial clone fetches what it lacks; `None` if it is none.
+    pub(super) fn promisor(&self) -> Option<Promisor> {
+        let Self::Checkout(checkout) = self else { return None };
+        let listed =
+            checkout.configured("^(extensions[.]partialclone|remote[.].*[.](promisor|url))$");
+        let name = listed.iter().find_map(|(key, value)| {
+            let promises =
+                key.strip_prefix("remote.").and_then(|key| key.strip_suffix(".promisor"));
+            match promises {
+                Some(name) => (value != "false").then(|| name.to_owned()),
+                None => (key == "extensions.partialclone").then(|| value.clone()),
+            }
+        })?;
+        let key = format!("remote.{name}.url");
+        let url = listed.into_iter().find(|(found, _)| *found == key).map(|(_, url)| url);
+        let url = url.map(|url| match url.starts_with(['.', '/']) {
+            // As git has it: from the root of the working tree.
+            true => checkout.root().join(url).to_string_lossy().into_owned(),
+            false => url,
+        });
+        Some(Promisor { name, url })
+    }
+
+    /// `sha1` or `sha256`, by the length of its object ids. While it has no commit: as its configuration says, where that can
+    /// be read, otherwise `sha1`.
     pub(super) fn object_format(&self) -> Result<&'static str, GitError> {
+        if let Self::Checkout(checkout) = self {
+            let format = checkout.configured("^extensions[.]objectformat$");
+            let sha256 = format.iter().any(|(_, format)| format == "sha256");
+            return Ok(if sha256 { "sha256" } else { "sha1" });
+        }
         let listed = self.listed("*")?;
         let digits = listed.iter().take_while(|b| b.is_ascii_hexdigit()).count();
         Ok(if digits == 64 { "sha256" } else { "sha1" })
@@ -88,6 +130,36 @@ impl Source {
             Self::Url(_) => Git::nowhere().run(&words),
             Self::Checkout(_) => Git::nowhere().with_patience(FOREIGN_PATIENCE).run(&words),
         }
+    }
+}
+
+/// The remote of a partial clone that has what the clone lacks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Promisor {
+    name: String,
+    url: Option<String>,
+}
+
+impl Promisor {
+    /// Its name and place, for people, without a password.
+    pub(super) fn shown(&self) -> String {
+        match &self.url {
+            Some(url) => format!("{} ({})", self.name, one_spelling(url)),
+            None => self.name.clone(),
+        }
+    }
+
+    /// Its URL, if it is of a kind that git fetches from without running what it says.
+    pub(super) fn url(&self) -> Option<&str> {
+        let url = self.url.as_deref()?;
+        let kinds = ["https://", "http://", "ssh://", "git://", "file://", "/"];
+        let is_scp = url.split_once(':').is_some_and(|(host, path)| {
+            !host.is_empty()
+                && !host.contains('/')
+                && !host.starts_with('-')
+                && !path.starts_with(':')
+        });
+        (kinds.iter().any(|kind| url.starts_with(kind)) || is_scp).then_some(url)
     }
 }
 

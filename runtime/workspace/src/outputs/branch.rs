@@ -2,20 +2,22 @@
 
 use std::collections::HashSet;
 use std::ffi::OsStr;
-use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-use custody_model::{GitOid, WorkspacePath};
+use custody_model::GitOid;
 use custody_record::SinkError;
 use custody_record::event::{CommitAuthor, PolicyViolated};
 
-use super::import::{self, Found};
-use super::{Identity, OutputError, OutputRequest, Outputs, commit_tree, commits, diff};
+use super::hidden::Hidden;
+use super::import::{self, BroughtRef, Found};
+use super::{
+    Identity, OutputError, OutputRequest, Outputs, admission, commit_tree, commits, diff, others,
+    size,
+};
 use crate::covers::{Covering, Covers};
 use crate::gate::{self, violation};
 use crate::git::{Git, GitError};
-use crate::mount::beneath;
-use crate::worktree::{self, Difference, Different};
+use crate::worktree::{self, Different};
 
 /// What came out, in a quarantine: nobody can fetch it yet.
 #[derive(Debug)]
@@ -49,10 +51,12 @@ pub fn publish(
 /// Commits that the agent made are kept as they are if HEAD descends from the base and each of them passes the gate;
 /// otherwise they are dropped, and what they changed and may change goes into Custody's one commit. That commit
 /// is always the last one and carries the trailers `Custody-Session` and `Custody-Record`; it holds what stands
-/// uncommitted in the workspace (untracked files too, ignored ones not), and may be empty.
+/// uncommitted in the workspace (untracked files too, ignored ones not), and may be empty. Every other ref that the session
+/// made or moved (branches, tags, the stash) comes out beside it, if each of its commits passes the gate.
 ///
-/// What stays out, with a violation for each: changes of read-only and denied paths, nested repositories, files
-/// above the limit. Submodules stay as the base has them. Links are committed as links, wherever they point.
+/// What a nested repository holds comes out as plain files, without its history.
+/// What stays out, with a violation for each: changes of read-only and denied paths, work trees that are linked to this
+/// repository, files above the limit. Submodules stay as the base has them. Links are committed as links, wherever they point.
 ///
 /// # Errors
 /// [`OutputError`].
@@ -68,7 +72,8 @@ pub fn prepare(request: &OutputRequest<'_>) -> Result<Prepared, OutputError> {
     let base = request.base.commit();
     let mut outputs = Outputs::default();
 
-    let kept = own_commits(request, &git, scratch.path(), &objects, &mut outputs.violations)?;
+    let Own { kept, refs } =
+        own_commits(request, &git, scratch.path(), &objects, &mut outputs.violations)?;
     let parent = kept.last().unwrap_or(base).clone();
 
     let nothing = scratch.path().join("nothing");
@@ -86,27 +91,38 @@ pub fn prepare(request: &OutputRequest<'_>) -> Result<Prepared, OutputError> {
         advance(&git, &tree_git, base, &parent)?;
     }
     let (mut taken, mut left) = (Vec::new(), request.limits.total_bytes);
-    for different in worktree::differences(&tree_git, covers.nested())? {
-        match refused(request, &different, &mut left) {
+    let hidden = Hidden::read(request.clean, base.as_str().len() / 2);
+    let linked = covers.nested().iter().filter(|nested| nested.linked);
+    let linked: Vec<_> = linked.map(|nested| nested.path.clone()).collect();
+    for different in worktree::differences(&tree_git, &linked)? {
+        if admission::stays(request, &different, &hidden, !kept.is_empty(), &mut outputs.violations)
+        {
+            continue;
+        }
+        match admission::refused(request, &different, &mut left) {
             Some(violated) => outputs.violations.push(violated),
             None => taken.push(different),
         }
     }
-    behind_the_guard(request, &mut outputs.violations);
+    admission::behind_the_guard(request, &mut outputs.violations);
+    admission::inner_histories(request, &tree_git, covers.nested(), &mut outputs.violations)?;
     let tree = taken_in(&tree_git, &taken, &mut outputs.violations)?;
     let parent_tree = format!("{parent}^{{tree}}");
     let parent_tree = git.run_for_oid(&["rev-parse", "--verify", &parent_tree], &[])?;
-    if tree == parent_tree && kept.is_empty() {
+    if tree == parent_tree && kept.is_empty() && refs.is_empty() {
         return Ok(Prepared { _scratch: scratch, git, outputs });
     }
 
     let subject = request.subject.replace(|c: char| c.is_control(), " ");
-    let message = format!(
+    let mut message = format!(
         "{}\n\nCustody-Session: {}\nCustody-Record: {}\n",
         subject.trim(),
         request.session,
         request.record_root,
     );
+    for BroughtRef { moved, .. } in &refs {
+        message.push_str(&format!("Custody-Ref: {} {}\n", moved.object, moved.outside));
+    }
     let by = (request.author, &Identity::custody());
     let commit = commit_tree(&git, &tree, &[parent], &message, by, request.time)?;
     // The last word: whatever went before, nothing that a rule forbids differs from the base.
@@ -118,10 +134,13 @@ pub fn prepare(request: &OutputRequest<'_>) -> Result<Prepared, OutputError> {
     }
 
     let branch = format!("custody/{}", request.session);
+    outputs.commits = others::described(&git, &refs, &kept)?;
     for own in &kept {
         outputs.commits.push(commits::describe(&git, own, &branch, CommitAuthor::Agent)?);
     }
-    outputs.commits.push(commits::describe(&git, &commit, &branch, CommitAuthor::Custody)?);
+    let mut last = commits::describe(&git, &commit, &branch, CommitAuthor::Custody)?;
+    last.event.refs = others::told(&refs);
+    outputs.commits.push(last);
     let limit = request.limits.diff_bytes;
     outputs.diff = Some(diff::store(&git, base, &commit, limit, request.blobs)?);
     outputs.branch = Some(branch);
@@ -129,67 +148,71 @@ pub fn prepare(request: &OutputRequest<'_>) -> Result<Prepared, OutputError> {
     Ok(Prepared { _scratch: scratch, git, outputs })
 }
 
-/// The agent's commits that are kept, oldest first; none, with the reasons, if one of them can't be.
+/// What the agent committed and may get out.
+struct Own {
+    /// For the branch, oldest first; none if one of them can't be kept.
+    kept: Vec<GitOid>,
+    /// Beside it.
+    refs: Vec<BroughtRef>,
+}
+
 fn own_commits(
     request: &OutputRequest<'_>,
     git: &Git,
     scratch: &Path,
     objects: &Path,
     violations: &mut Vec<PolicyViolated>,
-) -> Result<Vec<GitOid>, OutputError> {
-    let dot_git = WorkspacePath::root().join(b".git").unwrap_or_default();
-    let own = match import::bring(request, scratch, objects)? {
-        Found::Nothing => return Ok(Vec::new()),
-        Found::Commits(own) => own,
+) -> Result<Own, OutputError> {
+    let dot_git = others::dot_git();
+    let brought = import::bring(request, scratch, objects)?;
+    let mut refs = brought.refs;
+    let kept = match brought.head {
+        Found::Nothing => Vec::new(),
+        Found::Commits(own) => {
+            let found = judged(request, git, &own)?;
+            // The branch has it, or the gate refuses it: that is told once.
+            let head = own.last();
+            refs.retain(|one| {
+                Some(&one.moved.object) != head
+                    || (found.is_empty() && one.moved.inside != brought.head_is)
+            });
+            if found.is_empty() {
+                own
+            } else {
+                let what = "the agent's own commits are not kept, because the gate refuses a change in them";
+                violations.push(violation(&dot_git, what));
+                violations.extend(found);
+                Vec::new()
+            }
+        }
         Found::Unusable(why) => {
-            let what = format!("the agent's own commits are not kept: {why}");
+            let what = format!("the agent's own commits are not kept on the branch: {why}");
             violations.push(violation(&dot_git, what));
-            return Ok(Vec::new());
+            Vec::new()
         }
     };
+    violations.extend(brought.left.into_iter().map(|what| violation(&dot_git, what)));
+    let refs = others::gated(request, git, refs, violations)?;
+    Ok(Own { kept, refs })
+}
+
+/// What the gate refuses in the agent's commits.
+fn judged(
+    request: &OutputRequest<'_>,
+    git: &Git,
+    own: &[GitOid],
+) -> Result<Vec<PolicyViolated>, OutputError> {
     let mut found = Vec::new();
     let mut judged = HashSet::new();
-    for commit in &own {
+    for commit in own {
         // Against the base, not against a parent: a merge could have for its first parent a commit that already holds
         // what is forbidden, such as an old one of the base's own history.
         let mut changes = gate::changes(git, Some(request.base.commit()), commit)?;
         changes.retain(|change| judged.insert(change.clone()));
         found.extend(gate::judge_commit(request.rules, commit, &changes));
-        found.extend(too_large(request, git, &changes)?);
+        found.extend(size::too_large(request, git, &changes)?);
     }
-    if found.is_empty() {
-        return Ok(own);
-    }
-    let what = "the agent's own commits are not kept, because the gate refuses a change in them";
-    violations.push(violation(&dot_git, what));
-    violations.extend(found);
-    Ok(Vec::new())
-}
-
-fn too_large(
-    request: &OutputRequest<'_>,
-    git: &Git,
-    changes: &[gate::Change],
-) -> Result<Vec<PolicyViolated>, OutputError> {
-    let new: Vec<_> = changes.iter().filter(|change| change.new_mode != "160000").collect();
-    let mut asked = String::new();
-    for blob in new.iter().filter_map(|change| change.new.as_ref()) {
-        asked.push_str(&format!("{blob}\n"));
-    }
-    if asked.is_empty() {
-        return Ok(Vec::new());
-    }
-    let words = ["cat-file", "--batch-check=%(objectsize)"];
-    let sizes = git.run_with_input(&words, asked.as_bytes())?;
-    let sizes = String::from_utf8_lossy(&sizes);
-    let sizes = sizes.lines().map(|line| line.parse::<u64>().unwrap_or(u64::MAX));
-    let there = new.iter().filter(|change| change.new.is_some());
-    let limit = request.limits.file_bytes;
-    Ok(there
-        .zip(sizes)
-        .filter(|(_, size)| *size > limit)
-        .map(|(change, _)| violation(&change.path, format!("it is larger than {limit} bytes")))
-        .collect())
+    Ok(found)
 }
 
 /// Moves the index from the base to the agent's last commit; what is unchanged keeps its stat data.
@@ -241,88 +264,6 @@ fn taken_in(
     worktree::tree(git)
 }
 
-/// Why a difference may not get out. `left` is how many bytes still may.
-fn refused(
-    request: &OutputRequest<'_>,
-    different: &Different,
-    left: &mut u64,
-) -> Option<PolicyViolated> {
-    let Different { path, how } = different;
-    let what = match how {
-        Difference::Modified => "it was changed",
-        Difference::Deleted => "it was removed",
-        Difference::Untracked => "it was made",
-        Difference::Nested => "a nested repository was made",
-    };
-    if let Some(violated) = gate::judge(request.rules, path, what) {
-        return Some(violated);
-    }
-    match how {
-        Difference::Deleted => return None,
-        Difference::Nested => {
-            let what = "a nested git repository was made: it stays out of the outputs";
-            return Some(violation(path, what));
-        }
-        Difference::Modified | Difference::Untracked => {}
-    }
-    // A file in the place of a directory would take with it what the base has below and a rule guards.
-    let entries = request.base.manifest().entries();
-    let from = entries.partition_point(|entry| entry.path <= *path);
-    let mut below = entries[from..]
-        .iter()
-        .skip_while(|entry| {
-            !entry.path.starts_with(path) && entry.path.as_bytes().starts_with(path.as_bytes())
-        })
-        .take_while(|entry| entry.path.as_bytes().starts_with(path.as_bytes()))
-        .filter(|entry| entry.path.starts_with(path));
-    let guarded = below.find_map(|entry| {
-        gate::judge(request.rules, &entry.path, "a file stands in the place of its directory")
-    });
-    if guarded.is_some() {
-        return guarded;
-    }
-    let found = beneath(request.clean, path.as_path().as_os_str(), libc::O_PATH)
-        .and_then(|file| std::fs::File::from(file).metadata());
-    let limit = request.limits.file_bytes;
-    match found {
-        Ok(found) if !found.is_file() && !found.is_symlink() => {
-            Some(violation(path, "it is neither a file nor a link any more"))
-        }
-        Ok(found) if found.size() > limit => {
-            Some(violation(path, format!("it is larger than {limit} bytes")))
-        }
-        Ok(found) if found.size() > *left => {
-            let total = request.limits.total_bytes;
-            Some(violation(path, format!("with it the changes have more than {total} bytes")))
-        }
-        Ok(found) => {
-            *left -= found.size();
-            None
-        }
-        Err(error) => Some(violation(path, format!("it can't be looked at: {error}"))),
-    }
-}
-
-/// Denied paths are placeholders in the clean view; anything else came there behind the guard.
-fn behind_the_guard(request: &OutputRequest<'_>, violations: &mut Vec<PolicyViolated>) {
-    for entry in request.base.manifest().entries().iter().filter(|entry| entry.withheld) {
-        let path = entry.path.as_path().as_os_str();
-        let Ok(file) = beneath(request.clean, path, libc::O_PATH) else {
-            continue;
-        };
-        let empty = std::fs::File::from(file)
-            .metadata()
-            .is_ok_and(|found| found.is_file() && found.size() == 0);
-        if !empty {
-            violations.extend(gate::judge(
-                request.rules,
-                &entry.path,
-                "it was written behind the guard",
-            ));
-        }
-    }
-}
-
 impl Prepared {
     /// Packs what the branch needs and the base lacks into the mirror, and then names it. Nothing else that is in the
     /// quarantine gets there. Can be tried again.
@@ -334,7 +275,10 @@ impl Prepared {
             return Ok(());
         };
         let not_base = format!("^{}", request.base.commit());
-        let words = ["rev-list", "--objects", "--no-object-names", commit.as_str(), &not_base];
+        let refs = self.outputs.refs();
+        let mut words = vec!["rev-list", "--objects", "--no-object-names", commit.as_str()];
+        words.extend(refs.iter().map(|one| one.object.as_str()));
+        words.push(&not_base);
         let wanted = self.git.run(&words)?;
         let _lock = request.mirror.lock()?;
         let packs = request.mirror.objects().join("pack");
@@ -358,6 +302,9 @@ impl Prepared {
         {
             // An attempt before this one named it, and failed only in saying so.
             return Ok(());
+        }
+        for one in refs {
+            mirror.run(&["update-ref", &one.name, one.object.as_str()])?;
         }
         let zero = "0".repeat(commit.as_str().len());
         mirror.run(&["update-ref", &name, commit.as_str(), &zero])?;

@@ -51,6 +51,7 @@ pub(super) fn describe(
         author,
         files: files.iter().take(FILES_IN_EVENT).cloned().collect(),
         file_count,
+        refs: None,
     };
     Ok(CreatedCommit { event, all_files: many.then_some(files) })
 }

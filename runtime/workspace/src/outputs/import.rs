@@ -1,26 +1,23 @@
 //! Takes the agent's own commits out of the workspace's `.git`, none of whose bytes is to be trusted.
 //!
-//! Its configuration, hooks, alternates, index, replacements and every other file are left alone: read are only
-//! `HEAD`, one ref, and objects. No link is followed, nothing outside `.git` is opened. The objects are copied, listed by
+//! Its configuration, hooks, alternates, replacements and every other file are left alone: read are only
+//! refs (see `refs`), one bit of the index (see `hidden`), and objects. No link is followed, nothing outside `.git` is opened. The objects are copied, listed by
 //! a git that only knows Custody's configuration, and packed; that pack is indexed anew with `--strict`: each name is
 //! computed from the content, each object checked as by fsck, each link followed.
 
 use std::ffi::{OsStr, OsString};
-use std::io::Read;
+use std::io::Read as _;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use custody_model::GitOid;
 
+use super::refs::{MovedRef, Refs};
 use super::{OutputError, OutputRequest};
 use crate::git::{Git, GitError};
 use crate::mount::beneath;
 
-/// Longest `HEAD` or ref file that is read, in bytes.
-const MAX_REF_BYTES: u64 = 4096;
-/// Longest `packed-refs` that is read, in bytes.
-const MAX_PACKED_REFS_BYTES: u64 = 16 << 20;
 /// Most object files that are copied.
 const MAX_OBJECT_FILES: usize = 500_000;
 
@@ -35,6 +32,28 @@ pub(super) enum Found {
     Unusable(String),
 }
 
+/// A ref of the agent's whose objects are in the quarantine or in the mirror.
+#[derive(Debug)]
+pub(super) struct BroughtRef {
+    /// The ref.
+    pub(super) moved: MovedRef,
+    /// Commits that it reaches and the mirror did not have, oldest first.
+    pub(super) commits: Vec<GitOid>,
+}
+
+/// What the agent's `.git` holds.
+#[derive(Debug)]
+pub(super) struct Brought {
+    /// For the branch.
+    pub(super) head: Found,
+    /// The ref that HEAD is, by its name inside.
+    pub(super) head_is: String,
+    /// Beside it.
+    pub(super) refs: Vec<BroughtRef>,
+    /// What stays out, in words.
+    pub(super) left: Vec<String>,
+}
+
 fn file_error(path: &Path) -> impl FnOnce(std::io::Error) -> OutputError {
     let path = path.to_owned();
     |source| OutputError::File { path, source }
@@ -45,51 +64,140 @@ pub(super) fn bring(
     request: &OutputRequest<'_>,
     scratch: &Path,
     objects: &Path,
-) -> Result<Found, OutputError> {
-    let base = request.base.commit();
-    let head = match read_head(request.clean) {
-        Some(head) if head != *base && head.as_str().len() == base.as_str().len() => head,
-        Some(_) | None => return Ok(Found::Nothing),
+) -> Result<Brought, OutputError> {
+    let mut refs = Refs::read(request)?;
+    let head = fresh_head(request, &refs)?;
+    let digits = request.base.commit().as_str().len();
+    refs.moved.retain(|moved| moved.object.as_str().len() == digits);
+    let mut brought = Brought {
+        head: Found::Nothing,
+        head_is: refs.head_is.clone(),
+        refs: Vec::new(),
+        left: std::mem::take(&mut refs.unread),
     };
-    let mirror = request.mirror.git();
-    let in_history = request.mirror.has(&head)?
-        && mirror.asks(&["merge-base", "--is-ancestor", head.as_str(), base.as_str()])?;
-    if in_history {
-        return Ok(Found::Nothing);
+    if head.is_none() && refs.moved.is_empty() {
+        return Ok(brought);
     }
     let untrusted = scratch.join("untrusted");
+    let git = request.mirror.git().with_objects(&untrusted, &request.mirror.objects());
+    if let Err(why) = copied(request, &git, &untrusted)? {
+        match head {
+            Some(_) => brought.head = Found::Unusable(why),
+            None => brought.left.push(format!("the refs that it made are not kept: {why}")),
+        }
+        return Ok(brought);
+    }
+    if let Some(head) = head {
+        // The mirror is sound; what fails here fails because of what was copied.
+        brought.head = match take(request, &git, &head, objects) {
+            Err(OutputError::Git(GitError::Failed { stderr, .. })) => {
+                Found::Unusable(format!("git can't take its commits: {stderr}"))
+            }
+            found => found?,
+        };
+        if matches!(brought.head, Found::Unusable(_)) {
+            refs.add_head(request.session);
+        }
+    }
+    let limit = request.limits.refs;
+    if refs.moved.len() > limit {
+        let more = refs.moved.len() - limit;
+        brought.left.push(format!("{more} of the refs that it made stay out: more than {limit}"));
+        refs.moved.truncate(limit);
+    }
+    for moved in refs.moved {
+        match take_ref(request, &git, &moved, objects) {
+            Ok(Ok(commits)) => brought.refs.push(BroughtRef { moved, commits }),
+            Ok(Err(why)) => brought.left.push(format!("{} is not kept: {why}", moved.inside)),
+            Err(OutputError::Git(GitError::Failed { stderr, .. })) => brought
+                .left
+                .push(format!("{} is not kept: git can't take it: {stderr}", moved.inside)),
+            Err(error) => return Err(error),
+        }
+    }
+    std::fs::remove_dir_all(&untrusted).map_err(file_error(&untrusted))?;
+    Ok(brought)
+}
+
+/// HEAD's commit, if it is neither the base nor in its history.
+fn fresh_head(request: &OutputRequest<'_>, refs: &Refs) -> Result<Option<GitOid>, OutputError> {
+    let base = request.base.commit();
+    let head = match &refs.head {
+        Some(head) if head != base && head.as_str().len() == base.as_str().len() => head,
+        Some(_) | None => return Ok(None),
+    };
+    let mirror = request.mirror.git();
+    let in_history = request.mirror.has(head)?
+        && mirror.asks(&["merge-base", "--is-ancestor", head.as_str(), base.as_str()])?;
+    Ok((!in_history).then(|| head.clone()))
+}
+
+/// Copies the agent's objects, and indexes their packs. In the inner error: why they can't be taken.
+fn copied(
+    request: &OutputRequest<'_>,
+    git: &Git,
+    untrusted: &Path,
+) -> Result<Result<(), String>, OutputError> {
     let mut copy =
-        Copy { root: request.clean, to: &untrusted, left: request.limits.import_bytes, files: 0 };
+        Copy { root: request.clean, to: untrusted, left: request.limits.import_bytes, files: 0 };
     let packs = match copy.run() {
         Ok(packs) => packs,
-        Err(CopyError::Refused(why)) => return Ok(Found::Unusable(why)),
+        Err(CopyError::Refused(why)) => return Ok(Err(why)),
         Err(CopyError::Write(path, source)) => return Err(OutputError::File { path, source }),
     };
-    let git = mirror.clone().with_objects(&untrusted, &request.mirror.objects());
-    let found = take(request, &git, &head, &packs, objects);
-    let done = match found {
-        Ok(found) => found,
-        // The mirror is sound; what fails here fails because of what was copied.
-        Err(OutputError::Git(GitError::Failed { stderr, .. })) => {
-            Found::Unusable(format!("git can't take its commits: {stderr}"))
-        }
-        Err(error) => return Err(error),
+    for pack in packs {
+        match git.run(&[OsStr::new("index-pack"), pack.as_os_str()]) {
+            Err(GitError::Failed { stderr, .. }) => {
+                return Ok(Err(format!("git can't take its objects: {stderr}")));
+            }
+            done => done?,
+        };
+    }
+    Ok(Ok(()))
+}
+
+/// The refs by which the mirror has what is not this session's: sources', and those of other sessions.
+const KNOWN: [&str; 3] =
+    ["--glob=refs/sources", "--glob=refs/custody", "--glob=refs/heads/custody"];
+
+/// Brings one ref. Its new commits, oldest first, or why it can't be taken.
+fn take_ref(
+    request: &OutputRequest<'_>,
+    git: &Git,
+    moved: &MovedRef,
+    objects: &Path,
+) -> Result<Result<Vec<GitOid>, String>, OutputError> {
+    if git.run(&["check-ref-format", &moved.outside]).is_err() {
+        return Ok(Err("its name is none that a ref can have".to_owned()));
+    }
+    let peeled = format!("{}^{{commit}}", moved.object);
+    let Ok(commit) = git.run_for_oid(&["rev-parse", "--verify", "--quiet", &peeled], &[]) else {
+        return Ok(Err("it points at no commit that is there".to_owned()));
     };
-    std::fs::remove_dir_all(&untrusted).map_err(file_error(&untrusted))?;
-    Ok(done)
+    let known = [&["--not", request.base.commit().as_str()], &KNOWN[..]].concat();
+    let limit = request.limits.agent_commits;
+    let max = format!("--max-count={}", limit + 1);
+    let words = [&["rev-list", "--topo-order", &max, commit.as_str()], &known[..]].concat();
+    let listed = git.run(&words)?;
+    let listed = String::from_utf8_lossy(&listed);
+    let mut commits: Vec<GitOid> = listed.lines().filter_map(|line| line.parse().ok()).collect();
+    if commits.len() > limit {
+        return Ok(Err(format!("it has more than {limit} commits")));
+    }
+    commits.reverse();
+    let words = ["rev-list", "--objects", "--no-object-names", moved.object.as_str()];
+    let wanted = git.run(&[&words[..], &known[..]].concat())?;
+    pack(request, git, &wanted, objects)?;
+    Ok(Ok(commits))
 }
 
 fn take(
     request: &OutputRequest<'_>,
     git: &Git,
     head: &GitOid,
-    packs: &[PathBuf],
     objects: &Path,
 ) -> Result<Found, OutputError> {
     let base = request.base.commit().as_str();
-    for pack in packs {
-        git.run(&[OsStr::new("index-pack"), pack.as_os_str()])?;
-    }
     if !git.asks(&["merge-base", "--is-ancestor", base, head.as_str()])? {
         return Ok(Found::Unusable("its HEAD does not descend from the base commit".to_owned()));
     }
@@ -105,12 +213,26 @@ fn take(
     commits.reverse();
     let words = ["rev-list", "--objects", "--no-object-names", head.as_str(), &not_base];
     let wanted = git.run(&words)?;
+    pack(request, git, &wanted, objects)?;
+    Ok(Found::Commits(commits))
+}
+
+/// Packs the named objects into the quarantine, checked as by fsck.
+fn pack(
+    request: &OutputRequest<'_>,
+    git: &Git,
+    wanted: &[u8],
+    objects: &Path,
+) -> Result<(), OutputError> {
+    if wanted.is_empty() {
+        return Ok(());
+    }
     let pack = objects.join("pack");
     std::fs::create_dir_all(&pack).map_err(file_error(&pack))?;
     let target = pack.join("pack");
     let words: [&OsStr; 3] =
         [OsStr::new("pack-objects"), OsStr::new("--quiet"), target.as_os_str()];
-    let name = git.run_with_input(&words, &wanted)?;
+    let name = git.run_with_input(&words, wanted)?;
     let name = String::from_utf8_lossy(&name).trim().to_owned();
     // Its index names the objects as the agent did: it goes, and is made anew from their content.
     for ending in ["idx", "rev"] {
@@ -125,48 +247,11 @@ fn take(
     let clean = request.mirror.git().with_objects(objects, &request.mirror.objects());
     let pack = pack.join(format!("pack-{name}.pack"));
     clean.run(&[OsStr::new("index-pack"), OsStr::new("--strict"), pack.as_os_str()])?;
-    Ok(Found::Commits(commits))
-}
-
-/// The commit that the workspace's HEAD names, as far as its files say so.
-fn read_head(root: BorrowedFd<'_>) -> Option<GitOid> {
-    let mut name = OsString::from("HEAD");
-    // Git allows symbolic refs that point at symbolic refs; nobody needs more than a few.
-    for _ in 0..5 {
-        let text = read_small(root, &name, MAX_REF_BYTES).or_else(|| packed_ref(root, &name))?;
-        let text = text.trim_ascii();
-        match text.strip_prefix(b"ref:") {
-            Some(target) => {
-                let target = target.trim_ascii();
-                if !target.starts_with(b"refs/") {
-                    return None;
-                }
-                name = OsStr::from_bytes(target).to_owned();
-            }
-            None => return std::str::from_utf8(text).ok()?.parse().ok(),
-        }
-    }
-    None
-}
-
-fn packed_ref(root: BorrowedFd<'_>, name: &OsStr) -> Option<Vec<u8>> {
-    let packed = read_small(root, OsStr::new("packed-refs"), MAX_PACKED_REFS_BYTES)?;
-    packed.split(|b| *b == b'\n').find_map(|line| {
-        let space = line.iter().position(|b| *b == b' ')?;
-        (&line[space + 1..] == name.as_bytes()).then(|| line[..space].to_vec())
-    })
-}
-
-/// The content of a regular file below `.git`, if it is not longer than `limit`.
-fn read_small(root: BorrowedFd<'_>, name: &OsStr, limit: u64) -> Option<Vec<u8>> {
-    let (file, size) = open_regular(root, &Path::new(".git").join(name)).ok()??;
-    let mut bytes = Vec::new();
-    let read = file.take(limit + 1).read_to_end(&mut bytes).ok()?;
-    (size <= limit && read as u64 <= limit).then_some(bytes)
+    Ok(())
 }
 
 /// Opens it if it is a regular file; never waits for the other end of a pipe.
-fn open_regular(
+pub(super) fn open_regular(
     root: BorrowedFd<'_>,
     path: &Path,
 ) -> std::io::Result<Option<(std::fs::File, u64)>> {

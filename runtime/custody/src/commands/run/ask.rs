@@ -24,6 +24,11 @@ pub(super) fn request(
     let environment = caller::environment(&args.environment)?;
     let document = args.policy.as_deref().map(commands::policy::read).transpose()?;
     let chosen = repo::choose(server, repository, &args.project)?;
+    if !args.quiet && chosen.checkout.as_ref().is_some_and(Source::is_shallow) {
+        eprintln!(
+            "custody: this is a shallow clone: the session sees its history cut off, and so do questions about it (`git fetch --unshallow` brings the rest)"
+        );
+    }
     let policy = match document {
         Some(policy) => Some(policy.source().to_owned()),
         None => local_policy(server, args)?,
@@ -31,6 +36,7 @@ pub(super) fn request(
     Ok(CreateSession {
         project: args.project.clone(),
         base: base(server, args, &chosen)?,
+        directory: chosen.directory,
         repository: chosen.name,
         dirty: args.dirty,
         command: args.command.clone(),

@@ -1,15 +1,16 @@
 //! `custody session apply`: a session's branch, in this checkout, and merged.
 
-use std::io::Write;
+mod git;
+
 use std::path::Path;
-use std::process::{Command, Stdio};
 
 use custody_api_types::output::Outputs;
 use custody_api_types::session::Session;
 use custody_model::ErrorCode;
-use custody_workspace::outputs::Identity;
+use custody_workspace::mirror::{RepositoryName, Source};
 use serde_json::json;
 
+use self::git::{ask, asks, git};
 use super::MAX_DOWNLOAD_BYTES;
 use crate::connect::Connection;
 use crate::failure::{Explain, Failure};
@@ -17,8 +18,8 @@ use crate::output;
 use crate::wire::Wire;
 
 /// Fetches with plain git, as anybody could, where the mirror is on this machine; otherwise the branch is made anew from
-/// the diff, and only if it gives the very tree that is on record. The user's own git merges, with his configuration and
-/// hooks.
+/// the diff, and only if it gives the very tree that is on record. The user's own git merges, with his configuration; no hook
+/// runs.
 pub(super) fn apply(
     wire: &Wire,
     server: &Connection,
@@ -28,29 +29,105 @@ pub(super) fn apply(
     let outputs = server.wait(server.client().outputs(session.id))?;
     let Some(branch) = outputs.branch.clone() else {
         let message = format!("session {} left no changes", session.id);
-        return Err(Failure::new(ErrorCode::NotFound, message));
+        return Err(Failure::new(ErrorCode::NotFound, message).hint(format!(
+            "`custody session show {}` says what was kept out, if anything",
+            session.id
+        )));
     };
-    if server.target().is_here() && Path::new(&outputs.mirror).exists() {
-        let refspec = format!("+refs/heads/{branch}:refs/heads/{branch}");
-        git(&["fetch", "--no-tags", &outputs.mirror, &refspec])?;
+    same_repository(server, session)?;
+    if !fetch_only {
+        ready()?;
+    }
+    let here = server.target().is_here() && Path::new(&outputs.mirror).exists();
+    if here {
+        let name = format!("refs/heads/{branch}");
+        let names = outputs.refs.iter().map(|one| &one.name).chain([&name]);
+        let refspecs: Vec<_> = names.map(|name| format!("+{name}:{name}")).collect();
+        let mut words = vec!["fetch", "--no-tags", &outputs.mirror];
+        words.extend(refspecs.iter().map(String::as_str));
+        git(&words)?;
     } else {
         rebuild(server, session, &outputs, &branch)?;
     }
     if !fetch_only {
-        git(&["merge", "--no-edit", &branch]).map_err(|failure| {
-            failure.hint(format!(
-                "the branch {branch} is here; settle the conflict, or `git merge --abort`"
-            ))
-        })?;
+        git(&["merge", "--no-edit", &branch])?;
     }
     let commit = outputs.commits.last().map(|last| last.commit.clone());
+    let refs: Vec<_> = outputs.refs.iter().filter(|_| here).map(|one| &one.name).collect();
     let value = json!({
-        "session": session.id, "branch": branch, "commit": commit, "merged": !fetch_only,
+        "session": session.id, "branch": branch, "commit": commit, "merged": !fetch_only, "refs": refs,
     });
-    output::result(wire.format, &value, || match fetch_only {
-        true => format!("fetched {branch}"),
-        false => format!("merged {branch}"),
+    output::result(wire.format, &value, || {
+        let mut text = match fetch_only {
+            true => format!("fetched {branch}"),
+            false => format!("merged {branch}"),
+        };
+        for one in &outputs.refs {
+            let name = crate::render::tame(&one.name);
+            text.push_str(&match here {
+                true => format!("\nfetched {name}, which is merged nowhere"),
+                false => format!("\n{name} is in {} on the server's machine", outputs.mirror),
+            });
+        }
+        text
     })
+}
+
+/// Refuses to put the changes of one repository into another.
+fn same_repository(server: &Connection, session: &Session) -> Result<(), Failure> {
+    // A fork, a clone of a clone or a checkout that was moved: it has the commit that the session started from.
+    if asks(&["cat-file", "-e", &format!("{}^{{commit}}", session.base_commit)])? {
+        return Ok(());
+    }
+    let here = Source::parse(".").map_err(|error| {
+        Failure::of(ErrorCode::NotFound, "there is no checkout here to apply to", error)
+            .hint(format!("go into a checkout of {}", session.repository))
+    })?;
+    let identity = here.identity();
+    if RepositoryName::derived(&identity).as_str() == session.repository {
+        return Ok(());
+    }
+    let known = server.wait(server.client().repository(&session.repository)).ok();
+    let source = known.map(|known| known.source);
+    let root = match &here {
+        Source::Checkout(checkout) => checkout.root().to_string_lossy().into_owned(),
+        Source::Url(url) => url.clone(),
+    };
+    if source.as_ref().is_some_and(|source| *source == identity || *source == root) {
+        return Ok(());
+    }
+    let of = source.map_or_else(String::new, |source| format!(" ({source})"));
+    let message = format!(
+        "session {} changed repository {}{of}, and this is a checkout of {identity}",
+        session.id, session.repository
+    );
+    Err(Failure::new(ErrorCode::Conflict, message)
+        .hint(format!("apply it in a checkout of {}, or name another session", session.repository)))
+}
+
+/// Refuses before anything is fetched where a merge would go astray without git saying so.
+fn ready() -> Result<(), Failure> {
+    for (state, what, end) in [
+        ("rebase-merge", "a rebase", "git rebase"),
+        ("rebase-apply", "a rebase", "git rebase"),
+        ("MERGE_HEAD", "another merge", "git merge"),
+        ("CHERRY_PICK_HEAD", "a cherry-pick", "git cherry-pick"),
+        ("REVERT_HEAD", "a revert", "git revert"),
+    ] {
+        let path = ask(&["rev-parse", "--git-path", state], None, b"")?;
+        if Path::new(&path).exists() {
+            let message = format!("{what} is under way in this checkout");
+            return Err(Failure::new(ErrorCode::Conflict, message).hint(format!(
+                "finish it (`{end} --continue`) or give it up (`{end} --abort`), and apply again"
+            )));
+        }
+    }
+    if !asks(&["symbolic-ref", "--quiet", "HEAD"])? {
+        let message = "HEAD is detached in this checkout: a merge would be on no branch";
+        return Err(Failure::new(ErrorCode::Conflict, message)
+            .hint("`git switch` to the branch that is to have the changes, or use --fetch-only"));
+    }
+    Ok(())
 }
 
 /// The session's changes as one commit on its base, with the tree that is on record.
@@ -76,7 +153,9 @@ fn rebuild(
     let index = dir.path().join("index");
     let with = |words: &[&str], input: &[u8]| ask(words, Some(&index), input);
     with(&["read-tree", &base], b"")?;
-    with(&["apply", "--cached", "--binary", "--whitespace=nowarn", "-"], &diff)?;
+    if !diff.is_empty() {
+        with(&["apply", "--cached", "--binary", "--whitespace=nowarn", "-"], &diff)?;
+    }
     let tree = with(&["write-tree"], b"")?;
     if tree != last.tree.to_string() {
         let message = "the diff does not give the tree that is on record";
@@ -92,41 +171,4 @@ fn rebuild(
     );
     let commit = ask(&["commit-tree", &tree, "-p", &base], None, message.as_bytes())?;
     git(&["update-ref", &format!("refs/heads/{branch}"), &commit])
-}
-
-fn git(words: &[&str]) -> Result<(), Failure> {
-    let status = Command::new("git")
-        .args(words)
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .status()
-        .explain(ErrorCode::EnvironmentLacks, "git could not be run")?;
-    match status.success() {
-        true => Ok(()),
-        false => Err(Failure::new(ErrorCode::Conflict, format!("git {} failed", words[0]))),
-    }
-}
-
-/// What git says to this input, trimmed.
-fn ask(words: &[&str], index: Option<&Path>, input: &[u8]) -> Result<String, Failure> {
-    let failed = format!("git {} could not be run", words[0]);
-    let mut command = Command::new("git");
-    command.args(words).stdin(Stdio::piped()).stdout(Stdio::piped());
-    if let Some(index) = index {
-        command.env("GIT_INDEX_FILE", index);
-    }
-    // What is committed here is a session's work, as its record has it, and not that of whoever applies it.
-    let Identity { name, email } = Identity::custody();
-    for who in ["AUTHOR", "COMMITTER"] {
-        command.env(format!("GIT_{who}_NAME"), &name).env(format!("GIT_{who}_EMAIL"), &email);
-    }
-    let mut child = command.spawn().explain(ErrorCode::EnvironmentLacks, failed.clone())?;
-    if let Some(mut stdin) = child.stdin.take() {
-        stdin.write_all(input).explain(ErrorCode::Io, failed.clone())?;
-    }
-    let output = child.wait_with_output().explain(ErrorCode::Io, failed)?;
-    if !output.status.success() {
-        return Err(Failure::new(ErrorCode::Conflict, format!("git {} failed", words[0])));
-    }
-    Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
 }

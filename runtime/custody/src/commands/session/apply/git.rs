@@ -1,0 +1,143 @@
+//! Git in the user's own checkout: with his configuration, without hooks, and with what to do where it refuses.
+
+use std::io::Write;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+use custody_model::ErrorCode;
+use custody_workspace::outputs::Identity;
+
+use crate::failure::{Explain, Failure};
+
+/// A hook would run with the session's files in its hands.
+const NO_HOOKS: [&str; 2] = ["-c", "core.hooksPath=/dev/null"];
+
+/// What git says when it refuses, and what to do then. The first that is found counts.
+const REFUSALS: [(&str, &str); 16] = [
+    (
+        "refusing to merge unrelated histories",
+        "the session's branch has no commit in common with this checkout's: is it the right repository?",
+    ),
+    (
+        "untracked working tree files would be overwritten",
+        "move or remove the untracked files that git names, and apply again",
+    ),
+    (
+        "Untracked working tree file",
+        "move or remove the untracked files that git names, and apply again",
+    ),
+    (
+        "you have unmerged files",
+        "settle the conflicts that are there already (`git status` names them), and apply again",
+    ),
+    (
+        "Your local changes to the following files would be overwritten",
+        "commit or stash your changes (`git stash`), and apply again",
+    ),
+    (
+        "your index file is unmerged",
+        "settle the conflicts that are there already (`git status` names them), and apply again",
+    ),
+    (
+        "You have not concluded your merge",
+        "another merge is under way: finish it (`git commit`) or give it up (`git merge --abort`), and apply again",
+    ),
+    (
+        "MERGE_HEAD exists",
+        "another merge is under way: finish it (`git commit`) or give it up (`git merge --abort`), and apply again",
+    ),
+    (
+        "CHERRY_PICK_HEAD exists",
+        "a cherry-pick is under way: finish it (`git cherry-pick --continue`) or give it up (`--abort`), and apply again",
+    ),
+    ("CONFLICT", "settle the conflicts and `git commit`, or give up with `git merge --abort`"),
+    (
+        "refusing to fetch into branch",
+        "the session's branch is checked out here or in a linked work tree: `git switch` to the branch that is to have it",
+    ),
+    ("cannot lock ref", "a branch stands where the session's would: rename it (`git branch -m`)"),
+    ("index.lock", "another git is at work in this checkout, or one was killed: see what git says"),
+    (
+        "unable to auto-detect email address",
+        "tell git who you are: `git config user.name …; git config user.email …`",
+    ),
+    (
+        "must be run in a work tree",
+        "a bare repository has nothing to merge into: use --fetch-only, or apply in a checkout",
+    ),
+    ("dubious ownership", "apply as the user to whom the checkout belongs"),
+];
+
+/// Runs it; what it says is told only if it fails.
+pub(super) fn git(words: &[&str]) -> Result<(), Failure> {
+    let output = run(words, None, b"")?;
+    match output.status.success() {
+        true => Ok(()),
+        false => Err(refused(words[0], &output)),
+    }
+}
+
+/// Whether it succeeds.
+pub(super) fn asks(words: &[&str]) -> Result<bool, Failure> {
+    Ok(run(words, None, b"")?.status.success())
+}
+
+/// What git says to this input, trimmed.
+pub(super) fn ask(words: &[&str], index: Option<&Path>, input: &[u8]) -> Result<String, Failure> {
+    let output = run(words, index, input)?;
+    if !output.status.success() {
+        return Err(refused(words[0], &output));
+    }
+    Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
+}
+
+fn run(words: &[&str], index: Option<&Path>, input: &[u8]) -> Result<Output, Failure> {
+    let failed = format!("git {} could not be run", words[0]);
+    let mut command = Command::new("git");
+    command.args(NO_HOOKS).args(words);
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    // Its words are looked at.
+    command.env("LC_ALL", "C");
+    if let Some(index) = index {
+        command.env("GIT_INDEX_FILE", index);
+    }
+    if words[0] == "commit-tree" {
+        // What is committed here is a session's work, as its record has it, and not that of whoever applies it.
+        let Identity { name, email } = Identity::custody();
+        for who in ["AUTHOR", "COMMITTER"] {
+            command.env(format!("GIT_{who}_NAME"), &name).env(format!("GIT_{who}_EMAIL"), &email);
+        }
+    }
+    let mut child = command.spawn().explain(ErrorCode::EnvironmentLacks, failed.clone())?;
+    let stdin = child.stdin.take();
+    std::thread::scope(|threads| {
+        threads.spawn(move || {
+            if let Some(mut stdin) = stdin {
+                // Git may have read enough; its exit status tells.
+                let _closed = stdin.write_all(input);
+            }
+        });
+        child.wait_with_output()
+    })
+    .explain(ErrorCode::Io, failed)
+}
+
+/// Git's own words, and what to do.
+fn refused(what: &str, output: &Output) -> Failure {
+    let said = [&output.stdout[..], &output.stderr[..]].concat();
+    let said = String::from_utf8_lossy(&said);
+    let lines: Vec<_> =
+        said.lines().map(str::trim).filter(|line| !line.starts_with("hint:")).collect();
+    let failure = Failure::new(
+        ErrorCode::Conflict,
+        format!("git {what} failed: {}", crate::render::tame(&lines.join("; "))),
+    );
+    match hint(&said) {
+        Some(hint) => failure.hint(hint),
+        None => failure,
+    }
+}
+
+fn hint(said: &str) -> Option<&'static str> {
+    REFUSALS.iter().find(|(words, _)| said.contains(words)).map(|(_, hint)| *hint)
+}
