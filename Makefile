@@ -17,7 +17,7 @@ NEXTEST := $(CARGO) nextest run --config-file .ci/nextest.toml --locked
 # Where `make install` puts the binary.
 PREFIX ?= /usr/local
 
-.PHONY: setup build release verifier install test check demo bench fuzz tools format
+.PHONY: setup build release verifier install test matrix check demo bench fuzz tools format
 
 # Installs what the other targets need: Debian's packages and cargo-nextest. Can be repeated.
 setup:
@@ -69,6 +69,10 @@ test: setup build tools
 	$(NEXTEST) --workspace
 	$(CARGO) test --locked --quiet --workspace --doc
 	tests/fuzz/run 60
+
+# Every file of a state directory, damaged in every way; `make test` tries some of each kind.
+matrix: setup build
+	CUSTODY_WHOLE_MATRIX=1 $(NEXTEST) --package custody-tests --test e2e --no-capture -E 'test(/^state_matrix/)'
 
 # Each fuzz target for so many seconds, from the inputs that earlier runs found.
 FUZZ_SECONDS ?= 3600

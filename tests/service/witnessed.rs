@@ -228,11 +228,14 @@ fn a_forked_installation_log_is_refused_by_witnesses_and_named_when_two_observer
     let size = watched.grow(&log, "common");
     watched.until_witnessed(size);
     // From here on the installation, which has the key, shows two people two logs.
-    let fork = TempDir::with_prefix("custody-fork-").expect("a directory");
-    let copied = Command::new("cp").arg("-a").arg(log.join(".")).arg(fork.path()).status();
+    let room = TempDir::with_prefix("custody-fork-").expect("a directory");
+    // Its anchor is written beside it.
+    let fork = room.path().join("log");
+    std::fs::create_dir(&fork).expect("made");
+    let copied = Command::new("cp").arg("-a").arg(log.join(".")).arg(fork.as_path()).status();
     assert!(copied.expect("cp").success());
     let size = watched.grow(&log, "what the first is shown");
-    assert_eq!(watched.grow(fork.path(), "what the second is shown"), size);
+    assert_eq!(watched.grow(fork.as_path(), "what the second is shown"), size);
     watched.until_witnessed(size);
 
     let policy = Arc::new(TlogPolicy::parse(&watched.policy).expect("a policy"));
@@ -253,9 +256,9 @@ fn a_forked_installation_log_is_refused_by_witnesses_and_named_when_two_observer
     // As long as the other one, longer, and much longer: no witness takes it.
     for more in [0, 1, 5] {
         for n in 0..more {
-            watched.grow(fork.path(), &format!("{more} {n}"));
+            watched.grow(fork.as_path(), &format!("{more} {n}"));
         }
-        let round = ask(fork.path());
+        let round = ask(fork.as_path());
         assert!(!round.quorum && round.cosigned.is_empty(), "{round:?}");
         assert_eq!(round.missing.len(), 3);
         for (name, outcome) in round.missing {
@@ -266,9 +269,9 @@ fn a_forked_installation_log_is_refused_by_witnesses_and_named_when_two_observer
     println!("refusals: {refusals:?}");
 
     // Two observers compare what they were shown.
-    let (mine, yours) = (fork.path().join("mine"), fork.path().join("yours"));
+    let (mine, yours) = (fork.as_path().join("mine"), fork.as_path().join("yours"));
     std::fs::copy(log.join("checkpoint"), &mine).expect("copied");
-    std::fs::copy(fork.path().join("checkpoint"), &yours).expect("copied");
+    std::fs::copy(fork.as_path().join("checkpoint"), &yours).expect("copied");
     let (mine, yours) = (mine.to_str().expect("text"), yours.to_str().expect("text"));
     let compare = |more: &[&str]| {
         let mut words = vec!["verify"];
@@ -282,7 +285,7 @@ fn a_forked_installation_log_is_refused_by_witnesses_and_named_when_two_observer
     let named = compare(&[log.to_str().expect("text")]);
     assert_eq!(named.code, Some(68), "{}{}", named.stdout, named.stderr);
     assert!(named.stdout.contains("FORKED"), "{}", named.stdout);
-    let named = compare(&[fork.path().to_str().expect("text")]);
+    let named = compare(&[fork.as_path().to_str().expect("text")]);
     assert_eq!(named.code, Some(68), "{}{}", named.stdout, named.stderr);
     assert!(
         named.stdout.contains("does not go on from") && named.stdout.contains(mine),

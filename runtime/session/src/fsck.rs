@@ -145,7 +145,7 @@ pub fn check(
 }
 
 /// The name that the control log's findings have here.
-const CONTROL: &str = "control log";
+pub const CONTROL: &str = "control log";
 
 /// The name that the installation log's findings have here.
 const INSTALLATION: &str = "installation log";

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use custody_control::{ControlError, ControlPlane};
 use custody_model::{Actor, ErrorCode};
 use custody_record::{ControlLog, Keys, Vault};
-use custody_session::fsck::{Checked, Damage, Mover, check, quarantine};
+use custody_session::fsck::{CONTROL, Checked, Damage, Mover, check, quarantine};
 use custody_session::records;
 
 use crate::cli::{Format, FsckArgs};
@@ -49,7 +49,12 @@ pub fn run(wire: &Wire, args: &FsckArgs) -> Result<ExitCode, Failure> {
         let _closed = write!(std::io::stderr(), "\r\x1b[K");
     }
     let index = config.settings.store.path.clone();
-    if !checked.damage.iter().any(|damage| damage.code == "control_log_broken") {
+    // Of a control log that can't be read whole no index can be made to compare with.
+    let readable = !checked.damage.iter().any(|damage| {
+        ["control_log_broken", "blob_missing", "blob_damaged"].contains(&damage.code.as_str())
+            && damage.place == CONTROL
+    });
+    if readable {
         let found = compare_index(wire, (&keys, log.vault()), &index, &checked.damage)?;
         checked.damage.extend(found);
     }
