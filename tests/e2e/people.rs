@@ -135,3 +135,17 @@ fn programs_find_the_settings_of_the_system_and_what_is_installed() {
     let _ =
         installation.run(&repository, &["-q"], "echo x >/var/tmp/x && cat /var/tmp/x").succeeded();
 }
+
+#[test]
+fn a_connect_that_blocks_is_interrupted_by_signals_as_without_custody() {
+    const SCRIPT: &str = include_str!("signals/connect.pl");
+    let (installation, repository) = (Installation::new(), Repository::example());
+    repository.file("connect.pl", SCRIPT);
+    repository.commit("Connects under signals");
+    let path = repository.path().join("connect.pl");
+    let outside = Command::new("perl").arg(path).output().expect("perl starts");
+    let outside = String::from_utf8(outside.stdout).expect("text");
+    assert_eq!(outside.lines().count(), 6, "{outside}");
+    let inside = installation.run(&repository, &["-q"], "perl connect.pl").succeeded();
+    assert_eq!(inside.stdout, outside);
+}

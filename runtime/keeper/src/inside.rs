@@ -6,6 +6,7 @@
 //!
 //! Invariant: what a process asks for is told to the sink before it is answered; what can't be told is refused.
 
+mod connecting;
 pub mod control;
 pub mod dns;
 mod http;

@@ -15,6 +15,7 @@ use custody_model::Timestamp;
 use custody_record::event::{EgressDenied, EgressVia, Transport};
 use nix::errno::Errno;
 
+use super::connecting::{self, Connected};
 use super::memory::{Memory, MemoryError, Who};
 use super::notices::NoticeSink;
 use super::owners::PortOwners;
@@ -99,6 +100,7 @@ impl Network {
         }
         let job = Job {
             id: notification.id,
+            tid: notification.tid,
             pid: who.pid,
             socket,
             transport,
@@ -119,7 +121,7 @@ impl Network {
         let listener = Arc::clone(&self.listener);
         let waiting = Arc::clone(&self.waiting);
         let started = std::thread::Builder::new().name("connect".into()).spawn(move || {
-            let reply = job.run();
+            let reply = job.run_blocking();
             waiting.fetch_sub(1, Ordering::AcqRel);
             if let Err(error) = listener.reply(job.id, reply) {
                 tracing::error!(%error, "answering a connect failed");
@@ -248,6 +250,7 @@ impl Network {
 /// One connect to loopback, on the caller's behalf.
 struct Job {
     id: u64,
+    tid: u32,
     pid: u32,
     socket: OwnedFd,
     transport: Transport,
@@ -256,19 +259,41 @@ struct Job {
 }
 
 impl Job {
+    /// A connect that does not block.
     fn run(&self) -> Reply {
         let length = libc::socklen_t::try_from(self.bytes.len()).unwrap_or(0);
         // SAFETY: the kernel reads `length` bytes, all of which are in `bytes`.
         let done =
             unsafe { libc::connect(self.socket.as_raw_fd(), self.bytes.as_ptr().cast(), length) };
-        let reply = if done == 0 { Reply::Done } else { Reply::Errno(Errno::last()) };
-        if matches!(reply, Reply::Done | Reply::Errno(Errno::EINPROGRESS))
-            && let Ok(local) = local_address(&self.socket)
-        {
-            // Before the answer: what the process sends afterwards finds its owner.
-            self.owners.set(self.transport, local.port(), self.pid);
+        self.answer(Errno::result(done).map(|_| ()))
+    }
+
+    /// One that may block, on a thread of its own.
+    fn run_blocking(&self) -> Reply {
+        match connecting::connect(&self.socket, &self.bytes, self.tid, self.pid) {
+            Connected::Ended(result) => self.answer(result),
+            Connected::Signalled => {
+                self.own();
+                Reply::Signalled
+            }
+            // Nobody takes the answer.
+            Connected::Gone => Reply::Errno(Errno::ECONNABORTED),
+        }
+    }
+
+    fn answer(&self, result: Result<(), Errno>) -> Reply {
+        let reply = result.map_or_else(Reply::Errno, |()| Reply::Done);
+        if matches!(reply, Reply::Done | Reply::Errno(Errno::EINPROGRESS | Errno::EINTR)) {
+            self.own();
         }
         reply
+    }
+
+    /// Before the answer: what the process sends afterwards finds its owner.
+    fn own(&self) {
+        if let Ok(local) = local_address(&self.socket) {
+            self.owners.set(self.transport, local.port(), self.pid);
+        }
     }
 }
 

@@ -110,7 +110,13 @@ pub(super) enum Reply {
     Done,
     /// It is refused.
     Errno(Errno),
+    /// A signal waits for the caller: the kernel begins the call again, or lets it fail with EINTR, as it does by itself.
+    Signalled,
 }
+
+/// `ERESTARTSYS` of Linux (include/linux/errno.h), which no program ever sees: the kernel replaces it when it delivers
+/// the signal that waits.
+const RESTART: i32 = 512;
 
 impl SeccompListener {
     pub(super) fn new(fd: OwnedFd) -> Self {
@@ -159,6 +165,7 @@ impl SeccompListener {
             Reply::Continue => (0, libc::SECCOMP_USER_NOTIF_FLAG_CONTINUE as u32),
             Reply::Done => (0, 0),
             Reply::Errno(errno) => (-(errno as i32), 0),
+            Reply::Signalled => (-RESTART, 0),
         };
         let response = libc::seccomp_notif_resp { id, val: 0, error, flags };
         loop {
