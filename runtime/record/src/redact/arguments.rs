@@ -257,7 +257,8 @@ pub(super) fn in_text(text: &[u8], place: Range<usize>) -> Vec<Range<usize>> {
         let end = end_of_command(text, line);
         if text[line..end].windows(2).any(|two| matches!(two, b" -" | b"t ")) {
             // A word in quotes may be a command itself: `sh -c "…"`.
-            let mut commands = vec![line..end];
+            let whole: Range<usize> = line..end;
+            let mut commands = vec![whole];
             while let Some(command) = commands.pop() {
                 let words = words(text, command.clone());
                 let bytes: Vec<&[u8]> = words.iter().map(|word| &text[word.clone()]).collect();

@@ -255,7 +255,7 @@ impl Rule {
     }
 
     /// Every secret that it knows in a part of a text.
-    fn find<'t>(&self, text: &'t [u8], place: Range<usize>, hits: &mut Vec<Hit>) {
+    fn find(&self, text: &[u8], place: Range<usize>, hits: &mut Vec<Hit>) {
         let Some(regex) = self.compiled() else { return };
         let mut part = &text[..place.end];
         let mut at = place.start;
