@@ -10,6 +10,7 @@ mod full_disk;
 mod outputs;
 mod people;
 mod service;
+mod standing;
 mod state_matrix;
 mod tampering;
 mod tools;

@@ -249,9 +249,10 @@ impl From<ReadError> for ApiError {
     fn from(error: ReadError) -> Self {
         match &error {
             ReadError::NoRecord(_) => no_record(),
-            ReadError::Io { .. } => Self::of(ApiCode::Io, error),
+            ReadError::Io { .. } | ReadError::Key(_) => Self::of(ApiCode::Io, error),
             ReadError::Frame(_)
             | ReadError::Header(_)
+            | ReadError::Foreign { .. }
             | ReadError::Note(_)
             | ReadError::Checkpoint(_)
             | ReadError::Bundle { .. }

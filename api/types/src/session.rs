@@ -234,6 +234,7 @@ pub enum StateName {
     Refused,
     Failed,
     Interrupted,
+    Lost,
 }
 
 impl StateName {
@@ -252,6 +253,7 @@ impl StateName {
             SessionState::Refused { .. } => Self::Refused,
             SessionState::Failed { .. } => Self::Failed,
             SessionState::Interrupted { .. } => Self::Interrupted,
+            SessionState::Lost { .. } => Self::Lost,
         }
     }
 
@@ -270,6 +272,7 @@ impl StateName {
             Self::Refused => "refused",
             Self::Failed => "failed",
             Self::Interrupted => "interrupted",
+            Self::Lost => "lost",
         }
     }
 }

@@ -188,6 +188,17 @@ pub async fn changes(
             })
             .await?
         }
+        ControlBody::SessionLost(lost) => {
+            session(store, lost.session, at, |row| {
+                row.state = row.state.clone().lose(at, lost.reason.clone())?;
+                // What the index knows of its record is not derived from anything that is there.
+                (row.outcome, row.exit, row.root, row.commit) = (None, None, None, None);
+                (row.events, row.counts) = (0, Counts::default());
+                row.reason = Some(lost.reason.clone());
+                Ok(())
+            })
+            .await?
+        }
         ControlBody::RetentionHeld(held) => {
             session(store, held.session, at, |row| {
                 row.hold = retention::held_on(row.hold.take(), Some(held.reason.clone()), event);

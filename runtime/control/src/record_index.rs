@@ -255,7 +255,8 @@ impl RecordIndexer {
         row.counts = self.counted();
         row.commit = self.outputs.last().map(|(commit, _)| commit.commit.clone());
         row.updated_at = self.last_at.map_or(row.updated_at, |at| at.max(row.updated_at));
-        if let Some((_, closed)) = self.closed.as_ref().filter(|_| self.sealed) {
+        let lost = matches!(row.state, SessionState::Lost { .. });
+        if let Some((_, closed)) = self.closed.as_ref().filter(|_| self.sealed && !lost) {
             row.outcome = Some(closed.outcome);
             row.reason = Some(closed.reason.clone());
             row.exit = closed.exit;
@@ -278,6 +279,10 @@ impl RecordIndexer {
     /// Where the session stands by its record. A record is a history of transitions that did happen, in their order: this
     /// reads the last of them.
     fn state(&self, row: &SessionRow) -> SessionState {
+        // A record that comes back tells what it tells, and not that it was never lost.
+        if let SessionState::Lost { .. } = &row.state {
+            return row.state.clone();
+        }
         if let Some((at, closed)) = self.closed.as_ref().filter(|_| self.sealed) {
             return ended(*at, closed, row);
         }

@@ -323,7 +323,7 @@ pub fn ended(session: &Session) -> Ended {
     use custody_model::state::session::SessionState;
     let outcome = session.outcome.unwrap_or(match &session.state {
         SessionState::Refused { .. } => Outcome::Refused,
-        SessionState::Interrupted { .. } => Outcome::Interrupted,
+        SessionState::Interrupted { .. } | SessionState::Lost { .. } => Outcome::Interrupted,
         SessionState::Failed { .. }
         | SessionState::Sealed { .. }
         | SessionState::Requested { .. }
@@ -337,7 +337,8 @@ pub fn ended(session: &Session) -> Ended {
     let reason = session.reason.clone().or_else(|| match &session.state {
         SessionState::Refused { reason, .. }
         | SessionState::Failed { reason, .. }
-        | SessionState::Interrupted { reason, .. } => Some(reason.clone()),
+        | SessionState::Interrupted { reason, .. }
+        | SessionState::Lost { reason, .. } => Some(reason.clone()),
         SessionState::Sealed { .. }
         | SessionState::Requested { .. }
         | SessionState::AwaitingApproval { .. }

@@ -11,6 +11,7 @@ use custody_record::event::{
     Access, Body, CommitCreated, Coverage, EgressVia, ExitStatus, FileKind, Operation, Outcome,
     Place, RequestedSession,
 };
+use custody_record::verify::CLOCK_TOLERANCE;
 use custody_record::witness::WitnessAssurance;
 use custody_record::{Event, ReadError, Reader};
 use schemars::JsonSchema;
@@ -67,6 +68,10 @@ pub struct Summary {
     pub violations: Vec<Violation>,
     /// What could not be recorded.
     pub gaps: Vec<GapSeen>,
+    /// Where the times of events run backwards, and the longest time, in microseconds, by which they do: the clock was set back.
+    /// Absent if they run on, but for [`CLOCK_TOLERANCE`](custody_record::verify::CLOCK_TOLERANCE).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub clock_set_back: Option<ClockSetBack>,
     /// Differences between the workspace and the record; absent if they were not compared.
     pub differences: Option<u64>,
     /// The commits of its branch.
@@ -204,6 +209,15 @@ pub struct GapSeen {
     pub event: EventRef,
 }
 
+/// That the clock was set back.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ClockSetBack {
+    /// How far an event's time lies before the latest of those before it, in microseconds, at most.
+    pub micros: i64,
+    /// The event.
+    pub event: EventRef,
+}
+
 /// Builds a summary event by event.
 #[derive(Debug)]
 pub struct Summarizer {
@@ -217,6 +231,8 @@ pub struct Summarizer {
     egress: Tally<(String, String), Egress>,
     /// Program of each image.
     programs: BTreeMap<u64, String>,
+    /// The latest time of an event so far.
+    latest: Option<Timestamp>,
 }
 
 impl Summarizer {
@@ -248,6 +264,7 @@ impl Summarizer {
                 egress: Vec::new(),
                 violations: Vec::new(),
                 gaps: Vec::new(),
+                clock_set_back: None,
                 differences: None,
                 commits: Vec::new(),
                 events: 0,
@@ -261,13 +278,27 @@ impl Summarizer {
             denied: Tally::default(),
             egress: Tally::default(),
             programs: BTreeMap::new(),
+            latest: None,
         }
+    }
+
+    /// How far an event's time lies before the latest of those before it.
+    fn note_time(&mut self, time: Timestamp, event: EventRef) {
+        let latest = *self.latest.get_or_insert(time);
+        let micros = latest.as_micros().saturating_sub(time.as_micros());
+        let longest =
+            self.summary.clock_set_back.as_ref().map_or(CLOCK_TOLERANCE, |told| told.micros);
+        if micros > longest {
+            self.summary.clock_set_back = Some(ClockSetBack { micros, event });
+        }
+        self.latest = Some(latest.max(time));
     }
 
     /// Takes the next event of the record.
     pub fn add(&mut self, event: &Event) {
         self.summary.events += 1;
         let proof = EventRef { seq: event.seq, id: event.id };
+        self.note_time(event.time, proof);
         let moment = Moment { time: event.time, event: proof };
         match &event.body {
             Body::SessionAuthorized(data) => {

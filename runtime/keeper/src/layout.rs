@@ -123,6 +123,12 @@ impl SessionDir {
         self.0.join("approvals.json")
     }
 
+    /// Made by the keeper before it begins the record, and never removed: whatever else is missing, this session was begun.
+    #[must_use]
+    pub fn begun(&self) -> PathBuf {
+        self.0.join("begun")
+    }
+
     /// The record: all that is to last.
     #[must_use]
     pub fn record(&self) -> PathBuf {

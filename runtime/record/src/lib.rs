@@ -17,6 +17,7 @@ pub mod reader;
 pub mod redact;
 pub mod seal;
 pub mod sink;
+mod standing;
 pub mod tail;
 pub mod tlog;
 pub mod vault;

@@ -1,4 +1,4 @@
-//! Reading a record: sealed tiles, or the journal of a session that lives.
+//! Reading a record: sealed tiles, or the journal of a session that lives; which of them counts is for `standing` to say.
 
 use std::fs::{self, File};
 use std::io::{self, BufReader};
@@ -8,9 +8,10 @@ use crate::blob::Blobs;
 use crate::event::{Event, EventError};
 use crate::journal::frame::FrameReader;
 use crate::journal::{FrameError, JOURNAL_FILE, JournalHeader};
+use crate::standing::{CHECKPOINT_FILE, Standing, session_of, standing};
 use crate::tlog::{
-    BundleError, Checkpoint, CheckpointError, ENTRIES_PER_BUNDLE, Note, NoteError, entries_of,
-    entry_path,
+    BundleError, Checkpoint, CheckpointError, ENTRIES_PER_BUNDLE, KeyError, Note, NoteError,
+    entries_of, entry_path,
 };
 
 /// Why a record can't be read. Damage is what `verify` explains.
@@ -34,6 +35,19 @@ pub enum ReadError {
     /// The journal's header.
     #[error("the journal {0} has no header")]
     Header(PathBuf),
+    /// A journal lies beside what was sealed, and the keys that tell which of them is genuine can't be used.
+    #[error(
+        "the installation's keys can't be used: what was sealed can't be told from what lies beside it"
+    )]
+    Key(#[from] KeyError),
+    /// It is another session's.
+    #[error("{path} holds the record of another session ({found})")]
+    Foreign {
+        /// The record's directory.
+        path: PathBuf,
+        /// Whose it is, in words.
+        found: String,
+    },
     /// The checkpoint's note.
     #[error("the checkpoint is not a signed note")]
     Note(#[from] NoteError),
@@ -80,17 +94,21 @@ impl Reader {
     /// # Errors
     /// [`ReadError`].
     pub fn open(dir: &Path) -> Result<Self, ReadError> {
-        let journal = dir.join(JOURNAL_FILE);
-        // The journal first: while it is there, whatever lies beside it is not finished.
-        let source = if journal.exists() {
-            Source::Journal(journal)
-        } else {
-            let path = dir.join("checkpoint");
-            let bytes = fs::read(&path).map_err(|source| match source.kind() {
-                io::ErrorKind::NotFound => ReadError::NoRecord(dir.to_owned()),
-                _ => ReadError::Io { path, source },
-            })?;
-            Source::Tiles(Checkpoint::parse(Note::parse(&bytes)?.text())?.size)
+        let source = match standing(dir)? {
+            Standing::Absent => return Err(ReadError::NoRecord(dir.to_owned())),
+            Standing::Journal => Source::Journal(dir.join(JOURNAL_FILE)),
+            Standing::Sealed(Some(head)) => Source::Tiles(head.size),
+            Standing::Sealed(None) => {
+                let path = dir.join(CHECKPOINT_FILE);
+                let bytes = fs::read(&path).map_err(|source| ReadError::Io { path, source })?;
+                let head = Checkpoint::parse(Note::parse(&bytes)?.text())?;
+                if let Some(session) = session_of(dir)
+                    && !head.origin.ends_with(&format!("/session/{session}"))
+                {
+                    return Err(ReadError::Foreign { path: dir.to_owned(), found: head.origin });
+                }
+                Source::Tiles(head.size)
+            }
         };
         Ok(Self { dir: dir.to_owned(), source })
     }
@@ -126,8 +144,13 @@ impl Reader {
             Source::Journal(path) => match File::open(path) {
                 Ok(file) => {
                     let mut frames = FrameReader::new(BufReader::with_capacity(256 << 10, file))?;
-                    if frames.next()?.and_then(JournalHeader::parse).is_none() {
-                        return Err(ReadError::Header(path.clone()));
+                    let header = frames.next()?.and_then(JournalHeader::parse);
+                    let header = header.ok_or_else(|| ReadError::Header(path.clone()))?;
+                    if let Some(session) = session_of(&self.dir)
+                        && session != header.session
+                    {
+                        let (path, found) = (self.dir.clone(), header.session.to_string());
+                        return Err(ReadError::Foreign { path, found });
                     }
                     Inner::Journal(Box::new(frames))
                 }

@@ -5,8 +5,9 @@ use std::io::{self, BufReader, Seek as _, SeekFrom};
 use std::path::{Path, PathBuf};
 
 use crate::journal::frame::FrameReader;
-use crate::journal::{FrameError, JOURNAL_FILE};
+use crate::journal::{FrameError, JOURNAL_FILE, JournalHeader};
 use crate::reader::{ReadError, Reader};
+use crate::standing::{Standing, session_of, standing};
 
 /// A place in a record, from which new entries are read as they come.
 ///
@@ -61,7 +62,7 @@ impl Tail {
             }
         }
         // Before the frames are read: what is written after that is read next time.
-        let sealed = !self.dir.join(JOURNAL_FILE).exists();
+        let sealed = matches!(standing(&self.dir)?, Standing::Sealed(_));
         let (entries, at_end) = self.read_journal(limit)?;
         if self.journal.as_ref().is_some_and(|place| place.offset == 0) {
             // A file without a whole header is replaced by whoever closes the record.
@@ -73,6 +74,9 @@ impl Tail {
 
     /// The journal, at its first frame; `None` if the record is sealed or there is none yet.
     fn open(&self) -> Result<Option<Place>, ReadError> {
+        if standing(&self.dir)? != Standing::Journal {
+            return Ok(None);
+        }
         let path = self.dir.join(JOURNAL_FILE);
         let file = match File::open(&path) {
             Ok(file) => file,
@@ -108,7 +112,16 @@ impl Tail {
                 Err(error @ (FrameError::Damaged { .. } | FrameError::Io(_))) => {
                     return Err(error.into());
                 }
-                Ok(Some(_)) if header => header = false,
+                Ok(Some(payload)) if header => {
+                    header = false;
+                    if let (Some(own), Some(found)) =
+                        (session_of(&self.dir), JournalHeader::parse(payload))
+                        && own != found.session
+                    {
+                        let (path, found) = (self.dir.clone(), found.session.to_string());
+                        return Err(ReadError::Foreign { path, found });
+                    }
+                }
                 Ok(Some(entry)) => {
                     if place.seq >= self.seq {
                         entries.push(entry.to_vec());

@@ -230,7 +230,7 @@ fn a_crash_inside_of_the_seal_is_healed_by_sealing_again() {
     for leave in ["tile", "installation.vkey", "seal.dsse.json", "checkpoint"] {
         std::fs::write(place.record.join("journal"), &kept).unwrap();
         match leave {
-            "tile" => std::fs::write(place.record.join("tile/entries/stray"), "x").unwrap(),
+            "tile" => std::fs::remove_file(samples::bundle(&place.record)).unwrap(),
             file => std::fs::remove_file(place.record.join(file)).unwrap(),
         }
         let recovered = recover(&place.record, JournalOptions::default()).unwrap();
@@ -240,6 +240,14 @@ fn a_crash_inside_of_the_seal_is_healed_by_sealing_again() {
         let report = verify(&place.record, &options().with_installation_log(&place.log));
         assert!(report.is_good() && report.findings.is_empty(), "{report}");
     }
+
+    // As if it had died before the last step alone: that is all that is left to do.
+    std::fs::write(place.record.join("journal"), &kept).unwrap();
+    let before = samples::contents(&place.record.join("tile"));
+    let again = recover(&place.record, JournalOptions::default());
+    assert!(matches!(again, Err(JournalError::Sealed(_))), "{again:?}");
+    assert!(!place.record.join("journal").exists());
+    assert_eq!(samples::contents(&place.record.join("tile")), before);
 }
 
 #[test]

@@ -12,7 +12,7 @@ use custody_control::Author;
 use custody_keeper::layout::StateDir;
 use custody_model::{Actor, SessionId, UserName};
 use custody_record::control::{ControlBody, ControlEvent, SessionReason};
-use custody_record::{Blobs, Erasure, Keys, Scope, Vault};
+use custody_record::{Blobs, Erasure, Keys, Reader, Scope, Vault};
 use custody_store::SessionRow;
 use serde::{Deserialize, Serialize};
 
@@ -85,7 +85,8 @@ impl Orchestrator {
             Err(SessionError::Conflict { session, state: row.state.name(), reason })
         };
         // A record that is not sealed may still be written to.
-        if !row.state.is_final() || self.record(session).join("journal").exists() {
+        let open = Reader::open(&self.record(session)).is_ok_and(|reader| !reader.is_sealed());
+        if !row.state.is_final() || open {
             return conflict("only what is over and sealed can be erased".to_owned());
         }
         if self.is_erased(&row).await? {

@@ -8,11 +8,12 @@ use std::time::Duration;
 use custody_control::{Author, RecordIndexer};
 use custody_model::SessionId;
 use custody_record::control::{ControlBody, SessionReason};
-use custody_record::{Blobs, Tail};
+use custody_record::{Blobs, JournalError, Tail};
 use custody_store::SessionRow;
 use tokio::sync::{Notify, watch};
 
 use crate::error::SessionError;
+use crate::lost::{Beginning, beginning, record_gone};
 use crate::orchestrator::{Followed, Orchestrator};
 
 /// Events that are read at once.
@@ -31,7 +32,7 @@ pub(crate) enum Closed {
     Sealed,
     /// It stays open: the keeper lives, or the next look tries again.
     Open,
-    /// It stays open, and the session is over.
+    /// It stays open, or is gone, and the session is over.
     GivenUp,
 }
 
@@ -82,6 +83,9 @@ impl Orchestrator {
                 Err(error) => {
                     // Whoever adopts it next, this instance for one, begins again.
                     tracing::error!(%session, %error, "the session can't be followed");
+                    if let Err(error) = self.close_if_dead(session).await {
+                        tracing::error!(%session, %error, "the record of a dead keeper can't be closed");
+                    }
                     self.unfollow(session);
                     return;
                 }
@@ -160,7 +164,17 @@ impl Orchestrator {
             Ok::<_, std::io::Error>(reconciled)
         });
         let closed = closed.await?.map_err(SessionError::file("looking after a dead keeper"))?;
-        let Some(reconciled) = closed else { return Ok(Closed::Open) };
+        let Some(reconciled) = closed else {
+            let state = self.state().clone();
+            let looked = tokio::task::spawn_blocking(move || beginning(&state, session)).await??;
+            return match looked {
+                // Nobody follows what nobody began: it was there a moment ago.
+                Beginning::Begun | Beginning::Never => Ok(Closed::Open),
+                Beginning::Lost(reason) => {
+                    self.lose(session, reason).await.map(|()| Closed::GivenUp)
+                }
+            };
+        };
         let error = match reconciled.closed {
             Ok(()) => {
                 tracing::warn!(%session, "the keeper died; its record is closed now");
@@ -168,6 +182,12 @@ impl Orchestrator {
             }
             Err(error) => error,
         };
+        if let Some(gone @ (JournalError::Gone(_) | JournalError::Foreign { .. })) =
+            error.downcast_ref::<JournalError>()
+        {
+            self.lose(session, record_gone(&gone.to_string())).await?;
+            return Ok(Closed::GivenUp);
+        }
         tracing::error!(%session, %error, "a dead keeper's record stays open");
         match crate::reconcile::unloggable(&*error) {
             Some(why) => self.give_up(session, why).await.map(|()| Closed::GivenUp),

@@ -17,7 +17,8 @@ use custody_keeper::layout::StateDir;
 use custody_model::error::chain;
 use custody_model::{Actor, Digest, EventId, SessionId, Timestamp};
 use custody_record::control::{
-    ControlBody, ControlDraft, ControlLog, ControlLogError, Quarantined, verify_control,
+    ControlBody, ControlDraft, ControlLog, ControlLogError, Quarantined, SessionReason,
+    verify_control,
 };
 use custody_record::installation::{InstallationLeaves, LogError};
 use custody_record::tlog::{Anchor, Checkpoint};
@@ -28,6 +29,8 @@ use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 
 use self::known::KnownSessions;
+use crate::lost::{self, Beginning, Launched, beginning};
+use crate::reconcile::{has_record, locked};
 use crate::records::{self, FindError};
 
 /// Name of the directory, below the state directory, that takes what is damaged.
@@ -48,6 +51,9 @@ pub enum FsckError {
     /// The control log.
     #[error("the control log can't be read or written")]
     Control(#[from] ControlLogError),
+    /// Random bytes for an event's id.
+    #[error("there are no random bytes for an event's id")]
+    Random(#[source] io::Error),
     /// A file.
     #[error("{path} can't be moved aside")]
     Move {
@@ -111,6 +117,9 @@ pub struct Checked {
     pub heads: u64,
     /// What is damaged.
     pub damage: Vec<Damage>,
+    /// Sessions that were found to be lost, and why; the control log does not know it yet.
+    #[serde(skip)]
+    pub(crate) lost: Vec<(SessionId, String)>,
 }
 
 /// Checks everything but the index. Changes nothing.
@@ -132,7 +141,7 @@ pub fn check(
         progress(checked.sessions);
     }
     let there: BTreeSet<SessionId> = sessions.into_iter().collect();
-    let recorded = |session: &&SessionId| state.session(**session).record().exists();
+    let recorded = |session: &&SessionId| has_record(&state.session(**session));
     for gone in known.iter().flatten().filter(|session| !recorded(session)) {
         let what = "the installation log has heads of its record, and it is gone";
         checked.damage.push(Damage::kept(&gone.to_string(), "session_missing", what, None));
@@ -141,7 +150,68 @@ pub fn check(
         let heads = known.unwrap_or_default();
         checked.damage.extend(requested.compare(state, control.vault(), &there, &heads));
     }
+    check_launched(state, control, &mut checked)?;
     Ok(checked)
+}
+
+/// Compares the sessions that the control log says were launched with what is there of them.
+fn check_launched(
+    state: &StateDir,
+    control: &ControlLog,
+    checked: &mut Checked,
+) -> Result<(), FsckError> {
+    if checked.damage.iter().any(|damage| damage.code == "control_log_broken") {
+        return Ok(());
+    }
+    for (session, launched) in lost::launched(control)? {
+        let recorded = has_record(&state.session(session));
+        let (code, what) = match launched {
+            // A launch that failed left no record.
+            Launched::Abandoned => continue,
+            Launched::Lost if recorded => (
+                "session_returned",
+                "the control log says that it is lost, and its record is there: its state stays lost".to_owned(),
+            ),
+            Launched::Lost => ("session_lost", "it is lost: its record is gone".to_owned()),
+            Launched::Yes if recorded => continue,
+            Launched::Yes => match beginning(state, session) {
+                Ok(Beginning::Begun | Beginning::Never) => continue,
+                Ok(Beginning::Lost(reason)) => {
+                    checked.lost.push((session, reason.clone()));
+                    ("session_lost", reason)
+                }
+                Err(error) => ("session_lost", chain(&error)),
+            },
+        };
+        checked.damage.push(Damage::kept(&session.to_string(), code, what, None));
+    }
+    Ok(())
+}
+
+/// Puts on record that sessions are lost which nobody knew to be, so that nobody takes them for ones to launch.
+///
+/// # Errors
+/// [`FsckError::Control`].
+pub fn record_lost(checked: &Checked, mover: &Mover<'_>) -> Result<(), FsckError> {
+    for (session, reason) in &checked.lost {
+        let reason = SessionReason { session: *session, reason: reason.clone() };
+        let random = (mover.random)().map_err(FsckError::Random)?;
+        mover.log.append(vec![draft(mover, random, ControlBody::SessionLost(reason))])?;
+    }
+    Ok(())
+}
+
+fn draft(mover: &Mover<'_>, random: [u8; 10], body: ControlBody) -> ControlDraft {
+    ControlDraft {
+        id: EventId::new(mover.now, random),
+        time: mover.now,
+        actor: mover.actor.clone(),
+        via: None,
+        cause: None,
+        body,
+        blobs: Vec::new(),
+        redactions: Vec::new(),
+    }
 }
 
 /// The name that the control log's findings have here.
@@ -298,11 +368,11 @@ fn check_session(
     checked: &mut Checked,
 ) {
     let record = state.session(session).record();
-    if !record.exists() {
+    if !has_record(&state.session(session)) {
         return;
     }
     let options = VerifyOptions::new(KeyChoice::Installation(verifier.clone()));
-    let options = options.with_vault(vault.clone());
+    let options = options.with_vault(vault.clone()).of_session(session);
     let report = verify(
         &record,
         &match log_is_good {
@@ -310,6 +380,9 @@ fn check_session(
             false => options,
         },
     );
+    if report.sealed {
+        check_beside(state, session, checked);
+    }
     checked.sessions += 1;
     checked.open += u64::from(!report.sealed);
     checked.events += report.events;
@@ -328,7 +401,11 @@ fn check_session(
                         | Code::ClosingMissing
                 ) || (report.sealed && finding.code == Code::NotInInstallationLog)
             }
-            Concern::Open | Concern::Note => false,
+            // Nothing that is told changes by it, and it is nobody's.
+            Concern::Note => {
+                matches!(finding.code, Code::UnsealedBesideSeal | Code::ForeignSeal)
+            }
+            Concern::Open => false,
         };
         if !counts || (finding.code == Code::SealMissing && !report.sealed) {
             continue;
@@ -338,11 +415,26 @@ fn check_session(
         let place = session.to_string();
         let (code, what) = (finding.code.to_string(), finding.what.clone());
         checked.damage.push(match file {
-            Some(file) if report.sealed && there && is_damaged(finding.code, root_is_right) => {
+            Some(file)
+                if (report.sealed || finding.code == Code::ForeignSeal)
+                    && there
+                    && is_damaged(finding.code, root_is_right) =>
+            {
                 Damage::movable(&place, &code, what, file)
             }
             file => Damage::kept(&place, &code, what, file),
         });
+    }
+}
+
+/// Names what only a living session has, beside a sealed record. Nobody goes on with it.
+fn check_beside(state: &StateDir, session: SessionId, checked: &mut Checked) {
+    let dir = state.session(session);
+    // A keeper that is just ending takes it away itself.
+    if dir.run().exists() && !locked(&dir).unwrap_or(true) {
+        let what = "the session is over: what only a keeper needs lies beside its sealed record";
+        let file = below(state, &dir.run());
+        checked.damage.push(Damage::movable(&session.to_string(), "run_beside_seal", what, file));
     }
 }
 
@@ -368,7 +460,9 @@ fn is_damaged(code: Code, root_is_right: bool) -> bool {
         | Code::BlobSwapped
         | Code::BlobDamaged
         | Code::BlobSize
-        | Code::SpecialFile => true,
+        | Code::SpecialFile
+        | Code::UnsealedBesideSeal
+        | Code::ForeignSeal => true,
         Code::NoRecord
         | Code::EventAfterClosing
         | Code::EventForeign
@@ -390,6 +484,9 @@ fn is_damaged(code: Code, root_is_right: bool) -> bool {
         | Code::ErasureNotGenuine
         | Code::BlobUnreferenced
         | Code::UnexpectedFile
+        | Code::SessionDiffers
+        | Code::ClockSetBack
+        | Code::SessionLost
         | Code::Unreadable
         | Code::SealMissing
         | Code::SealKeyUnknown
@@ -473,17 +570,8 @@ fn put_aside(
         code: damage.code.clone(),
         reason: damage.what.clone(),
     });
-    let draft = ControlDraft {
-        id: EventId::new(mover.now, (mover.random)().map_err(failed)?),
-        time: mover.now,
-        actor: mover.actor.clone(),
-        via: None,
-        cause: None,
-        body,
-        blobs: Vec::new(),
-        redactions: Vec::new(),
-    };
-    mover.log.append(vec![draft])?;
+    let random = (mover.random)().map_err(failed)?;
+    mover.log.append(vec![draft(mover, random, body)])?;
     let dir = target.parent().unwrap_or(state.path());
     fs::create_dir_all(dir).map_err(failed)?;
     fs::rename(&from, &target).map_err(failed)?;

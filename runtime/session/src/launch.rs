@@ -14,6 +14,7 @@ use custody_store::{Room, SessionRow, Taken};
 
 use crate::approve::approvals;
 use crate::error::SessionError;
+use crate::lost::{Beginning, beginning};
 use crate::orchestrator::Orchestrator;
 use crate::queue::{self, Place};
 use crate::steps::{self, Step, step};
@@ -26,6 +27,8 @@ struct Context {
     row: SessionRow,
     taken: Option<Taken>,
     child: Option<Child>,
+    /// A keeper was started by this launch, and came to nothing.
+    launched: bool,
 }
 
 const STEPS: &[Step<Context>] = &[
@@ -76,7 +79,7 @@ impl Orchestrator {
             running += 1;
             let (this, row) = (self.clone(), row.clone());
             // The lease is taken before the next is looked at, so that each counts those before it.
-            let mut context = Context { row, taken: None, child: None };
+            let mut context = Context { row, taken: None, child: None, launched: false };
             match lease(&this, &mut context).await {
                 Ok(()) if context.taken == Some(Taken::Taken) => {
                     self.begin_launch(id);
@@ -102,7 +105,7 @@ impl Orchestrator {
 
     /// Goes on with a session whose launch is on record and whose keeper never came to be.
     pub(crate) async fn launch_again(self: &Arc<Self>, row: SessionRow) {
-        self.launch(Context { row, taken: None, child: None }).await;
+        self.launch(Context { row, taken: None, child: None, launched: false }).await;
     }
 
     /// Where a session stands in the line; `None` if it does not wait for room.
@@ -133,7 +136,8 @@ async fn lease(
         | SessionState::Sealed { .. }
         | SessionState::Refused { .. }
         | SessionState::Failed { .. }
-        | SessionState::Interrupted { .. } => Room::ENDLESS,
+        | SessionState::Interrupted { .. }
+        | SessionState::Lost { .. } => Room::ENDLESS,
     };
     context.taken = Some(orchestrator.plane().store().lease(&lease, now, &room).await?);
     Ok(())
@@ -172,7 +176,8 @@ async fn record(
         | SessionState::Sealed { .. }
         | SessionState::Refused { .. }
         | SessionState::Failed { .. }
-        | SessionState::Interrupted { .. } => {
+        | SessionState::Interrupted { .. }
+        | SessionState::Lost { .. } => {
             let reason = "it does not wait for room any more".to_owned();
             Err(SessionError::Conflict { session: row.id, state: row.state.name(), reason })
         }
@@ -185,6 +190,17 @@ async fn abandon(orchestrator: &Arc<Orchestrator>, context: &mut Context) {
     if orchestrator.record(session).exists() {
         // It has a record, and that says how it ended.
         return;
+    }
+    if !context.launched {
+        // No keeper of this launch: it may be that one ran before.
+        let state = orchestrator.state().clone();
+        let looked = tokio::task::spawn_blocking(move || beginning(&state, session)).await;
+        if let Ok(Ok(Beginning::Lost(reason))) = looked {
+            if let Err(error) = orchestrator.lose(session, reason).await {
+                tracing::error!(%session, %error, "that a session is lost can't be put on record");
+            }
+            return;
+        }
     }
     let reason = "its keeper could not be started; the server's log says why".to_owned();
     let body = ControlBody::SessionAbandoned(SessionReason { session, reason });
@@ -216,17 +232,23 @@ async fn start_keeper(
     let (state, session) = (orchestrator.state().clone(), context.row.id);
     let keeper = orchestrator.keeper().clone();
     let child = tokio::task::spawn_blocking(move || {
-        // Another instance, or this step once before, started one.
-        if crate::reconcile::begun(&state.session(session)) {
-            return Ok(None);
+        match beginning(&state, session)? {
+            // Another instance, or this step once before, started one.
+            Beginning::Begun => return Ok(None),
+            Beginning::Lost(reason) => {
+                return Err(SessionError::Conflict { session, state: "lost", reason });
+            }
+            Beginning::Never => {}
         }
         match crate::start(&state, session, &keeper) {
             Ok(child) => Ok(Some(child)),
-            Err(_) if crate::reconcile::begun(&state.session(session)) => Ok(None),
-            Err(error) => Err(error),
+            Err(_) if beginning(&state, session)? == Beginning::Begun => Ok(None),
+            Err(error) => Err(error.into()),
         }
     });
-    if let Some(child) = child.await?? {
+    let started = child.await?;
+    context.launched = matches!(started, Err(SessionError::Start(_)));
+    if let Some(child) = started? {
         context.child = Some(child);
     }
     Ok(())

@@ -14,6 +14,7 @@ pub mod fsck;
 pub mod hold;
 mod launch;
 pub mod lease;
+pub mod lost;
 pub mod orchestrator;
 mod patch;
 pub mod queue;

@@ -66,7 +66,8 @@ fn since(row: &SessionRow) -> custody_model::Timestamp {
         | SessionState::Sealed { .. }
         | SessionState::Refused { .. }
         | SessionState::Failed { .. }
-        | SessionState::Interrupted { .. } => row.requested_at,
+        | SessionState::Interrupted { .. }
+        | SessionState::Lost { .. } => row.requested_at,
     }
 }
 

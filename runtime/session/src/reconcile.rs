@@ -29,6 +29,7 @@ use crate::base;
 use crate::error::SessionError;
 use crate::follow::Closed;
 use crate::lease::LIVING;
+use crate::lost::{Beginning, beginning};
 use crate::orchestrator::Orchestrator;
 
 /// How long the kernel may take to free the dead keeper's upper layer.
@@ -57,13 +58,20 @@ pub fn one(
     clock: &Arc<dyn Clock>,
 ) -> io::Result<Option<Reconciled>> {
     let dir = state.session(session);
-    // A session that ended has no such directory, and one that was only refused never had.
-    if !dir.run().exists() {
+    let lock = match abandoned(&dir)? {
+        Some(lock) => Some(lock),
+        // Without its lock a keeper may be just starting, and has no record then. One that has a record holds the journal.
+        None if !dir.lock().exists() && is_open(&dir) => None,
+        None => return Ok(None),
+    };
+    let closed = close(state, session, vault, clock);
+    let in_use = |error: &Failure| {
+        matches!(error.downcast_ref::<JournalError>(), Some(JournalError::InUse(_)))
+    };
+    if closed.as_ref().is_err_and(in_use) {
         return Ok(None);
     }
-    let Some(lock) = abandoned(&dir)? else { return Ok(None) };
-    let closed = close(state, session, vault, clock);
-    if closed.is_ok() {
+    if closed.is_ok() && dir.run().exists() {
         std::fs::remove_dir_all(dir.run())?;
     }
     drop(lock);
@@ -84,13 +92,20 @@ pub(crate) fn unloggable(failure: &(dyn std::error::Error + 'static)) -> Option<
     }
 }
 
-/// Whether a keeper was started for a session: it lives, or left something.
-pub(crate) fn begun(dir: &SessionDir) -> bool {
-    dir.record().exists() || matches!(locked(dir), Ok(true))
+/// Whether there is anything of a record.
+pub(crate) fn has_record(dir: &SessionDir) -> bool {
+    ["journal", "checkpoint", "seal.dsse.json", "tile"]
+        .iter()
+        .any(|name| dir.record().join(name).exists())
+}
+
+/// Whether there is a record that is not sealed.
+fn is_open(dir: &SessionDir) -> bool {
+    custody_record::Reader::open(&dir.record()).is_ok_and(|reader| !reader.is_sealed())
 }
 
 /// Whether a living keeper holds the lock.
-fn locked(dir: &SessionDir) -> io::Result<bool> {
+pub(crate) fn locked(dir: &SessionDir) -> io::Result<bool> {
     Ok(dir.lock().exists() && abandoned(dir)?.is_none())
 }
 
@@ -131,14 +146,22 @@ impl Orchestrator {
             if self.plane().store().lease(&lease, now, &Room::ENDLESS).await? != Taken::Taken {
                 continue;
             }
-            let dir = self.state().session(row.id);
-            if begun(&dir) {
-                self.follow(&row, None);
-            } else {
-                tracing::info!(session = %row.id, "its launch is begun again");
-                let this = self.clone();
-                self.begin_launch(row.id);
-                self.tasks.spawn(async move { this.launch_again(row).await });
+            let (state, session) = (self.state().clone(), row.id);
+            let looked = tokio::task::spawn_blocking(move || beginning(&state, session));
+            match looked.await? {
+                Err(error) => {
+                    // Nothing is known, so nothing is done; the next look may tell.
+                    tracing::error!(%session, %error, "whether a session was begun can't be told");
+                    self.release(session).await;
+                }
+                Ok(Beginning::Begun) => self.follow(&row, None),
+                Ok(Beginning::Never) => {
+                    tracing::info!(session = %row.id, "its launch is begun again");
+                    let this = self.clone();
+                    self.begin_launch(row.id);
+                    self.tasks.spawn(async move { this.launch_again(row).await });
+                }
+                Ok(Beginning::Lost(reason)) => self.lose(row.id, reason).await?,
             }
         }
         Ok(())
@@ -157,7 +180,9 @@ impl Orchestrator {
         for session in listed {
             let dir = self.state().session(session);
             let age = now.as_micros().saturating_sub(crate::create::id_micros(session));
+            // What a keeper began is nobody's to remove, whatever the control log has lost.
             if dir.record().exists()
+                || dir.begun().exists()
                 || age < ORPHAN_MICROS
                 || self.plane().store().session(session).await?.is_some()
             {
@@ -200,10 +225,14 @@ pub(crate) fn close(
     let keys = Keys::open(&state.keys())?;
     let log = InstallationLog::open(&state.log(), &keys)?;
     log.check()?;
+    if dir.begun().exists() && !has_record(&dir) {
+        return Err(JournalError::Gone(dir.record()).into());
+    }
     let spec = SessionSpec::read(state, session, vault)?;
     let (journal, cut, last, closed) = match recover(&dir.record(), JournalOptions::default()) {
         Ok(found) => (found.journal, found.cut, found.last, found.closed),
-        Err(JournalError::Sealed(_)) => return Ok(()),
+        // What lies beside a seal is for `fsck` to move aside: it is nobody's to go on with.
+        Err(JournalError::Sealed(_) | JournalError::Stale(_)) => return Ok(()),
         Err(JournalError::Empty(_)) => {
             let header = JournalHeader {
                 session,

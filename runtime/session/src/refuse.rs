@@ -10,6 +10,7 @@ use custody_policy::{Refusal, RuleRef};
 use custody_record::event::Decision;
 
 use crate::error::SessionError;
+use crate::lost::sealed_before;
 use crate::orchestrator::Orchestrator;
 
 impl Orchestrator {
@@ -22,6 +23,11 @@ impl Orchestrator {
         let SessionState::Refused { reason, .. } = row.state else { return Ok(()) };
         if row.root.is_some() {
             return Ok(());
+        }
+        let state = self.state().clone();
+        let before = tokio::task::spawn_blocking(move || sealed_before(&state, session));
+        if let Some(reason) = before.await?? {
+            return self.lose(session, reason).await;
         }
         let refusal = Refusal {
             action: "session.request",

@@ -12,6 +12,7 @@ use axum::response::{IntoResponse, Response};
 use custody_api_types::endpoint::TAR;
 use custody_model::{Digest, SessionId};
 use custody_record::control::{ControlBody, EvidenceExported};
+use custody_record::living::LIVING_CHECKPOINT;
 use custody_record::{Blobs, Event, Reader, Scope};
 use custody_session::Orchestrator;
 use custody_store::SessionRow;
@@ -65,6 +66,12 @@ pub(super) fn handed_out(
 
 /// Packs the directory under this name, its files in a fixed order, and what is sealed as it is in the clear.
 fn pack(dir: &Path, blobs: &Blobs, name: &str, out: &mut impl Write) -> io::Result<()> {
+    // What lies beside a seal is no part of the record.
+    let sealed_record = Reader::open(dir).is_ok_and(|reader| reader.is_sealed());
+    let beside = |path: &Path| {
+        let unsealed = ["journal", LIVING_CHECKPOINT, "living.place.json"].map(Path::new);
+        sealed_record && unsealed.contains(&path)
+    };
     let mut archive = tar::Builder::new(out);
     let mut left = vec![PathBuf::new()];
     while let Some(relative) = left.pop() {
@@ -74,6 +81,9 @@ fn pack(dir: &Path, blobs: &Blobs, name: &str, out: &mut impl Write) -> io::Resu
         entries.sort_by_key(|entry| (entry.file_name() == "journal", entry.file_name()));
         for entry in entries {
             let path = relative.join(entry.file_name());
+            if beside(&path) {
+                continue;
+            }
             let kind = entry.file_type()?;
             if kind.is_dir() {
                 if path != Path::new(SEALED) {

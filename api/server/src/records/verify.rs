@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use axum::extract::State;
+use custody_model::state::session::SessionState;
 use custody_record::verify::{KeyChoice, Report, VerifyOptions};
 use custody_record::{Verifier, verify as check};
 use custody_session::Orchestrator;
@@ -21,14 +22,38 @@ pub(crate) async fn verify(
     let (record, state) = (orchestrator.record(row.id), orchestrator.state().clone());
     let vault = orchestrator.plane().vault().clone();
     let report = tokio::task::spawn_blocking(move || {
-        if !record.exists() {
+        let lost = lost_because(&row.state);
+        if lost.is_none() && !record.exists() {
             return Err(no_record());
         }
         let keys = state.keys();
         let verifier = Verifier::of_installation(&keys).map_err(ApiError::internal)?;
         let options = VerifyOptions::new(KeyChoice::Installation(verifier)).with_vault(vault);
         let options = options.with_installation_log(&state.log());
-        Ok(check(&record, &options.with_witnesses(&transparency.witnesses)))
+        let options = options.of_session(row.id);
+        let report = check(&record, &options.with_witnesses(&transparency.witnesses));
+        Ok(match lost {
+            Some(reason) => report.of_lost_session(reason),
+            None => report,
+        })
     });
     Ok(Json(report.await??))
+}
+
+/// Why a session is lost, if it is.
+fn lost_because(state: &SessionState) -> Option<&str> {
+    match state {
+        SessionState::Lost { reason, .. } => Some(reason),
+        SessionState::Requested { .. }
+        | SessionState::AwaitingApproval { .. }
+        | SessionState::Queued { .. }
+        | SessionState::Provisioning { .. }
+        | SessionState::Running { .. }
+        | SessionState::Paused { .. }
+        | SessionState::Stopping { .. }
+        | SessionState::Sealed { .. }
+        | SessionState::Refused { .. }
+        | SessionState::Failed { .. }
+        | SessionState::Interrupted { .. } => None,
+    }
 }

@@ -20,6 +20,7 @@ pub(crate) async fn get(
     State(orchestrator): State<Arc<Orchestrator>>,
     State(transparency): State<Transparency>,
 ) -> Result<Json<Session>, ApiError> {
+    let row = orchestrator.noticed(row).await?;
     let retention = retention::of(&orchestrator, &row).await?;
     let session = with_place(&orchestrator, super::shown(row)).await?;
     let session = with_erasure(&orchestrator, session).await?;

@@ -44,7 +44,11 @@ pub(crate) async fn list(
     };
     let page = orchestrator.plane().store().sessions(&filter, &wanted).await?;
     let next = page.next.as_ref().map(ToString::to_string);
-    let mut items = with_retentions(&orchestrator, page.items, super::shown).await?;
+    let mut rows = Vec::with_capacity(page.items.len());
+    for row in page.items {
+        rows.push(orchestrator.noticed(row).await?);
+    }
+    let mut items = with_retentions(&orchestrator, rows, super::shown).await?;
     place::tell(&orchestrator, &mut items).await?;
     Ok(Json(Page { items, next }))
 }

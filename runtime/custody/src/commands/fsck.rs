@@ -9,7 +9,7 @@ use std::sync::Arc;
 use custody_control::{ControlError, ControlPlane};
 use custody_model::{Actor, ErrorCode};
 use custody_record::{ControlLog, Keys, Vault};
-use custody_session::fsck::{CONTROL, Checked, Damage, Mover, check, quarantine};
+use custody_session::fsck::{CONTROL, Checked, Damage, Mover, check, quarantine, record_lost};
 use custody_session::records;
 
 use crate::cli::{Format, FsckArgs};
@@ -73,6 +73,10 @@ pub fn run(wire: &Wire, args: &FsckArgs) -> Result<ExitCode, Failure> {
         };
         let failed = "not everything that is damaged could be moved aside";
         quarantine(&wire.state, &mut checked, &mover).explain(ErrorCode::Io, failed)?;
+        record_lost(&checked, &mover).explain(
+            ErrorCode::RecordUnwritable,
+            "that sessions are lost can't be put on record",
+        )?;
         log.integrate().explain(ErrorCode::RecordUnwritable, "the control log is not signed")?;
     }
     output::result(wire.format, &checked, || text(&checked, args.dry_run))?;

@@ -153,7 +153,8 @@ fn detached(wire: &Wire, server: &Connection, session: &Session) -> Result<ExitC
         | SessionState::Stopping { .. }
         | SessionState::Sealed { .. }
         | SessionState::Failed { .. }
-        | SessionState::Interrupted { .. } => ExitCode::SUCCESS,
+        | SessionState::Interrupted { .. }
+        | SessionState::Lost { .. } => ExitCode::SUCCESS,
     })
 }
 

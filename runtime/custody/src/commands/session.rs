@@ -116,6 +116,7 @@ fn show(wire: &Wire, server: &Connection, arg: &SessionArg) -> Result<(), Failur
                 page.push_str(&format!("\n{retention}"));
             }
             page.push_str(&render::session::erased(&session));
+            page.push_str(&render::session::lost(&session));
             if let Some(assurance) = &summary.witnesses {
                 let statement = render::tame(&assurance.statement);
                 page.push_str(&format!("\nwitnesses   {statement}\n"));
@@ -123,11 +124,16 @@ fn show(wire: &Wire, server: &Connection, arg: &SessionArg) -> Result<(), Failur
             page
         }),
         // It waits, or its record is yet to begin.
-        Err(failure) if failure.code == ErrorCode::NotFound || !session.state.is_final() => {
+        Err(failure)
+            if failure.code == ErrorCode::NotFound
+                || !session.state.is_final()
+                || render::session::is_lost(&session) =>
+        {
             output::result(wire.format, &session, || {
                 let mut page = render::session::request(&session);
                 page.push_str(&render::session::standing(&session));
                 page.push_str(&render::session::retention(&session));
+                page.push_str(&render::session::lost(&session));
                 page
             })
         }

@@ -60,7 +60,8 @@ pub fn waits_for(session: &Session) -> Option<String> {
         | SessionState::Sealed { .. }
         | SessionState::Refused { .. }
         | SessionState::Failed { .. }
-        | SessionState::Interrupted { .. } => None,
+        | SessionState::Interrupted { .. }
+        | SessionState::Lost { .. } => None,
     }
 }
 
@@ -82,6 +83,17 @@ pub fn erased(session: &Session) -> String {
         let reason = super::tame(&erased.reason);
         format!("\nerased      its content, by {} at {}: {reason}\n", erased.by, erased.at)
     })
+}
+
+/// Whether it is lost.
+pub fn is_lost(session: &Session) -> bool {
+    StateName::of(&session.state) == StateName::Lost
+}
+
+/// That it is lost, and why, in a line; nothing if it is not.
+pub fn lost(session: &Session) -> String {
+    let reason = session.reason.as_deref().filter(|_| is_lost(session));
+    reason.map_or_else(String::new, |reason| format!("\nlost        {}\n", super::tame(reason)))
 }
 
 /// How long its content is kept and who holds it, in a line or two; nothing where nothing is said of it.

@@ -115,6 +115,14 @@ pub fn activity(summary: &Summary) -> String {
             refs.iter().map(|one| format!("{}, inside {}", tame(&one.name), tame(&one.inside))),
         ));
     }
+    if let Some(back) = &summary.clock_set_back {
+        let _ = writeln!(
+            text,
+            "  clock     set back by {} s or more while it ran (event #{}): times after that are not comparable with those before",
+            back.micros / 1_000_000,
+            back.event.seq
+        );
+    }
     if !summary.gaps.is_empty() {
         let _ = writeln!(text, "  gaps      {}", summary.gaps.len());
         text.push_str(&listed(summary.gaps.iter().map(|g| tame(&g.reason))));

@@ -13,16 +13,16 @@ use custody_investigate::neighbour::{Nearby, Reach};
 use custody_investigate::question::Question;
 use custody_investigate::report::{UnreadRecord, answer};
 use custody_keeper::layout::StateDir;
-use custody_model::SessionId;
+use custody_model::state::session::SessionState;
 use custody_record::tlog::TlogPolicy;
 use custody_record::{ReadError, Reader};
-use custody_store::Visibility;
+use custody_store::{SessionRow, Visibility};
 use custody_workspace::mirror::{Mirrors, RepositoryName, Source};
 
 use super::visible::Visible;
 
 /// The states of sessions of which there may be a record that the store does not know.
-const LIVING: &[&str] = &["provisioning", "running", "paused", "stopping"];
+const LIVING: &[&str] = &["provisioning", "running", "paused", "stopping", "lost"];
 
 /// Answers from what one installation has.
 pub(super) struct Own {
@@ -121,14 +121,19 @@ impl Own {
         rows.retain(|row| visibility.shows(row));
         let state = self.state.clone();
         let looked = tokio::task::spawn_blocking(move || {
-            rows.iter().filter_map(|row| unreadable(&state, row.id)).collect()
+            rows.iter().filter_map(|row| unreadable(&state, row)).collect()
         });
         looked.await.map_err(failed)
     }
 }
 
-fn unreadable(state: &StateDir, session: SessionId) -> Option<UnreadRecord> {
+fn unreadable(state: &StateDir, row: &SessionRow) -> Option<UnreadRecord> {
+    let session = row.id;
     let dir = state.session(session);
+    if let SessionState::Lost { reason, .. } = &row.state {
+        let reason = format!("it is lost: {reason}");
+        return Some(UnreadRecord { session, reason });
+    }
     match Reader::open(&dir.record()) {
         Ok(_) => None,
         // Its keeper has not begun the record yet: there are no outputs.

@@ -68,6 +68,7 @@ fn look(
     let keys = state.keys();
     let key = Verifier::of_installation(&keys).map_err(failed)?;
     let options = VerifyOptions::new(KeyChoice::Installation(key)).with_vault(vault);
+    let options = options.of_session(session);
     let options = options.with_installation_log(&state.log()).with_witnesses(witnesses);
     let report = verify(&record, &options);
     let verdicts = RecordVerdicts {

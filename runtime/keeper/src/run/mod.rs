@@ -132,6 +132,7 @@ pub fn run(setup: Setup<'_>) -> Result<Ended, KeeperError> {
         policy: policy.digest(),
         on_behalf_of: Some(spec.requester.clone()),
     };
+    mark_begun(&dir)?;
     let journal = Journal::create(&dir.record(), header, JournalOptions::default())
         .map_err(KeeperError::step("opening the journal"))?;
     let key = setup
@@ -258,6 +259,19 @@ fn take_lock(dir: &SessionDir) -> Result<std::fs::File, KeeperError> {
     std::fs::write(dir.waiting(), "").map_err(failed())?;
     file.try_lock().map_err(|e| failed()(e.into()))?;
     Ok(file)
+}
+
+/// Leaves the mark that a keeper began this session: one does at most. It becomes durable with the name of the record's
+/// directory, which the journal makes so before anything is recorded.
+fn mark_begun(dir: &SessionDir) -> Result<(), KeeperError> {
+    let path = dir.begun();
+    std::fs::File::create_new(&path).map(drop).map_err(|source| match source.kind() {
+        io::ErrorKind::AlreadyExists => KeeperError::Request {
+            what: "directory",
+            source: "a keeper began this session before: it is never begun again".into(),
+        },
+        _ => KeeperError::file(format!("making {}", path.display()))(source),
+    })
 }
 
 fn read_spec(

@@ -1,5 +1,5 @@
 //! The session: `requested → (awaiting approval) → queued → provisioning → running ⇄ paused → stopping → sealed`, or
-//! `refused`, `failed`, `interrupted`, each with a reason.
+//! `refused`, `failed`, `interrupted`, `lost`, each with a reason.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -112,6 +112,13 @@ pub enum SessionState {
         /// What is known about it.
         reason: String,
     },
+    /// A keeper may have run it, and its record is gone: it is never run again. Whatever was recorded of it is in backups alone.
+    Lost {
+        /// When that was found.
+        at: Timestamp,
+        /// What is missing, and what to do, in words.
+        reason: String,
+    },
 }
 
 impl SessionState {
@@ -136,6 +143,7 @@ impl SessionState {
             Self::Refused { .. } => "refused",
             Self::Failed { .. } => "failed",
             Self::Interrupted { .. } => "interrupted",
+            Self::Lost { .. } => "lost",
         }
     }
 
@@ -152,7 +160,8 @@ impl SessionState {
             Self::Sealed { at, .. }
             | Self::Refused { at, .. }
             | Self::Failed { at, .. }
-            | Self::Interrupted { at, .. } => Some(*at),
+            | Self::Interrupted { at, .. }
+            | Self::Lost { at, .. } => Some(*at),
             Self::Requested { .. }
             | Self::AwaitingApproval { .. }
             | Self::Queued { .. }
@@ -210,7 +219,8 @@ impl SessionState {
             | Self::Sealed { .. }
             | Self::Refused { .. }
             | Self::Failed { .. }
-            | Self::Interrupted { .. } => false,
+            | Self::Interrupted { .. }
+            | Self::Lost { .. } => false,
         };
         if approved {
             Ok(Self::Queued { since: at, approvers })
@@ -316,6 +326,19 @@ impl SessionState {
         }
     }
 
+    /// Anything that can have a record `→ lost`: the record is gone.
+    ///
+    /// # Errors
+    /// Before it was decided that it may run, and again.
+    pub fn lose(self, at: Timestamp, reason: String) -> Result<Self, InvalidTransition> {
+        let ended = self.is_final() && !matches!(self, Self::Lost { .. });
+        if self.is_under_way() || ended {
+            Ok(Self::Lost { at, reason })
+        } else {
+            Err(self.cannot("be lost"))
+        }
+    }
+
     const fn is_under_way(&self) -> bool {
         !self.is_final()
             && !matches!(
@@ -338,7 +361,7 @@ mod tests {
         queued.and_then(|state| state.provision(NOW)).and_then(|state| state.start(NOW)).unwrap()
     }
 
-    fn each() -> [SessionState; 11] {
+    fn each() -> [SessionState; 12] {
         let asked = || SessionState::requested(NOW);
         let queued = || asked().queue(NOW, Vec::new()).unwrap();
         let provisioning = || queued().provision(NOW).unwrap();
@@ -355,6 +378,7 @@ mod tests {
             asked().refuse(NOW, "no".to_owned()).unwrap(),
             provisioning().fail(NOW, "no disk".to_owned()).unwrap(),
             running().interrupt(NOW, "killed".to_owned()).unwrap(),
+            running().lose(NOW, "no record".to_owned()).unwrap(),
         ]
     }
 
@@ -375,29 +399,31 @@ mod tests {
                 after(state.clone().stop(LATER, StopReason::CommandEnded)),
                 after(state.clone().seal(LATER)),
                 after(state.clone().fail(LATER, String::new())),
-                after(state.interrupt(LATER, String::new())),
+                after(state.clone().interrupt(LATER, String::new())),
+                after(state.lose(LATER, String::new())),
             ]
         });
         assert_eq!(
             table,
             [
-                [1, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0],
-                [0, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0],
-                [0, 1, 0, 1, 0, 0, 0, 0, 0, 1, 0],
-                [0, 0, 0, 0, 1, 0, 0, 0, 0, 1, 1],
-                [0, 0, 0, 0, 0, 1, 0, 1, 0, 1, 1],
-                [0, 0, 0, 0, 0, 0, 1, 1, 0, 1, 1],
-                [0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1],
-                [0; 11],
-                [0; 11],
-                [0; 11],
-                [0; 11],
+                [1, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0],
+                [0, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0],
+                [0, 1, 0, 1, 0, 0, 0, 0, 0, 1, 0, 0],
+                [0, 0, 0, 0, 1, 0, 0, 0, 0, 1, 1, 1],
+                [0, 0, 0, 0, 0, 1, 0, 1, 0, 1, 1, 1],
+                [0, 0, 0, 0, 0, 0, 1, 1, 0, 1, 1, 1],
+                [0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1],
+                [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1],
+                [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1],
+                [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1],
+                [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1],
+                [0; 12],
             ]
         );
     }
 
     #[test]
-    fn what_is_final_has_no_transition_and_its_name_is_the_one_that_is_written() {
+    fn what_is_final_can_only_be_lost_and_its_name_is_the_one_that_is_written() {
         for (at, state) in each().into_iter().enumerate() {
             assert_eq!(state.is_final(), at >= 7, "{state:?}");
             let json = serde_json::to_value(&state).unwrap();

@@ -51,9 +51,10 @@ pub(super) struct Batch {
 /// Whether it never gets better.
 pub(super) fn is_damage(error: &ReadError) -> bool {
     match error {
-        ReadError::NoRecord(_) | ReadError::Io { .. } => false,
+        ReadError::NoRecord(_) | ReadError::Io { .. } | ReadError::Key(_) => false,
         ReadError::Frame(_)
         | ReadError::Header(_)
+        | ReadError::Foreign { .. }
         | ReadError::Note(_)
         | ReadError::Checkpoint(_)
         | ReadError::Bundle { .. }

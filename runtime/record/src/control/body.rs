@@ -65,6 +65,8 @@ pub enum ControlBody {
     SessionLaunched(SessionLaunched),
     #[serde(rename = "session.abandoned")]
     SessionAbandoned(SessionReason),
+    #[serde(rename = "session.lost")]
+    SessionLost(SessionReason),
     #[serde(rename = "session.stop_requested")]
     SessionStopRequested(SessionReason),
     #[serde(rename = "session.signalled")]
@@ -290,6 +292,7 @@ pub struct ApprovalGranted {
 }
 
 /// `approval.rejected`, `session.cancelled` (before it ran), `session.abandoned` (it could not be started),
+/// `session.lost` (a keeper may have run it, and its record is gone: it is never run again),
 /// `session.stop_requested`, `retention.deleted` (its content is about to be erased), `retention.held` (nothing erases its
 /// content from here on), `retention.released` (its retention class counts again).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

@@ -3,6 +3,10 @@
 //! A frame is the length of its payload (32 bits, little endian, 1 to 65,535), the CRC-32 (ISO-HDLC) of the
 //! payload (32 bits, little endian) and the payload. The checksum finds torn writes; forgery is what the tree and the
 //! seal find.
+//!
+//! A loss of power may leave anything behind the last durable frame: nothing, half a frame, zeros, or a frame with pages of
+//! zeros in it. That is a torn tail if no whole frame follows. No payload has a zero byte, for it is JSON: a frame that is all
+//! there, without one, and does not fit its checksum was not torn, but changed.
 
 use std::io::{self, Read};
 
@@ -30,13 +34,13 @@ pub(crate) fn append_frame<T>(out: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>
 /// Why reading frames ended before the end of the file.
 #[derive(Debug, thiserror::Error)]
 pub enum FrameError {
-    /// The file ends inside of a frame: it was torn, or is being written.
+    /// The file ends inside of a frame, or in what no whole frame follows: it was torn, or is being written.
     #[error("the journal ends inside of the frame that begins at byte {offset}")]
     Cut {
         /// Where the frame begins.
         offset: u64,
     },
-    /// The frame is damaged.
+    /// The frame is damaged, as no torn write leaves it.
     #[error("the frame at byte {offset} of the journal is damaged: {reason}")]
     Damaged {
         /// Where the frame begins.
@@ -65,9 +69,10 @@ impl<R: Read> FrameReader<R> {
             return Err(FrameError::Cut { offset: 0 });
         }
         if &magic != MAGIC {
-            return Err(FrameError::Damaged {
-                offset: 0,
-                reason: "it does not begin as a journal of version 1",
+            let reason = "it does not begin as a journal of version 1";
+            return Err(match magic.contains(&0) {
+                true => torn_or_damaged(&mut input, magic.to_vec(), 0, reason)?,
+                false => FrameError::Damaged { offset: 0, reason },
             });
         }
         Ok(Self { input, offset: MAGIC.len() as u64, payload: Vec::new() })
@@ -95,18 +100,71 @@ impl<R: Read> FrameReader<R> {
         let [a, b, c, d, crc @ ..] = header;
         let length = u32::from_le_bytes([a, b, c, d]) as usize;
         if length == 0 || length > MAX_EVENT_BYTES {
-            return Err(FrameError::Damaged { offset, reason: "its length can't be" });
+            let reason = "its length can't be";
+            return Err(match length {
+                0 => torn_or_damaged(&mut self.input, header.to_vec(), offset, reason)?,
+                _ => FrameError::Damaged { offset, reason },
+            });
         }
         self.payload.resize(length, 0);
-        if fill(&mut self.input, &mut self.payload)? < length {
-            return Err(FrameError::Cut { offset });
-        }
-        if crc32fast::hash(&self.payload) != u32::from_le_bytes(crc) {
-            return Err(FrameError::Damaged { offset, reason: "its checksum is another" });
+        let read = fill(&mut self.input, &mut self.payload)?;
+        let cut = read < length;
+        if cut || crc32fast::hash(&self.payload) != u32::from_le_bytes(crc) {
+            let reason = "its checksum is another";
+            if !cut && !self.payload.contains(&0) {
+                return Err(FrameError::Damaged { offset, reason });
+            }
+            let begun = [header.as_slice(), &self.payload[..read]].concat();
+            return Err(torn_or_damaged(&mut self.input, begun, offset, reason)?);
         }
         self.offset += (FRAME_HEADER + length) as u64;
         Ok(Some(&self.payload))
     }
+}
+
+/// Longest frame, in bytes.
+const MAX_FRAME: usize = FRAME_HEADER + MAX_EVENT_BYTES;
+
+/// What is wrong at `offset`, where `begun` and the rest of `input` are: the rest is read to see whether a whole frame follows.
+fn torn_or_damaged(
+    input: &mut impl Read,
+    begun: Vec<u8>,
+    offset: u64,
+    reason: &'static str,
+) -> Result<FrameError, FrameError> {
+    let mut window = begun;
+    // Where a frame may begin: not where the broken one does.
+    let mut at = 1;
+    loop {
+        let mut more = vec![0; MAX_FRAME];
+        let read = fill(input, &mut more)?;
+        window.extend_from_slice(&more[..read]);
+        let end = read < MAX_FRAME;
+        // While more may come, a frame is looked at once it would fit into what is there.
+        let last = if end { window.len() } else { window.len() - MAX_FRAME };
+        while at < last {
+            if is_whole_frame(&window[at..]) {
+                return Ok(FrameError::Damaged { offset, reason });
+            }
+            at += 1;
+        }
+        if end {
+            return Ok(FrameError::Cut { offset });
+        }
+        window.drain(..at);
+        at = 0;
+    }
+}
+
+/// Whether a frame with an event, which is a JSON object, begins here and is whole.
+fn is_whole_frame(bytes: &[u8]) -> bool {
+    let Some((&[a, b, c, d, e, f, g, h], rest)) = bytes.split_first_chunk() else { return false };
+    let length = u32::from_le_bytes([a, b, c, d]) as usize;
+    (1..=MAX_EVENT_BYTES).contains(&length)
+        && rest.first() == Some(&b'{')
+        && rest
+            .get(..length)
+            .is_some_and(|payload| crc32fast::hash(payload) == u32::from_le_bytes([e, f, g, h]))
 }
 
 fn fill(input: &mut impl Read, buffer: &mut [u8]) -> io::Result<usize> {

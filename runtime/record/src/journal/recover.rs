@@ -8,12 +8,15 @@ use std::sync::Arc;
 
 use super::begin::lock;
 use super::frame::{FrameError, FrameReader};
-use super::{JOURNAL_FILE, Journal, JournalError, JournalHeader, JournalOptions, Resume};
+use super::{Head, JOURNAL_FILE, Journal, JournalError, JournalHeader, JournalOptions, Resume};
 use crate::blob::Blobs;
 use crate::disk::{self, Disk};
 use crate::durable;
 use crate::event::{BlobRef, Event, EventType};
-use crate::tlog::leaf_hash;
+use crate::reader::Reader;
+use crate::seal;
+use crate::standing::{CHECKPOINT_FILE, Logged, Vouching};
+use crate::tlog::{Frontier, leaf_hash};
 
 /// What was cut off a journal: never a whole event that is in its place.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,11 +44,13 @@ pub struct Recovered {
     pub closed: bool,
 }
 
-/// Opens the journal in `dir` after the death of its writer.
+/// Opens the journal in `dir` after the death of its writer. Of a session that was sealed, by what is signed in its record or
+/// in the installation log beside it, nothing goes on but the seal itself: if its writer died in the middle of it.
 ///
 /// # Errors
 /// [`JournalError::InUse`] if the writer lives, [`JournalError::Sealed`] if nothing is left to do,
-/// [`JournalError::Empty`] if nothing was recorded, and those of the file.
+/// [`JournalError::Stale`] if it was sealed with other events than the journal has, [`JournalError::Gone`] if there is no
+/// journal and the installation log knows the session, [`JournalError::Foreign`] if the journal is another session's, [`JournalError::Empty`] if nothing was recorded, and those of the file.
 pub fn recover(dir: &Path, options: JournalOptions) -> Result<Recovered, JournalError> {
     recover_on(disk::real(), dir, options)
 }
@@ -61,12 +66,17 @@ pub fn recover_on(
 ) -> Result<Recovered, JournalError> {
     let io = |source| JournalError::Io { path: dir.to_owned(), source };
     let path = dir.join(JOURNAL_FILE);
+    let by = Vouching::of(dir)?;
+    let look = || by.as_ref().map_or(Logged::Nothing, |by| by.known(dir));
     let file = disk.open(&path).map_err(|source| {
-        let sealed = dir.join("checkpoint").exists();
+        let sealed = dir.join(CHECKPOINT_FILE).exists();
         match source.kind() {
             io::ErrorKind::NotFound if sealed => JournalError::Sealed(dir.to_owned()),
-            // Whoever hears that nothing was recorded may begin anew: not on an error's word alone.
-            io::ErrorKind::NotFound if !path.exists() => JournalError::Empty(dir.to_owned()),
+            // Whoever hears that nothing was recorded may begin anew: not on an error's word alone, nor where more is known.
+            io::ErrorKind::NotFound if !path.exists() => match look() {
+                Logged::Nothing => JournalError::Empty(dir.to_owned()),
+                Logged::Living | Logged::Sealed(_) => JournalError::Gone(dir.to_owned()),
+            },
             _ => io(source),
         }
     })?;
@@ -75,18 +85,33 @@ pub fn recover_on(
     if !dir.join(JOURNAL_FILE).exists() {
         return Err(JournalError::Sealed(dir.to_owned()));
     }
+    // Now that no other writer can change it.
+    let known = look();
+    let empty = || match known {
+        Logged::Nothing => JournalError::Empty(dir.to_owned()),
+        Logged::Living => JournalError::Gone(dir.to_owned()),
+        Logged::Sealed(_) => JournalError::Stale(dir.to_owned()),
+    };
     let mut reader = FrameReader::new(BufReader::new(file.try_clone().map_err(io)?)).map_err(
         |error| match error {
-            FrameError::Cut { .. } => JournalError::Empty(dir.to_owned()),
+            FrameError::Cut { .. } => empty(),
             other @ (FrameError::Damaged { .. } | FrameError::Io(_)) => other.into(),
         },
     )?;
     let header = match reader.next() {
-        Ok(payload) => payload.and_then(JournalHeader::parse),
+        Ok(Some(payload)) => JournalHeader::parse(payload).ok_or_else(|| {
+            // Whole events may follow: to begin anew would lose them.
+            FrameError::Damaged { offset: 0, reason: "its first frame is no header" }
+        })?,
+        Ok(None) | Err(FrameError::Cut { .. }) => return Err(empty()),
         Err(FrameError::Io(error)) => return Err(io(error)),
-        Err(FrameError::Cut { .. } | FrameError::Damaged { .. }) => None,
+        Err(damaged @ FrameError::Damaged { .. }) => return Err(damaged.into()),
     };
-    let header = header.ok_or_else(|| JournalError::Empty(dir.to_owned()))?;
+    if let Some(session) = by.as_ref().and_then(|by| by.session)
+        && session != header.session
+    {
+        return Err(JournalError::Foreign { path: dir.to_owned(), session: header.session });
+    }
 
     let mut resume = Resume::default();
     let mut last = None;
@@ -112,6 +137,16 @@ pub fn recover_on(
         resume.last = Some(event.body.event_type());
         last = Some(event);
     };
+    if let (Some(by), Logged::Sealed(sealed)) = (&by, known) {
+        let found = Head { size: resume.frontier.size(), root: resume.frontier.root() };
+        if torn.is_some() || found != sealed {
+            return Err(JournalError::Stale(dir.to_owned()));
+        }
+        if by.is_finished(dir) && tiles_give(dir, sealed) {
+            seal::remove_journal(&*disk, dir).map_err(|e| io(io::Error::other(e)))?;
+            return Err(JournalError::Sealed(dir.to_owned()));
+        }
+    }
     let cut = match torn {
         Some(reason) => Some(cut_off(&disk, dir, &file, reader.offset(), reason)?),
         None => None,
@@ -127,6 +162,17 @@ pub fn recover_on(
     Blobs::on(Arc::clone(&disk), dir).remove_unnamed();
     let journal = Journal::start(disk, dir, header, options, (file, length), resume)?;
     Ok(Recovered { journal, cut, last, closed })
+}
+
+/// Whether the sealed events are there and give that head: the journal is not needed any more then.
+fn tiles_give(dir: &Path, head: Head) -> bool {
+    let Ok(entries) = Reader::open(dir).and_then(|reader| reader.entries()) else { return false };
+    let mut frontier = Frontier::default();
+    for entry in entries {
+        let Ok(entry) = entry else { return false };
+        frontier.push(leaf_hash(&entry));
+    }
+    Head { size: frontier.size(), root: frontier.root() } == head
 }
 
 fn cut_off(

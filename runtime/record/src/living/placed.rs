@@ -8,8 +8,9 @@ use serde::{Deserialize, Serialize};
 
 use super::LIVING_PLACE;
 use crate::installation::{LogPosition, SessionHead};
-use crate::journal::JOURNAL_FILE;
 use crate::seal::{DsseError, Envelope, SEAL_FILE, Statement};
+use crate::standing::{Standing, standing};
+use crate::tlog::KeyError;
 
 /// A head of a session's log, and its leaf in the installation log.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -36,6 +37,9 @@ pub enum PlacedError {
     /// The attestation.
     #[error("the record's seal can't be read")]
     Seal(#[from] DsseError),
+    /// The keys by which a seal is told from what lies beside it.
+    #[error("the installation's keys can't be used")]
+    Key(#[from] KeyError),
     /// A document.
     #[error("{path} does not say where the record's head is")]
     Document {
@@ -53,7 +57,7 @@ pub enum PlacedError {
 /// # Errors
 /// [`PlacedError`].
 pub fn placed(dir: &Path) -> Result<Option<Placed>, PlacedError> {
-    if dir.join(JOURNAL_FILE).exists()
+    if standing(dir)? == Standing::Journal
         && let Some((path, bytes)) = read(dir, LIVING_PLACE)?
     {
         let parsed = serde_json::from_slice(&bytes);

@@ -11,6 +11,7 @@ use super::LIVING_CHECKPOINT;
 use crate::journal::frame::FrameReader;
 use crate::journal::{FrameError, JOURNAL_FILE};
 use crate::reader::ReadError;
+use crate::standing::{CHECKPOINT_FILE, Standing, standing};
 use crate::tlog::{ENTRIES_PER_BUNDLE, Frontier, TileKind, TilePath, leaf_hash, root_of};
 
 /// A full bundle.
@@ -34,11 +35,14 @@ pub struct LivingLog {
 }
 
 impl LivingLog {
-    /// The log of the record in `dir`; `None` if it has no journal: it is sealed, or nothing was recorded.
+    /// The log of the record in `dir`; `None` if no journal counts: it is sealed, or nothing was recorded.
     ///
     /// # Errors
     /// [`ReadError`].
     pub fn open(dir: &Path) -> Result<Option<Self>, ReadError> {
+        if standing(dir)? != Standing::Journal {
+            return Ok(None);
+        }
         let path = dir.join(JOURNAL_FILE);
         let journal = match File::open(&path) {
             Ok(journal) => journal,
@@ -69,7 +73,11 @@ impl LivingLog {
     /// # Errors
     /// [`ReadError::Io`].
     pub fn head(dir: &Path) -> Result<Option<Vec<u8>>, ReadError> {
-        for name in [LIVING_CHECKPOINT, "checkpoint"] {
+        let names: &[&str] = match standing(dir)? {
+            Standing::Sealed(_) => &[CHECKPOINT_FILE],
+            Standing::Journal | Standing::Absent => &[LIVING_CHECKPOINT, CHECKPOINT_FILE],
+        };
+        for name in names {
             let path = dir.join(name);
             match std::fs::read(&path) {
                 Ok(bytes) => return Ok(Some(bytes)),

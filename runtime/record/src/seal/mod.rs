@@ -2,8 +2,8 @@
 //!
 //! Order on disk: tiles, the leaf in the installation log, the attestation, the checkpoint, removal of what was shown of the
 //! session while it lived, removal of the journal.
-//! While the journal is there it alone counts, and sealing again replaces whatever a crash left. Signatures are
-//! deterministic; only the position in the installation log differs then.
+//! Until the checkpoint is there the journal counts, and sealing again replaces whatever a crash left; from then on the tiles
+//! do. Signatures are deterministic; only the position in the installation log differs then.
 
 mod dsse;
 mod statement;
@@ -21,6 +21,7 @@ use crate::journal::frame::FrameReader;
 use crate::journal::{FrameError, Head, JOURNAL_FILE, JournalHeader};
 use crate::living;
 use crate::sink::SinkError;
+use crate::standing::CHECKPOINT_FILE;
 use crate::tlog::{Checkpoint, Keys, TileWriter};
 pub use dsse::{
     DsseError, DsseSignature, Envelope, MAX_ENVELOPE_BYTES, PAYLOAD_TYPE, pre_authentication,
@@ -107,6 +108,7 @@ pub(crate) fn seal(
     if log.name() != keys.name() {
         return Err(SealError::Installation { keys: keys.name().to_owned() });
     }
+    unsign(disk, dir).map_err(io)?;
     let summary = write_tiles(disk, dir, header, head)?;
     let closed = summary.closed_at().ok_or(SealError::NotClosed)?;
 
@@ -132,7 +134,7 @@ pub(crate) fn seal(
 
     durable::replace(disk, &dir.join(KEY_FILE), format!("{verifier}\n").as_bytes()).map_err(io)?;
     durable::replace(disk, &dir.join(SEAL_FILE), &envelope.to_bytes()?).map_err(io)?;
-    durable::replace(disk, &dir.join("checkpoint"), &checkpoint).map_err(io)?;
+    durable::replace(disk, &dir.join(CHECKPOINT_FILE), &checkpoint).map_err(io)?;
     Ok(Sealed { head, position })
 }
 
@@ -144,6 +146,20 @@ pub(crate) fn remove_journal(disk: &dyn Disk, dir: &Path) -> Result<(), SealErro
             Ok(()) | Err(_) => disk.sync_dir(dir),
         });
     removed.map_err(|source| SealError::Io { path: dir.to_owned(), source })
+}
+
+/// Takes back what an attempt before this one signed, and failed to make durable: what is signed counts before the journal, so
+/// the tiles must be whole as long as it is there.
+fn unsign(disk: &dyn Disk, dir: &Path) -> io::Result<()> {
+    let mut found = false;
+    for name in [CHECKPOINT_FILE, SEAL_FILE] {
+        match disk.remove_file(&dir.join(name)) {
+            Ok(()) => found = true,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(error),
+        }
+    }
+    if found { disk.sync_dir(dir) } else { Ok(()) }
 }
 
 /// Turns the journal into tiles and gathers what the attestation says.

@@ -4,8 +4,8 @@ use std::io;
 
 use super::Check;
 use super::report::{Code, Finding};
-use super::sealed::read_limited;
 use crate::living::LIVING_CHECKPOINT;
+use crate::standing::read_limited;
 use crate::tlog::{Checkpoint, MAX_NOTE_BYTES, Note, NoteError};
 
 impl Check<'_> {

@@ -25,6 +25,7 @@ use crate::journal::frame::FrameReader;
 use crate::journal::{FrameError, JOURNAL_FILE, JournalHeader};
 use crate::living::{LIVING_CHECKPOINT, LIVING_PLACE};
 use crate::seal::{KEY_FILE, SEAL_FILE, Summary};
+use crate::standing::{CHECKPOINT_FILE, Standing, Vouching};
 use crate::tlog::{ENTRIES_PER_BUNDLE, Term, TlogPolicy, Verifier, entry_path, hash_path, widths};
 use crate::vault::Vault;
 use crate::witness::{WitnessAssurance, WitnessLevel};
@@ -34,6 +35,10 @@ pub use verdict::{Completeness, Integrity, KeySource, Verdict};
 
 /// Most findings that a report lists.
 pub const MAX_FINDINGS: usize = 1000;
+
+/// How far an event's time may lie before the latest of the events before it, in microseconds: 5 s. Those who observe take the
+/// time by themselves, and wait for each other when they append.
+pub const CLOCK_TOLERANCE: i64 = 5_000_000;
 
 /// Largest blob that is decompressed, in bytes: 16 GiB.
 pub const DEFAULT_BLOB_LIMIT: u64 = 16 << 30;
@@ -54,6 +59,8 @@ pub enum KeyChoice {
 pub struct VerifyOptions {
     /// The key.
     pub key: KeyChoice,
+    /// The session whose record it is to be, if that is known: a record of another one is not this session's.
+    pub session: Option<SessionId>,
     /// Directory of the installation log, or of a copy of it.
     pub installation_log: Option<PathBuf>,
     /// Whose cosignatures of the installation log count; without a policy nobody's are known.
@@ -68,8 +75,20 @@ impl VerifyOptions {
     /// Checks with this key, and without an installation log.
     #[must_use]
     pub fn new(key: KeyChoice) -> Self {
-        let (installation_log, witnesses) = (None, None);
-        Self { key, installation_log, witnesses, blob_limit: DEFAULT_BLOB_LIMIT, vault: None }
+        Self {
+            key,
+            session: None,
+            installation_log: None,
+            witnesses: None,
+            blob_limit: DEFAULT_BLOB_LIMIT,
+            vault: None,
+        }
+    }
+
+    /// And wants it to be the record of this session.
+    #[must_use]
+    pub fn of_session(self, session: SessionId) -> Self {
+        Self { session: Some(session), ..self }
     }
 
     /// And with this installation log.
@@ -139,10 +158,11 @@ impl Check<'_> {
 
     fn run(&mut self) -> Report {
         let followed = self.refuse_special_files();
-        let live = self.dir.join(JOURNAL_FILE).exists();
+        self.choose_key();
+        let live = followed && self.standing() == Standing::Journal;
         let empty = followed
             && !live
-            && !self.dir.join("checkpoint").exists()
+            && !self.dir.join(CHECKPOINT_FILE).exists()
             && !self.dir.join("tile").exists();
         let mut session = None;
         if !followed {
@@ -150,7 +170,7 @@ impl Check<'_> {
         } else if empty {
             self.add(Code::NoRecord, "the directory holds no record");
         } else {
-            self.choose_key(live);
+            self.check_key(live);
             let head = if live {
                 let shown = self.read_living();
                 session = self.read_journal();
@@ -162,13 +182,18 @@ impl Check<'_> {
                 self.read_sealed()
             };
             self.scan.check_neighbours();
+            self.scan.check_clock();
             self.check_events(live);
             session = session.or(self.scan.shared().map(|s| s.session));
+            self.check_session(session);
             self.check_blobs(session);
             if let Some(head) = &head {
                 self.check_head(head);
             }
             self.check_installation_log(session, live);
+            if live {
+                self.check_foreign_seal();
+            }
             self.check_files(live, head.as_ref().map_or(0, |h| h.size));
         }
         let mut findings = std::mem::take(&mut self.scan.findings);
@@ -226,9 +251,45 @@ impl Check<'_> {
         followed
     }
 
-    fn choose_key(&mut self, live: bool) {
-        let path = self.dir.join(KEY_FILE);
-        let named = Verifier::read(&path);
+    fn choose_key(&mut self) {
+        let named = || Verifier::read(&self.dir.join(KEY_FILE)).ok();
+        (self.verifier, self.key_source) = match &self.options.key {
+            KeyChoice::Given(verifier) => (Some(verifier.clone()), KeySource::Given),
+            KeyChoice::Installation(verifier) => (Some(verifier.clone()), KeySource::Installation),
+            KeyChoice::Record => match named() {
+                Some(named) => (Some(named), KeySource::Record),
+                None => (None, KeySource::Absent),
+            },
+        };
+    }
+
+    /// Which form of the record counts.
+    fn standing(&self) -> Standing {
+        match self.vouching() {
+            Some(by) => by.standing(self.dir),
+            None if self.dir.join(JOURNAL_FILE).exists() => Standing::Journal,
+            None => Standing::Absent,
+        }
+    }
+
+    fn vouching(&self) -> Option<Vouching> {
+        let (session, log) = (self.options.session, self.options.installation_log.clone());
+        self.verifier.clone().map(|key| Vouching { key, session, log })
+    }
+
+    /// Names what only looks like a seal beside a journal that counts.
+    fn check_foreign_seal(&mut self) {
+        let sealing = self.vouching().is_some_and(|by| by.has_seal(self.dir));
+        for name in [SEAL_FILE, CHECKPOINT_FILE] {
+            if self.dir.join(name).exists() && (name != SEAL_FILE || !sealing) {
+                let what = "it is not this session's, or not signed by the key that the record was checked with: the journal counts";
+                self.findings.push(Finding::new(Code::ForeignSeal, what).file(name));
+            }
+        }
+    }
+
+    fn check_key(&mut self, live: bool) {
+        let named = Verifier::read(&self.dir.join(KEY_FILE));
         // An unsealed record has no key file yet, and nothing that is signed.
         if let Err(error) = &named
             && !live
@@ -236,21 +297,14 @@ impl Check<'_> {
             self.findings
                 .push(Finding::new(Code::KeyFileDamaged, error.to_string()).file(KEY_FILE));
         }
-        let named = named.ok();
-        let (verifier, source) = match &self.options.key {
-            KeyChoice::Given(verifier) => (Some(verifier.clone()), KeySource::Given),
-            KeyChoice::Installation(verifier) => (Some(verifier.clone()), KeySource::Installation),
-            KeyChoice::Record if named.is_some() => {
-                self.add(
-                    Code::KeyFromRecord,
-                    "the key was taken from the record itself: whose it is was not checked",
-                );
-                (named.clone(), KeySource::Record)
-            }
-            KeyChoice::Record => (None, KeySource::Absent),
-        };
-        match (&verifier, &named) {
-            (Some(verifier), Some(named)) if !verifier.knows(named) => {
+        if self.key_source == KeySource::Record {
+            self.add(
+                Code::KeyFromRecord,
+                "the key was taken from the record itself: whose it is was not checked",
+            );
+        }
+        match (&self.verifier, named.ok()) {
+            (Some(verifier), Some(named)) if !live && !verifier.knows(&named) => {
                 let what = format!("the record names the key {}", named.id());
                 self.findings.push(Finding::new(Code::KeyDiffers, what).file(KEY_FILE));
             }
@@ -259,8 +313,15 @@ impl Check<'_> {
             }
             _ => {}
         }
-        self.verifier = verifier;
-        self.key_source = source;
+    }
+
+    fn check_session(&mut self, found: Option<SessionId>) {
+        if let (Some(wanted), Some(found)) = (self.options.session, found)
+            && wanted != found
+        {
+            let what = format!("the record is of session {found}, and {wanted} was asked for");
+            self.add(Code::SessionDiffers, what);
+        }
     }
 
     fn read_journal(&mut self) -> Option<SessionId> {
@@ -274,7 +335,9 @@ impl Check<'_> {
         };
         let mut header = None;
         let result = FrameReader::new(file).and_then(|mut frames| {
-            header = frames.next()?.and_then(JournalHeader::parse);
+            let offset = frames.offset();
+            let first = frames.next()?.ok_or(FrameError::Cut { offset })?;
+            header = JournalHeader::parse(first);
             loop {
                 let start = self.scan.entries();
                 let mut payloads = Vec::new();
@@ -303,6 +366,7 @@ impl Check<'_> {
                 }
             }
         });
+        let torn = matches!(result, Err(FrameError::Cut { .. }));
         match result {
             Ok(()) => {}
             Err(error @ FrameError::Cut { offset }) => {
@@ -322,6 +386,8 @@ impl Check<'_> {
             }
         }
         match (&header, self.scan.shared()) {
+            // Torn before its header was durable: nothing was recorded.
+            (None, _) if torn => {}
             (None, _) => {
                 let finding = Finding::new(Code::JournalDamaged, "the journal has no header")
                     .file(JOURNAL_FILE);
@@ -480,14 +546,13 @@ impl Check<'_> {
     /// Names files that are no part of a record.
     fn check_files(&mut self, live: bool, size: u64) {
         let mut known = vec![
-            JOURNAL_FILE.to_owned(),
-            "checkpoint".to_owned(),
+            CHECKPOINT_FILE.to_owned(),
             SEAL_FILE.to_owned(),
             KEY_FILE.to_owned(),
             ERASURE_FILE.to_owned(),
         ];
         if live {
-            known.extend([LIVING_CHECKPOINT.to_owned(), LIVING_PLACE.to_owned()]);
+            known.extend([JOURNAL_FILE, LIVING_CHECKPOINT, LIVING_PLACE].map(str::to_owned));
         }
         for (index, width) in widths(0, size) {
             known.push(entry_path(index, width));
@@ -516,9 +581,14 @@ impl Check<'_> {
         }
         found.sort();
         for path in found {
-            self.findings.push(
-                Finding::new(Code::UnexpectedFile, "the file is no part of a record").file(path),
-            );
+            let finding = match path.as_str() {
+                JOURNAL_FILE | LIVING_CHECKPOINT | LIVING_PLACE => Finding::new(
+                    Code::UnsealedBesideSeal,
+                    "the record is sealed: what lies beside the seal is no part of it, and was not read",
+                ),
+                _ => Finding::new(Code::UnexpectedFile, "the file is no part of a record"),
+            };
+            self.findings.push(finding.file(path));
         }
     }
 }

@@ -111,6 +111,16 @@ codes! {
     ErasureNotGenuine => Integrity,
     /// A blob that no event names.
     BlobUnreferenced => Note,
+    /// A journal, or what is shown of a session that lives, lies beside the seal. It counts for nothing.
+    UnsealedBesideSeal => Note,
+    /// A seal or a checkpoint lies beside the journal of a session that is not sealed, and is not of this record.
+    ForeignSeal => Note,
+    /// The record is of another session than the one that was asked for.
+    SessionDiffers => Integrity,
+    /// The times of events run backwards: the clock was set back while the session ran.
+    ClockSetBack => Note,
+    /// The control log says that the session is lost: its record was gone.
+    SessionLost => Note,
     /// A file that is no part of a record.
     UnexpectedFile => Note,
     /// Something in the record's directory is neither a file nor a directory: a link, a device, a pipe.
@@ -286,6 +296,17 @@ impl Report {
             self.findings.push(Finding::new(Code::CosignatureInvalid, &*witnesses.statement));
         }
         Self { witnesses, ..self }
+    }
+
+    /// With what the control log says of a session whose record was gone when somebody looked.
+    #[must_use]
+    pub fn of_lost_session(mut self, reason: &str) -> Self {
+        let what = match self.events {
+            0 => format!("the session is lost: {reason}"),
+            _ => format!("the session was lost, and its record is there again: {reason}"),
+        };
+        self.findings.push(Finding::new(Code::SessionLost, what));
+        self
     }
 
     /// Intact and complete.

@@ -48,6 +48,8 @@ pub(super) struct Chunk {
     shared: Option<Shared>,
     first_prev: Option<Option<Digest>>,
     last_leaf: Option<Digest>,
+    /// Number and time of its events, in microseconds; of those that can be read.
+    times: Vec<(u64, i64)>,
     /// The numbers that the events say, where one is not its place; `None` for one that can't be read.
     seqs: Option<Vec<Option<u64>>>,
     pub(super) counts: BTreeMap<EventType, u64>,
@@ -73,6 +75,7 @@ impl Chunk {
             shared: None,
             first_prev: None,
             last_leaf: None,
+            times: Vec::with_capacity(entries.len()),
             seqs: None,
             counts: BTreeMap::new(),
             blobs: Vec::new(),
@@ -141,6 +144,7 @@ impl Chunk {
             }
         }
         let seq = event.seq;
+        self.times.push((seq, event.time.as_micros()));
         self.blobs.extend(event.blobs.iter().map(|b| NamedBlob {
             seq,
             digest: b.digest,
@@ -364,6 +368,28 @@ impl Scan {
             findings.append(&mut self.check_numbers());
         }
         self.findings.append(&mut findings);
+    }
+
+    /// Says once, of the longest time that it was set back by, that the clock was set back.
+    pub(super) fn check_clock(&mut self) {
+        let mut latest = i64::MIN;
+        let mut longest: Option<(i64, u64)> = None;
+        for (seq, time) in self.chunks.iter().flat_map(|chunk| &chunk.times).copied() {
+            let by = latest.saturating_sub(time);
+            if latest != i64::MIN && by > super::CLOCK_TOLERANCE && longest.is_none_or(|l| by > l.0)
+            {
+                longest = Some((by, seq));
+            }
+            latest = latest.max(time);
+        }
+        if let Some((by, seq)) = longest {
+            let what = format!(
+                "the clock was set back while the session ran: this event's time is {}.{:03} s before that of one before it",
+                by / 1_000_000,
+                by / 1000 % 1000
+            );
+            self.findings.push(Finding::new(Code::ClockSetBack, what).seq(seq));
+        }
     }
 
     fn check_numbers(&self) -> Vec<Finding> {

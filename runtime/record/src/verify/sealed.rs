@@ -1,13 +1,14 @@
 //! Checks of what only a sealed record has: checkpoint, tiles and attestation.
 
 use std::fs;
-use std::io::{self, Read as _};
+use std::io;
 
 use super::Check;
 use super::report::{Code, Finding};
 use super::scan::Scan;
 use crate::canonical;
 use crate::seal::{DsseError, Envelope, LogReference, MAX_ENVELOPE_BYTES, SEAL_FILE, Statement};
+use crate::standing::read_limited;
 use crate::tlog::{Checkpoint, MAX_NOTE_BYTES, Note, NoteError, Term};
 
 /// The checkpoint of a sealed record, with its bytes.
@@ -15,12 +16,6 @@ pub(super) struct SealedHead {
     pub(super) size: u64,
     checkpoint: Checkpoint,
     bytes: Vec<u8>,
-}
-
-pub(super) fn read_limited(path: &std::path::Path, limit: usize) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    fs::File::open(path)?.take(limit as u64 + 1).read_to_end(&mut bytes)?;
-    Ok(bytes)
 }
 
 impl Check<'_> {

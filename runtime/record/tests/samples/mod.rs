@@ -371,7 +371,7 @@ impl Place {
             observe(&journal, opened(&format!("src/{i}.rs")));
         }
         let mut terminal = Draft::new(
-            at(30),
+            at(10),
             Actor::Keeper,
             Body::TerminalRecorded(TerminalRecorded {
                 output_bytes: 10,
@@ -407,6 +407,20 @@ pub(crate) fn files(dir: &Path) -> Vec<PathBuf> {
     }
     found.sort();
     found.iter().map(|p| p.strip_prefix(dir).unwrap().to_owned()).collect()
+}
+
+/// Every file below a directory with its bytes.
+pub(crate) fn contents(dir: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    files(dir)
+        .into_iter()
+        .map(|name| (name.clone(), std::fs::read(dir.join(name)).unwrap()))
+        .collect()
+}
+
+/// The last bundle of a sealed record.
+pub(crate) fn bundle(record: &Path) -> PathBuf {
+    let found = files(record).into_iter().rfind(|name| name.starts_with("tile/entries")).unwrap();
+    record.join(found)
 }
 
 /// Every generated file that is committed: golden vectors and JSON Schemas.

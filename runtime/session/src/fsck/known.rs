@@ -24,7 +24,7 @@ enum Course {
     Waiting,
     /// A keeper was to be started.
     Launched,
-    /// It was refused, rejected, cancelled or abandoned.
+    /// It was refused, rejected, cancelled or abandoned, or is lost.
     Over,
 }
 
@@ -61,7 +61,8 @@ impl KnownSessions {
             ControlBody::SessionLaunched(launched) => of(&launched.session, Course::Launched),
             ControlBody::ApprovalRejected(about)
             | ControlBody::SessionCancelled(about)
-            | ControlBody::SessionAbandoned(about) => of(&about.session, Course::Over),
+            | ControlBody::SessionAbandoned(about)
+            | ControlBody::SessionLost(about) => of(&about.session, Course::Over),
             ControlBody::RetentionDeleted(about) => {
                 if let Some(known) = self.0.get_mut(&about.session) {
                     known.erased = true;

@@ -28,13 +28,14 @@ fn state(name: &str, at: Timestamp) -> SessionState {
         "sealed" => SessionState::Sealed { at, reason: StopReason::CommandEnded },
         "failed" => SessionState::Failed { at, reason: why() },
         "interrupted" => SessionState::Interrupted { at, reason: why() },
+        "lost" => SessionState::Lost { at, reason: why() },
         other => panic!("no row of the suite is {other}"),
     };
     assert_eq!(state.name(), name);
     state
 }
 
-const STATES: [&str; 9] = [
+const STATES: [&str; 10] = [
     "requested",
     "awaiting_approval",
     "queued",
@@ -44,6 +45,7 @@ const STATES: [&str; 9] = [
     "sealed",
     "failed",
     "interrupted",
+    "lost",
 ];
 
 /// Sessions of all kinds, many of them of the same moment.
