@@ -17,6 +17,7 @@ use crate::error::SessionError;
 use crate::lost::{Beginning, beginning};
 use crate::orchestrator::Orchestrator;
 use crate::queue::{self, Place};
+use crate::reconcile::has_record;
 use crate::steps::{self, Step, step};
 
 /// How often the line is looked at when nobody says that something changed.
@@ -187,7 +188,7 @@ async fn record(
 /// A keeper that does not come to be fails its session, for everybody to see why.
 async fn abandon(orchestrator: &Arc<Orchestrator>, context: &mut Context) {
     let session = context.row.id;
-    if orchestrator.record(session).exists() {
+    if has_record(&orchestrator.state().session(session)) {
         // It has a record, and that says how it ended.
         return;
     }

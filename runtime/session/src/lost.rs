@@ -49,11 +49,7 @@ pub(crate) fn beginning(state: &StateDir, session: SessionId) -> Result<Beginnin
     }
     let reason = match missing(&dir) {
         Some(what) => Some(what.to_owned()),
-        None => heads(state, session).map_err(io::Error::other).map_err(doing())?.map(|events| {
-            format!(
-                "its record is gone, of which the installation log has a head of {events} events"
-            )
-        }),
+        None => heads(state, session).map_err(io::Error::other).map_err(doing())?.map(only_logged),
     };
     Ok(match reason {
         None => Beginning::Never,
@@ -138,12 +134,12 @@ pub(crate) fn sealed_before(
     if events.is_some() && is_empty(state).map_err(doing())? {
         return Err(doing()(io::Error::new(io::ErrorKind::NotFound, UNMOUNTED)));
     }
-    Ok(events.map(|events| {
-        let what = format!(
-            "its record is gone, of which the installation log has a head of {events} events"
-        );
-        record_gone(&what)
-    }))
+    Ok(events.map(|events| record_gone(&only_logged(events))))
+}
+
+/// That nothing but a head in the installation log is left of a record.
+fn only_logged(events: u64) -> String {
+    format!("its record is gone, of which the installation log has a head of {events} events")
 }
 
 /// What is lost of a session whose keeper is gone and whose record can't be gone on with.

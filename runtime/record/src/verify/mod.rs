@@ -158,7 +158,9 @@ impl Check<'_> {
 
     fn run(&mut self) -> Report {
         let followed = self.refuse_special_files();
-        self.choose_key();
+        if followed {
+            self.choose_key();
+        }
         let live = followed && self.standing() == Standing::Journal;
         let empty = followed
             && !live
