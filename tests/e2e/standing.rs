@@ -13,8 +13,9 @@ use serde_json::Value;
 /// Exit code of what is damaged.
 const DAMAGED: i32 = 68;
 
-/// A script that ends once the test lets it, and the file that lets it.
-const SCRIPT: &str = "cat README.md; echo one >one.txt; while ! test -e go; do sleep 0.05; done; cat README.md; echo two >two.txt";
+/// A script that goes on once it gets the signal SIGUSR1 (10).
+const SCRIPT: &str = "trap 'go=1' USR1; cat README.md; echo one >one.txt; \
+                      while test -z \"$go\"; do sleep 0.05; done; cat README.md; echo two >two.txt";
 
 fn files(dir: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
     let (mut found, mut open) = (BTreeMap::new(), vec![dir.to_path_buf()]);
@@ -55,7 +56,7 @@ fn sealed_with_copy(installation: &Installation, repository: &Repository) -> (Se
         let bytes = fs::read(&journal).ok()?;
         (bytes.len() > 2000).then_some(bytes)
     });
-    fs::write(directory.join("workspace/upper/go"), "").expect("written");
+    let _ = say(installation, &["session", "signal", &session.to_string(), "10"]).succeeded();
     assert!(ended(child).success());
     (session, copy)
 }
@@ -250,6 +251,7 @@ fn a_dead_keepers_torn_journal_is_closed_as_interrupted() {
         let journal = directory.join("record/journal");
         let bytes = fs::read(&journal).expect("readable");
         fs::write(&journal, [bytes.as_slice(), &tail].concat()).expect("written");
+        let _server = Server::start(&installation);
         let state = until("its end", || {
             let (state, _) = state_of(&installation, session);
             (state != "running" && state != "provisioning").then_some(state)
