@@ -44,6 +44,11 @@ const HARMLESS: &[(&str, &[Harm], &str)] = &[
     ("custody.serve.lock", &HARMS, "a lock"),
     ("custody.index.lock", &HARMS, "a lock"),
     ("keeper.log", &HARMS, "what a keeper said about itself: the record has what happened"),
+    (
+        "/begun",
+        &HARMS,
+        "the mark of a keeper, empty: the record itself and its heads in the installation log say it as well",
+    ),
     ("sweeper.json", &HARMS, "found again from the control log"),
     ("run/", &HARMS, "sockets and addresses of a server"),
     ("bases/", &HARMS, "a cache of git's objects"),
