@@ -89,8 +89,8 @@ fn covered_today(place: Place) -> Coverage {
         Place::Workspace | Place::Processes | Place::Network | Place::Terminal => {
             Coverage::Complete
         }
-        Place::Scratch | Place::Image => Coverage::Partial,
-        Place::GitObjects | Place::Models => Coverage::Absent,
+        Place::GitObjects | Place::Scratch | Place::Image => Coverage::Partial,
+        Place::Models => Coverage::Absent,
     }
 }
 

@@ -99,3 +99,37 @@ find / -name key.txt -not -path '/proc/*' -exec cat {} + 2>/dev/null; umount /wo
 unshare --user --map-root-user --mount sh -c 'umount -l /workspace/secrets; cat /workspace/secrets/key.txt; mkdir /tmp/m; mount --bind /workspace /tmp/m; cat /tmp/m/secrets/key.txt'";
     let _ = the_secret_stays_hidden(script);
 }
+
+/// Whether its content lies in the tree or in the history: who asks for what is denied made an attempt.
+#[test]
+fn what_is_asked_for_of_the_history_is_a_refused_attempt() {
+    let record =
+        &the_secret_stays_hidden("git show HEAD:secrets/key.txt; git show HEAD:src/main.c")[0];
+    let asked: Vec<_> = record.denied().filter(|(_, denied)| denied.object.is_some()).collect();
+    assert!(!asked.is_empty(), "git's attempt is on record");
+    for (event, denied) in asked {
+        assert_eq!(denied.path.to_string(), "secrets/key.txt");
+        assert_eq!((denied.operation, denied.rule.as_str()), (Operation::Read, "deny: secrets/**"));
+        assert_eq!(record.program(event).argv, ["git", "show", "HEAD:secrets/key.txt"]);
+    }
+}
+
+/// What is denied elsewhere in the tree is nothing to git that is asked for something else.
+#[test]
+fn git_archives_and_searches_what_is_allowed() {
+    let (installation, repository) = (Installation::new(), Repository::with_secrets());
+    let policy = installation.policy(POLICY);
+    let script =
+        "set -e; git archive HEAD src README.md | tar t; git grep -h 'puts' HEAD -- src; git gc -q
+git status --porcelain; git log --oneline --stat -- src | cat";
+    let output = installation.run(&repository, &["--policy", policy.as_str()], script);
+    let text = output.succeeded().stdout;
+    for expected in ["src/main.c\n", "README.md\n", "puts(\"two\")"] {
+        assert!(text.contains(expected), "{expected:?} is not in {text}");
+    }
+    let record = installation.record(installation.session());
+    let archive = |event: &custody_record::event::Event| {
+        record.program(event).argv.iter().any(|word| word == "archive" || word == "grep")
+    };
+    assert_eq!(record.denied().filter(|(event, _)| archive(event)).count(), 0);
+}

@@ -66,3 +66,30 @@ fn connections_around_the_proxy_are_refused_and_on_record() {
         .expect("the connection is on record");
     assert_eq!((attempt.port, attempt.via), (Some(8080), EgressVia::Connect));
 }
+
+/// A request to the session's own listeners is served, whichever of its names is used and whether or not the program takes
+/// the proxy for it; nobody tried to get out.
+#[test]
+fn the_sessions_own_loopback_is_served_and_no_refused_attempt() {
+    let (installation, repository) = (Installation::new(), Repository::example());
+    let script = "echo served >page; python3 -m http.server --bind :: 8000 >/dev/null 2>&1 & server=$!
+python3 - <<'END'
+import socket, time
+end = time.monotonic() + 30
+while socket.socket().connect_ex(('127.0.0.1', 8000)) and time.monotonic() < end: time.sleep(0.05)
+END
+for host in 127.0.0.1 127.0.0.2 0.0.0.0 '[::1]' localhost custody $(hostname); do
+  curl -sS --max-time 20 \"http://$host:8000/page\" || echo FAILED $host
+  NO_PROXY= no_proxy= curl -sS --max-time 20 \"http://$host:8000/page\" || echo FAILED $host by the proxy
+  NO_PROXY= no_proxy= curl -sS --max-time 20 --proxytunnel \"http://$host:8000/page\" || echo FAILED $host in a tunnel
+  python3 -c \"import urllib.request as u; print(u.urlopen('http://$host:8000/page', timeout=20).read().decode(), end='')\" || echo FAILED $host by Python
+done
+NO_PROXY= no_proxy= curl -sS --max-time 20 http://127.0.0.1:8001/ ; getent ahostsv6 custody >/dev/null; getent hosts 127.0.0.2; kill $server";
+    let output = installation.run(&repository, &["--quiet"], script);
+    let text = output.text();
+    assert_eq!(text.matches("served\n").count(), 7 * 4, "{text}");
+    assert!(text.contains("Nothing answers at 127.0.0.1:8001"), "{text}");
+    let record = installation.record(installation.session());
+    let refused: Vec<_> = record.egress().map(|(_, data)| data.clone()).collect();
+    assert!(refused.is_empty(), "{refused:?}");
+}

@@ -62,3 +62,34 @@ fn what_is_not_raced_is_not_corrected_and_the_keeper_is_nobody() {
         }
     }
 }
+
+/// `execvp` tries each directory of the search path: what it tried is told, and it is one attempt.
+#[test]
+fn a_miss_on_the_search_path_is_one_attempt() {
+    let (installation, repository) = (Installation::new(), Repository::example());
+    let script = "perl -e 'exec {q(no-such-program)} q(no-such-program), q(an argument)'
+PATH=/nowhere:$PATH perl -e 'exec q(no-such-other)'; PATH=/nowhere:/usr/local/none:$PATH perl -e 'exec q(true)'; true";
+    let _ = installation.run(&repository, &["--quiet"], script).succeeded();
+    let record = installation.record(installation.session());
+    let attempts = |name: &str| -> Vec<_> {
+        let named = record.executed().map(|(_, executed)| executed);
+        let named = named.filter(|executed| executed.exe.ends_with(name));
+        named.collect()
+    };
+    for name in ["/no-such-program", "/no-such-other"] {
+        let missed = attempts(name);
+        assert_eq!(missed.len(), 1, "{missed:?}");
+        assert_eq!(missed[0].failed.as_deref(), Some("ENOENT"));
+        let tried = missed[0].tried.as_ref().expect("it was looked for elsewhere, too");
+        assert!(
+            tried.len() >= 4 && tried.iter().any(|directory| directory == "/usr/bin"),
+            "{tried:?}"
+        );
+    }
+    let found = attempts("/true");
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert_eq!(found[0].failed, None);
+    assert!(
+        found[0].tried.as_ref().is_some_and(|tried| tried[..2] == ["/nowhere", "/usr/local/none"])
+    );
+}

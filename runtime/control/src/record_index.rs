@@ -96,6 +96,7 @@ impl RecordIndexer {
             | Body::PolicyViolated(_)
             | Body::ProcessExited(_)
             | Body::FileReopened(_)
+            | Body::FileOutside(_)
             | Body::AttributesChanged(_)
             | Body::TerminalRecorded(_)
             | Body::WorkspaceCompared(_)

@@ -109,6 +109,7 @@ fn mapped(event: &Event) -> Option<Mapped> {
         Body::FileSymlinked(symlinked) => Some(file::symlinked(symlinked)),
         Body::AttributesChanged(changed) => Some(file::changed(changed)),
         Body::FileDenied(denied) => Some(file::denied(denied)),
+        Body::FileOutside(outside) => Some(file::outside(outside)),
         Body::EgressDenied(denied) => Some(network::denied(event, denied)),
         Body::RecorderGap(gap) => Some(session::gap(&gap.reason)),
         Body::RecorderDegraded(degraded) => Some(session::degraded(degraded)),

@@ -238,6 +238,7 @@ impl Export for Otlp {
             }
             Body::SessionProvisioned(_)
             | Body::FileOpened(_)
+            | Body::FileOutside(_)
             | Body::FileReopened(_)
             | Body::FileWritten(_)
             | Body::FileRenamed(_)

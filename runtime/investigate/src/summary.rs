@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use custody_model::{Actor, Digest, EventId, SessionId, Timestamp, UserName, WorkspacePath};
 use custody_record::event::{
     Access, Body, CommitCreated, Coverage, EgressVia, ExitStatus, FileKind, Operation, Outcome,
-    Place, RequestedSession,
+    OutsidePlace, Place, RequestedSession,
 };
 use custody_record::verify::CLOCK_TOLERANCE;
 use custody_record::witness::WitnessAssurance;
@@ -60,6 +60,9 @@ pub struct Summary {
     pub removed: Vec<Touched>,
     /// Distinct programs with their arguments.
     pub executed: Vec<Executed>,
+    /// Files outside of the workspace: what was done to them, once each.
+    #[serde(default)]
+    pub outside: Vec<Outside>,
     /// Refused accesses to files.
     pub denied: Vec<Denied>,
     /// Refused attempts to reach something outside.
@@ -155,6 +158,21 @@ pub struct Executed {
     pub event: EventRef,
 }
 
+/// A file outside of the workspace.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Outside {
+    /// Where.
+    pub place: OutsidePlace,
+    /// Which: its absolute path inside.
+    pub path: String,
+    /// What was done.
+    pub operation: Operation,
+    /// How many events tell of it.
+    pub count: u64,
+    /// The first of them.
+    pub event: EventRef,
+}
+
 /// A refused access to a file.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Denied {
@@ -227,6 +245,7 @@ pub struct Summarizer {
     removed: Tally<WorkspacePath, Touched>,
     /// By arguments, and by the file of a correction.
     executed: Tally<(Vec<String>, Option<String>), Executed>,
+    outside: Tally<(Place, String, String), Outside>,
     denied: Tally<(WorkspacePath, String), Denied>,
     egress: Tally<(String, String), Egress>,
     /// Program of each image.
@@ -260,6 +279,7 @@ impl Summarizer {
                 written: Vec::new(),
                 removed: Vec::new(),
                 executed: Vec::new(),
+                outside: Vec::new(),
                 denied: Vec::new(),
                 egress: Vec::new(),
                 violations: Vec::new(),
@@ -275,6 +295,7 @@ impl Summarizer {
             written: Tally::default(),
             removed: Tally::default(),
             executed: Tally::default(),
+            outside: Tally::default(),
             denied: Tally::default(),
             egress: Tally::default(),
             programs: BTreeMap::new(),
@@ -385,6 +406,19 @@ impl Summarizer {
                     touch(&mut self.removed, &data.path, proof);
                 }
             }
+            Body::FileOutside(data) => {
+                let place = match data.place {
+                    OutsidePlace::Scratch => Place::Scratch,
+                    OutsidePlace::Image => Place::Image,
+                    OutsidePlace::GitObjects => Place::GitObjects,
+                };
+                let path = data.path.clone();
+                let key = (place, path.clone(), format!("{:?}", data.operation));
+                let operation = data.operation;
+                let first =
+                    || Outside { place: data.place, path, operation, count: 0, event: proof };
+                self.outside.entry(&key, first).count += 1;
+            }
             Body::FileDenied(data) => {
                 let key = (data.path.clone(), format!("{:?}", data.operation));
                 let program = || self.programs.get(&image(&event.actor)).cloned();
@@ -445,6 +479,7 @@ impl Summarizer {
             written: self.written.into_list(),
             removed: self.removed.into_list(),
             executed,
+            outside: self.outside.into_list(),
             denied: self.denied.into_list(),
             egress: self.egress.into_list(),
             ..self.summary

@@ -3,6 +3,7 @@
 mod lineage;
 mod notices;
 mod repeats;
+mod searches;
 
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -16,6 +17,7 @@ use custody_workspace::AccessSink;
 
 use crate::processes::{Image, Processes};
 use repeats::{Owner, Repeats};
+use searches::{Due, Searches};
 
 /// The one way into the record of a session for all of its mediators.
 pub struct Recorder {
@@ -39,6 +41,7 @@ pub struct Recorder {
 struct State {
     processes: Processes,
     repeats: Repeats,
+    searches: Searches,
     /// The event that led to the first process.
     start: Option<EventId>,
     /// Processes that ended; their last accesses may still be on the way.
@@ -73,6 +76,8 @@ pub struct Exec {
     pub file: Option<String>,
     /// The image that it was told as before, with another file.
     pub corrects: Option<ImageId>,
+    /// Where the program was looked for before, by the same attempt.
+    pub tried: Option<Vec<String>>,
 }
 
 impl Recorder {
@@ -128,24 +133,47 @@ impl Recorder {
     }
 
     /// Records an exec that is about to happen and gives the process its new image, whose number it returns; of one that
-    /// fails, the number of the old one.
+    /// fails, the number of the old one. An exec that fails while the process looks through its search path `path` is
+    /// recorded when the search is over: until then it had no effect.
     ///
     /// # Errors
     /// The record can't be written: the exec must not happen.
-    pub fn record_exec(&self, exec: Exec) -> Result<ImageId, SinkError> {
-        let now = exec.time;
-        self.touch(now);
+    pub fn record_exec(&self, exec: Exec, path: &[String]) -> Result<ImageId, SinkError> {
+        self.touch(exec.time);
         let mut state = self.lock();
         if let Some(parent) = exec.parent {
             state.processes.forked(parent, exec.pid);
         }
+        let before = state.processes.image(exec.pid).map(|i| i.id);
+        let Due { before: earlier, now } = state.searches.take(exec, path);
+        if let Some(earlier) = earlier {
+            self.write_exec(&mut state, earlier)?;
+        }
+        match now {
+            Some(exec) => self.write_exec(&mut state, exec),
+            None => Ok(searches::image_of_failed(before)),
+        }
+    }
+
+    /// Records the search that `pid` has not ended, because it does something else now.
+    fn end_search(&self, state: &mut State, pid: u32) -> Result<(), SinkError> {
+        match state.searches.end(pid) {
+            Some(exec) => self.write_exec(state, exec).map(drop),
+            None => Ok(()),
+        }
+    }
+
+    fn write_exec(&self, state: &mut State, exec: Exec) -> Result<ImageId, SinkError> {
+        let now = exec.time;
         let before = state.processes.image(exec.pid);
         let actor = Actor::Process(state.processes.reference(exec.pid));
         let cause = before.map(|i| i.event).or(state.start);
         let fails = exec.failed.is_some();
         // A failed call leaves the process as it was, so it must not use up a number that nobody runs.
-        let image =
-            if fails { before.map_or(ImageId(0), |i| i.id) } else { state.processes.next_image() };
+        let image = match fails {
+            true => searches::image_of_failed(before.map(|i| i.id)),
+            false => state.processes.next_image(),
+        };
         let body = Body::ProcessExecuted(ProcessExecuted {
             image,
             pid: exec.pid,
@@ -158,12 +186,13 @@ impl Recorder {
             failed: exec.failed,
             file: exec.file,
             corrects: exec.corrects,
+            tried: exec.tried,
         });
         let event =
             self.sink.observe(Draft { time: now, actor, cause, body, blobs: Vec::new() })?;
         if !fails && let Some(gone) = state.processes.executed(exec.pid, Image { id: image, event })
         {
-            self.flush_repeats(&mut state, Owner::Image(gone), now)?;
+            self.flush_repeats(state, Owner::Image(gone), now)?;
         }
         Ok(image)
     }
@@ -187,6 +216,7 @@ impl Recorder {
         drain()?;
         for Ended { pid, status, time } in ended {
             let mut state = self.lock();
+            self.end_search(&mut state, pid)?;
             let reference = state.processes.reference(pid);
             let Some((image, gone)) = state.processes.exited(pid) else { continue };
             if let Some(gone) = gone {
@@ -217,7 +247,8 @@ impl Recorder {
         self.touch(time);
         let (actor, cause) = match pid {
             Some(pid) => {
-                let (state, pid) = self.identified(pid);
+                let (mut state, pid) = self.identified(pid);
+                self.end_search(&mut state, pid)?;
                 self.actor(&state, pid)
             }
             None => (Actor::Keeper, self.lock().start),
@@ -255,6 +286,9 @@ impl Recorder {
     pub fn finish(&self) -> Result<(), SinkError> {
         let now = self.clock.now();
         let mut state = self.lock();
+        for exec in state.searches.end_all() {
+            self.write_exec(&mut state, exec)?;
+        }
         for owner in state.repeats.owners() {
             self.flush_repeats(&mut state, owner, now)?;
         }
@@ -329,7 +363,13 @@ impl AccessSink for Recorder {
         if pid == self.own_pid {
             return Ok(());
         }
+        self.end_search(&mut state, pid)?;
         let (actor, cause) = self.actor(&state, pid);
+        if let (Body::FileOutside(outside), Actor::Process(process)) = (&body, &actor)
+            && state.repeats.is_known(*process, outside)
+        {
+            return Ok(());
+        }
         let Body::FileOpened(opened) = body else {
             self.sink.observe(Draft { time, actor, cause, body, blobs: Vec::new() })?;
             return Ok(());

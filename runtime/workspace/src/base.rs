@@ -12,6 +12,7 @@ mod index;
 mod manifest;
 mod objects;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -28,7 +29,7 @@ pub use index::InvalidIndex;
 pub use manifest::{EntryKind, InvalidManifest, Manifest, ManifestEntry};
 
 /// Version of the layout; it stands in `complete`, and a base of another version is made anew.
-const LAYOUT: &str = "custody base 2\n";
+const LAYOUT: &str = "custody base 3\n";
 
 /// Where the shared objects are inside the sandbox: `.git/objects/info/alternates` points there.
 pub const OBJECTS_INSIDE: &str = "/custody/objects";
@@ -170,12 +171,11 @@ impl Base {
             progress(Progress::Ready { reused: true });
             return Ok(base);
         }
-        let withheld = match request.rules.denies() {
-            true => objects::bring(request, &objects, progress)?,
-            false => false,
-        };
+        if request.rules.denies() {
+            objects::bring(request, &objects, progress)?;
+        }
         let scratch = at(&repository, tempfile::tempdir_in(&repository))?;
-        let manifest = checkout::make(request, scratch.path(), withheld, progress)?;
+        let manifest = checkout::make(request, scratch.path(), progress)?;
         at(scratch.path(), sync(scratch.path()))?;
         let marker = scratch.path().join("complete");
         at(&marker, std::fs::write(&marker, LAYOUT))?;
@@ -266,6 +266,14 @@ impl Base {
     #[must_use]
     pub fn objects(&self) -> &Path {
         &self.objects
+    }
+
+    /// The blobs that the rules withhold from [`Base::objects`], each with a path at which it stood.
+    ///
+    /// # Errors
+    /// [`BaseError`]: the store's state can't be read.
+    pub fn withheld(&self) -> Result<BTreeMap<GitOid, WorkspacePath>, BaseError> {
+        objects::withheld(&self.objects)
     }
 
     /// An index of the commit whose stat data is right as the host sees the tree.

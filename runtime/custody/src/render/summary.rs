@@ -1,5 +1,6 @@
 //! A session in a page, for people.
 
+use std::collections::BTreeSet;
 use std::fmt::Write;
 
 use custody_investigate::Summary;
@@ -71,6 +72,14 @@ pub fn activity(summary: &Summary) -> String {
             None => times(&line, e.count),
         }
     })));
+    if !summary.outside.is_empty() {
+        let files: BTreeSet<&str> = summary.outside.iter().map(|o| o.path.as_str()).collect();
+        let _ = writeln!(text, "  outside   {}", count(files.len(), "file", "files"));
+        text.push_str(&listed(summary.outside.iter().map(|o| {
+            let operation = format!("{:?}", o.operation).to_lowercase();
+            times(&format!("{operation} {}", tame(&o.path)), o.count)
+        })));
+    }
     let refused = summary.denied.len() + summary.egress.len();
     let _ = writeln!(text, "  refused   {}", count(refused, "attempt", "attempts"));
     let denied = summary.denied.iter().map(|d| {

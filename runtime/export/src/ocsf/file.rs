@@ -1,14 +1,14 @@
 //! File System Activity (1001).
 
 use custody_record::event::{
-    Access, AttributesChanged, FileDenied, FileKind, FileLinked, FileOpened, FileRemoved,
-    FileRenamed, FileReopened, FileSymlinked, FileWritten, Operation,
+    Access, AttributesChanged, FileDenied, FileKind, FileLinked, FileOpened, FileOutside,
+    FileRemoved, FileRenamed, FileReopened, FileSymlinked, FileWritten, Operation,
 };
 use serde_json::json;
 
 use super::Mapped;
 use super::class::Activity;
-use super::object::file;
+use super::object::{file, outside_file};
 
 fn activity(access: Access) -> Activity {
     match access {
@@ -64,8 +64,9 @@ pub(super) fn changed(changed: &AttributesChanged) -> Mapped {
     Mapped::new(Activity::SetAttributes, json!({ "file": file }))
 }
 
-pub(super) fn denied(denied: &FileDenied) -> Mapped {
-    let activity = match denied.operation {
+/// The activity that an operation is.
+fn activity_of(operation: Operation) -> Activity {
+    match operation {
         Operation::Read | Operation::List | Operation::Readlink => Activity::ReadFile,
         Operation::Open | Operation::Lookup | Operation::Execute => Activity::OpenFile,
         Operation::Stat | Operation::Getxattr | Operation::Listxattr => Activity::GetAttributes,
@@ -82,7 +83,22 @@ pub(super) fn denied(denied: &FileDenied) -> Mapped {
         | Operation::Utimens
         | Operation::Setxattr
         | Operation::Removexattr => Activity::SetAttributes,
+    }
+}
+
+pub(super) fn outside(outside: &FileOutside) -> Mapped {
+    let file = outside_file(&outside.path, outside.kind, outside.content.as_ref());
+    let members = match &outside.target {
+        Some(target) if outside.operation == Operation::Rename => {
+            json!({ "file": file, "file_result": outside_file(target, outside.kind, None) })
+        }
+        Some(_) | None => json!({ "file": file }),
     };
+    Mapped::new(activity_of(outside.operation), members)
+}
+
+pub(super) fn denied(denied: &FileDenied) -> Mapped {
+    let activity = activity_of(denied.operation);
     let members = json!({
         "file": file(&denied.path, None, None),
         "count": denied.count,

@@ -54,10 +54,19 @@ pub(super) fn file(
     read: Option<&FileRead>,
 ) -> Value {
     let text = path.to_text();
-    let (type_id, type_name) = of_kind.map_or((0, "Unknown"), kind);
     let full = if path.is_root() { WORKSPACE.to_owned() } else { format!("{WORKSPACE}/{text}") };
+    named(&full, of_kind, read)
+}
+
+/// A file outside of the workspace, by its absolute path.
+pub(super) fn outside_file(path: &str, of_kind: FileKind, read: Option<&FileRead>) -> Value {
+    named(path, Some(of_kind), read)
+}
+
+fn named(full: &str, of_kind: Option<FileKind>, read: Option<&FileRead>) -> Value {
+    let (type_id, type_name) = of_kind.map_or((0, "Unknown"), kind);
     let mut file = json!({
-        "name": full.rsplit('/').next().unwrap_or(&full),
+        "name": full.rsplit('/').next().unwrap_or(full),
         "path": full,
         "type_id": type_id,
         "type": type_name,

@@ -230,6 +230,7 @@ impl Ground {
                 path: path.parse().unwrap(),
                 operation: Operation::Open,
                 target: None,
+                object: None,
                 rule: format!("{path}: deny"),
                 errno: "EACCES".to_owned(),
                 count: 1,

@@ -12,6 +12,11 @@ const MAX_LABEL_BYTES: u8 = 63;
 /// NXDOMAIN. Not REFUSED, which makes resolvers ask again for seconds.
 const NO_SUCH_NAME: u8 = 3;
 
+/// Types of records (RFC 1035, RFC 3596).
+const A: u16 = 1;
+const PTR: u16 = 12;
+const AAAA: u16 = 28;
+
 /// One question.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Question {
@@ -75,6 +80,42 @@ pub fn parse(message: &[u8]) -> Option<Question> {
 }
 
 impl Question {
+    /// The answer about the sandbox's own name: its loopback addresses, and nothing of another kind.
+    #[must_use]
+    pub fn answer_loopback(&self) -> Vec<u8> {
+        /// Pointer to the question's name, type, class IN, no time to live.
+        const TO_THE_NAME: [u8; 2] = [0xc0, HEADER_BYTES as u8];
+        const CLASS_AND_LIFE: [u8; 6] = [0, 1, 0, 0, 0, 0];
+        let address: &[u8] = match self.kind {
+            A => &[127, 0, 0, 1],
+            AAAA => &[0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1],
+            _ => &[],
+        };
+        let mut bytes = self.answer();
+        bytes[3] = 0x80;
+        if let (Ok(length), false) = (u16::try_from(address.len()), address.is_empty()) {
+            bytes[7] = 1;
+            bytes.extend(TO_THE_NAME);
+            bytes.extend(self.kind.to_be_bytes());
+            bytes.extend(CLASS_AND_LIFE);
+            bytes.extend(length.to_be_bytes());
+            bytes.extend(address);
+        }
+        bytes
+    }
+
+    /// Whether it asks for the name of a loopback address, which nobody outside could tell.
+    #[must_use]
+    pub fn asks_for_own_address(&self) -> bool {
+        let zeros = "0.".repeat(31);
+        self.kind == PTR
+            && (self.name.ends_with(".127.in-addr.arpa")
+                || self.name == "0.0.0.0.in-addr.arpa"
+                || self.name.strip_suffix("ip6.arpa").is_some_and(|digits| {
+                    matches!(digits.strip_suffix(zeros.as_str()), Some("0." | "1."))
+                }))
+    }
+
     /// The answer: there is no such name.
     #[must_use]
     pub fn answer(&self) -> Vec<u8> {
@@ -113,6 +154,25 @@ mod tests {
         assert_eq!(answer[..4], [7, 8, 0x81, 0x83]);
         assert_eq!(answer[HEADER_BYTES..], message[HEADER_BYTES..]);
         assert!(parse(&answer).is_none(), "an answer is no question");
+    }
+
+    #[test]
+    fn the_own_name_is_answered_with_loopback() {
+        let question = parse(&ask(&[b"custody"])).unwrap();
+        let answer = question.answer_loopback();
+        assert_eq!(answer[2..8], [0x81, 0x80, 0, 1, 0, 1]);
+        assert_eq!(answer[answer.len() - 16..], std::net::Ipv6Addr::LOCALHOST.octets());
+        assert!(!question.asks_for_own_address());
+        let asked = |labels: &str| {
+            let labels: Vec<&[u8]> = labels.split('.').map(str::as_bytes).collect();
+            let mut bytes = ask(&labels);
+            let at = bytes.len() - 3;
+            bytes[at] = 12;
+            parse(&bytes).unwrap().asks_for_own_address()
+        };
+        assert!(asked("2.0.0.127.in-addr.arpa"));
+        assert!(asked(&format!("1.{}ip6.arpa", "0.".repeat(31))));
+        assert!(!asked("1.0.0.10.in-addr.arpa"));
     }
 
     #[test]

@@ -62,6 +62,62 @@ pub(super) fn parse(head: &[u8]) -> Option<Asked> {
     Some(Asked { host, port, request: Some(request) })
 }
 
+/// How much of a body follows a head.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum BodyLength {
+    /// So many bytes.
+    Exactly(u64),
+    /// As much as comes.
+    UntilTheEnd,
+}
+
+/// A plain request as the server itself is asked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Passed {
+    /// Request line and headers, with the empty line. The connection ends with the answer.
+    pub(super) head: Vec<u8>,
+    /// What follows.
+    pub(super) body: BodyLength,
+}
+
+/// Where the head of a request ends; none if it is not whole.
+pub(super) fn head_length(bytes: &[u8]) -> Option<usize> {
+    bytes.windows(4).position(|four| four == b"\r\n\r\n").map(|at| at + 4)
+}
+
+/// A whole head to a proxy, in the form for the server (RFC 9112, section 3.2.1). `None` if it is malformed.
+pub(super) fn pass(head: &[u8]) -> Option<Passed> {
+    let text = head.strip_suffix(b"\r\n\r\n")?;
+    let mut lines =
+        text.split(|b| *b == b'\n').map(|line| line.strip_suffix(b"\r").unwrap_or(line));
+    let first = std::str::from_utf8(lines.next()?).ok()?;
+    let mut words = first.split(' ');
+    let (method, target) = (words.next()?, words.next()?);
+    let (_, rest) = target.split_once("://")?;
+    let path = rest.find(['/', '?', '#']).map_or("", |at| &rest[at..]);
+    let path = path.split('#').next().unwrap_or_default();
+    let slash = if path.starts_with('/') { "" } else { "/" };
+    let mut passed = format!("{method} {slash}{path} HTTP/1.1\r\n").into_bytes();
+    let mut body = BodyLength::Exactly(0);
+    for line in lines {
+        let colon = line.iter().position(|b| *b == b':')?;
+        let name = std::str::from_utf8(&line[..colon]).ok()?.to_ascii_lowercase();
+        let value = line[colon + 1..].trim_ascii();
+        match name.as_str() {
+            "connection" | "proxy-connection" | "keep-alive" | "proxy-authorization" => continue,
+            "content-length" => {
+                body = BodyLength::Exactly(std::str::from_utf8(value).ok()?.parse().ok()?);
+            }
+            "transfer-encoding" => body = BodyLength::UntilTheEnd,
+            _ => {}
+        }
+        passed.extend_from_slice(line);
+        passed.extend_from_slice(b"\r\n");
+    }
+    passed.extend_from_slice(b"Connection: close\r\n\r\n");
+    Some(Passed { head: passed, body })
+}
+
 fn authority(text: &str, default: Option<u16>) -> Option<(String, u16)> {
     let (host, port) = match text.strip_prefix('[') {
         Some(rest) => {
@@ -122,10 +178,23 @@ mod tests {
         }
     }
 
+    #[test]
+    fn a_request_that_is_passed_on_is_one_to_the_server() {
+        let head = b"POST http://custody:8000?a=1#x HTTP/1.1\r\nHost: custody:8000\r\n\
+            Proxy-Connection: keep-alive\r\nContent-Length: 3\r\n\r\n";
+        let passed = pass(head).unwrap();
+        let expected = b"POST /?a=1 HTTP/1.1\r\nHost: custody:8000\r\nContent-Length: 3\r\n\
+            Connection: close\r\n\r\n";
+        assert_eq!(String::from_utf8_lossy(&passed.head), String::from_utf8_lossy(expected));
+        assert_eq!(passed.body, BodyLength::Exactly(3));
+        assert_eq!(pass(b"GET / HTTP/1.1\r\n\r\n"), None);
+    }
+
     proptest! {
         #[test]
         fn foreign_bytes_never_panic(bytes in proptest::collection::vec(any::<u8>(), 0..400)) {
             let _ = parse(&bytes);
+            let _ = pass(&[&bytes[..], b"\r\n\r\n"].concat());
         }
 
         #[test]

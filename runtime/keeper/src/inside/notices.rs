@@ -13,7 +13,7 @@ use std::thread::JoinHandle;
 
 use custody_model::{Clock, ImageId, Timestamp};
 use custody_record::SinkError;
-use custody_record::event::{EgressDenied, FileDenied};
+use custody_record::event::{EgressDenied, FileDenied, FileOutside};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::eventfd::EventFd;
@@ -68,6 +68,12 @@ pub trait NoticeSink: Send + Sync {
     /// # Errors
     /// The record can't be written: the caller gets `EIO`.
     fn denied(&self, time: Timestamp, pid: u32, denied: FileDenied) -> Result<(), SinkError>;
+
+    /// A process opened a file outside of the workspace.
+    ///
+    /// # Errors
+    /// The record can't be written: the open is refused.
+    fn outside(&self, time: Timestamp, pid: u32, outside: FileOutside) -> Result<(), SinkError>;
 
     /// Something was missed, in words.
     fn gap(&self, reason: String);

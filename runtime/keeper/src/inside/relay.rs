@@ -3,8 +3,10 @@
 //! The sockets are of the sandbox's network, the threads are of the keeper. Everything is refused at once, so that no
 //! agent waits for a time-out: the proxy answers 403, the name server says that there is no such name.
 
+mod own;
+
 use std::io::{self, ErrorKind, Read, Write};
-use std::net::{Shutdown, TcpListener, TcpStream, UdpSocket};
+use std::net::{IpAddr, Shutdown, TcpListener, TcpStream, UdpSocket};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
@@ -22,6 +24,22 @@ use super::dns::{self, MAX_MESSAGE_BYTES};
 use super::http::{self, MAX_REQUEST_LINE_BYTES};
 use super::notices::NoticeSink;
 use super::owners::PortOwners;
+
+pub use own::OwnNetwork;
+
+/// Longest head of a request to the sandbox itself, in bytes.
+const MAX_HEAD_BYTES: usize = 64 << 10;
+
+/// The sockets that the relay serves: those of [`super::Ready`] that are there.
+#[derive(Debug, Default)]
+pub struct RelaySockets {
+    /// Of the proxy.
+    pub proxy: Option<OwnedFd>,
+    /// Of the name server, for datagrams.
+    pub names_udp: Option<OwnedFd>,
+    /// Of the name server, for streams.
+    pub names_tcp: Option<OwnedFd>,
+}
 
 /// How much the relay serves at one time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,6 +74,9 @@ struct Shared {
     sink: Arc<dyn NoticeSink>,
     clock: Arc<dyn Clock>,
     owners: Arc<PortOwners>,
+    own: Option<OwnNetwork>,
+    /// Ports at which the relay itself listens.
+    ports: Vec<u16>,
     limits: RelayLimits,
     stop: EventFd,
     stopping: AtomicBool,
@@ -76,23 +97,31 @@ enum Service {
 }
 
 impl Relay {
-    /// Serves the sockets of [`super::Ready`] that are there.
+    /// Serves `sockets`. Requests to the sandbox itself are passed on into `own`; without it they are refused as all others
+    /// are.
     ///
     /// # Errors
     /// A thread can't be made, or a socket is none.
     pub fn start(
-        proxy: Option<OwnedFd>,
-        names_udp: Option<OwnedFd>,
-        names_tcp: Option<OwnedFd>,
+        sockets: RelaySockets,
+        own: Option<OwnNetwork>,
         sink: Arc<dyn NoticeSink>,
         clock: Arc<dyn Clock>,
         owners: Arc<PortOwners>,
         limits: RelayLimits,
     ) -> io::Result<Self> {
+        let RelaySockets { proxy, names_udp, names_tcp } = sockets;
+        let port = |listener: &OwnedFd| -> io::Result<u16> {
+            Ok(TcpListener::from(listener.try_clone()?).local_addr()?.port())
+        };
+        let listeners = [proxy.as_ref(), names_tcp.as_ref()];
+        let ports = listeners.into_iter().flatten().map(port).collect::<io::Result<_>>()?;
         let shared = Arc::new(Shared {
             sink,
             clock,
             owners,
+            own,
+            ports,
             limits,
             stop: EventFd::new()?,
             stopping: AtomicBool::new(false),
@@ -279,6 +308,15 @@ fn refuse_request(
     // Only now: a connection can be accepted before its connect is answered, but not speak before that.
     let pid = shared.owners.get(Transport::Tcp, port);
     let asked = http::parse(&head);
+    if let (Some(own), Some(asked)) = (&shared.own, &asked)
+        // A request to the relay itself, by a detour, is one that nobody could be named for.
+        && !shared.ports.contains(&asked.port)
+    {
+        let addresses = own.addresses(&asked.host);
+        if !addresses.is_empty() {
+            return pass_on(shared, own, stream, head, asked, &addresses);
+        }
+    }
     let (status, told, denied) = match asked {
         Some(asked) => {
             let told =
@@ -329,6 +367,49 @@ fn refuse_request(
     Ok(())
 }
 
+/// Passes a request to the sandbox itself on to its own listener.
+fn pass_on(
+    shared: &Shared,
+    own: &OwnNetwork,
+    mut stream: TcpStream,
+    mut bytes: Vec<u8>,
+    asked: &http::Asked,
+    addresses: &[IpAddr],
+) -> io::Result<()> {
+    if http::head_length(&bytes).is_none() {
+        let room = MAX_HEAD_BYTES.saturating_sub(bytes.len());
+        let so_far = bytes.clone();
+        let whole = |more: &[u8]| http::head_length(&[&so_far[..], more].concat()).is_some();
+        bytes.extend(read_some(&mut stream, room, shared, whole)?);
+    }
+    let Some(length) = http::head_length(&bytes) else {
+        return stream.write_all(
+            b"HTTP/1.1 431 Request Header Fields Too Large\r\nContent-Length: 0\r\n\r\n",
+        );
+    };
+    let (head, rest) = bytes.split_at(length);
+    let passed = match asked.request {
+        // CONNECT: what follows is not looked at.
+        None => None,
+        Some(_) => match http::pass(head) {
+            Some(passed) => Some(passed),
+            None => {
+                return stream.write_all(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n");
+            }
+        },
+    };
+    own::pass_on(own, stream, asked, addresses, passed, rest, &shared.stopping)
+}
+
+/// The answer to a question that is about the sandbox itself, which is no attempt to reach something outside.
+fn own_answer(shared: &Shared, question: &dns::Question) -> Option<Vec<u8>> {
+    let own = shared.own.as_ref()?;
+    if own.is_own_name(&question.name) {
+        return Some(question.answer_loopback());
+    }
+    question.asks_for_own_address().then(|| question.answer())
+}
+
 fn asked_name(
     shared: &Shared,
     question: &dns::Question,
@@ -367,9 +448,14 @@ fn names(shared: &Arc<Shared>, socket: &UdpSocket) {
         let time = shared.clock.now();
         let Some(question) = dns::parse(&bytes[..length]) else { continue };
         let pid = shared.owners.get(Transport::Udp, from.port());
-        if asked_name(shared, &question, time, pid, Transport::Udp).is_ok()
-            && let Err(error) = socket.send_to(&question.answer(), from)
-        {
+        let answer = match own_answer(shared, &question) {
+            Some(answer) => answer,
+            None if asked_name(shared, &question, time, pid, Transport::Udp).is_ok() => {
+                question.answer()
+            }
+            None => continue,
+        };
+        if let Err(error) = socket.send_to(&answer, from) {
             tracing::debug!(%error, "a name server's answer was lost");
         }
     }
@@ -392,8 +478,13 @@ fn answer_stream(
     let end = 2 + usize::from(u16::from_be_bytes([bytes[0], bytes[1]]));
     let Some(question) = dns::parse(&bytes[2..end]) else { return Ok(()) };
     let pid = shared.owners.get(Transport::Tcp, port);
-    asked_name(shared, &question, time, pid, Transport::Tcp).map_err(io::Error::other)?;
-    let answer = question.answer();
+    let answer = match own_answer(shared, &question) {
+        Some(answer) => answer,
+        None => {
+            asked_name(shared, &question, time, pid, Transport::Tcp).map_err(io::Error::other)?;
+            question.answer()
+        }
+    };
     let length = u16::try_from(answer.len()).map_err(io::Error::other)?;
     stream.write_all(&[&length.to_be_bytes()[..], &answer].concat())
 }

@@ -1,11 +1,12 @@
 //! The recorder as those see it who serve the sandbox: exec and network notices, forks and exits, the observer's alarms.
 
 use std::fs::File;
+use std::io::Read;
 use std::os::fd::AsFd;
 
 use custody_model::{ImageId, Timestamp};
 use custody_record::SinkError;
-use custody_record::event::{Body, EgressDenied, ExitStatus, FileDenied, GapSource};
+use custody_record::event::{Body, EgressDenied, ExitStatus, FileDenied, FileOutside, GapSource};
 use custody_workspace::AccessSink;
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, OpenHow, ResolveFlag, openat2};
@@ -17,6 +18,9 @@ use crate::inside::{ExecNotice, LifeSink, NoticeSink};
 /// Bytes of arguments that stand in the event itself: it has to stay below 65,535 bytes, and JSON may write a byte as six.
 const MAX_INLINE_ARGV_BYTES: usize = 8 << 10;
 
+/// Bytes of an environment in which a search path is looked for.
+const MAX_ENVIRONMENT_BYTES: u64 = 256 << 10;
+
 impl NoticeSink for Recorder {
     fn executed(&self, notice: ExecNotice) -> Result<ImageId, SinkError> {
         let failed = match notice.mode {
@@ -25,7 +29,8 @@ impl NoticeSink for Recorder {
         };
         let failed = failed.map(|errno| format!("{errno:?}"));
         let (argv, argv_cut) = self.short(notice.argv, notice.argv_cut);
-        self.record_exec(Exec {
+        let path = if failed.is_some() { search_path(notice.pid) } else { Vec::new() };
+        let exec = Exec {
             time: notice.time,
             pid: notice.pid,
             parent: notice.parent,
@@ -36,7 +41,9 @@ impl NoticeSink for Recorder {
             failed,
             file: notice.file,
             corrects: None,
-        })
+            tried: None,
+        };
+        self.record_exec(exec, &path)
     }
 
     fn corrected(
@@ -47,7 +54,7 @@ impl NoticeSink for Recorder {
         opened: String,
     ) -> Result<(), SinkError> {
         let (argv, argv_cut) = self.short(notice.argv, notice.argv_cut);
-        self.record_exec(Exec {
+        let exec = Exec {
             time,
             pid: notice.pid,
             parent: notice.parent,
@@ -58,8 +65,9 @@ impl NoticeSink for Recorder {
             failed: None,
             file: None,
             corrects: Some(image),
-        })
-        .map(drop)
+            tried: None,
+        };
+        self.record_exec(exec, &[]).map(drop)
     }
 
     fn refused(
@@ -73,6 +81,10 @@ impl NoticeSink for Recorder {
 
     fn denied(&self, time: Timestamp, pid: u32, denied: FileDenied) -> Result<(), SinkError> {
         self.access(time, pid, Body::FileDenied(denied))
+    }
+
+    fn outside(&self, time: Timestamp, pid: u32, outside: FileOutside) -> Result<(), SinkError> {
+        self.access(time, pid, Body::FileOutside(outside))
     }
 
     fn gap(&self, reason: String) {
@@ -104,6 +116,19 @@ impl LifeSink for Recorder {
             self.tell_broken(error);
         }
     }
+}
+
+/// The directories in which a process looks for programs, as its environment said when it was executed. It may use others:
+/// then its search is over when it does something else.
+fn search_path(pid: u32) -> Vec<String> {
+    let Ok(file) = File::open(format!("/proc/{pid}/environ")) else { return Vec::new() };
+    let mut environment = Vec::new();
+    if file.take(MAX_ENVIRONMENT_BYTES).read_to_end(&mut environment).is_err() {
+        return Vec::new();
+    }
+    let path = environment.split(|b| *b == 0).find_map(|entry| entry.strip_prefix(b"PATH="));
+    let path = path.unwrap_or_default();
+    path.split(|b| *b == b':').map(|p| String::from_utf8_lossy(p).into_owned()).collect()
 }
 
 /// Whether a file with these type and permission bits can be run by anybody.

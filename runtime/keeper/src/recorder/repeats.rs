@@ -1,9 +1,9 @@
 //! Repeats of the same open by the same process image: counted, not repeated.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
-use custody_model::{EventId, ImageId, ProcessRef, WorkspacePath};
-use custody_record::event::{Access, FileOpened, FileRead, FileReopened};
+use custody_model::{Digest, EventId, ImageId, ProcessRef, WorkspacePath};
+use custody_record::event::{Access, FileOpened, FileOutside, FileRead, FileReopened, Operation};
 
 /// Whose repeats are counted together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -24,6 +24,8 @@ impl From<ProcessRef> for Owner {
 #[derive(Debug, Default)]
 pub(super) struct Repeats {
     owners: HashMap<Owner, HashMap<(WorkspacePath, Access), Seen>>,
+    /// What was read and run outside of the workspace: told once, and not counted.
+    outside: HashMap<Owner, HashSet<(String, Operation, Option<Digest>)>>,
 }
 
 #[derive(Debug)]
@@ -58,6 +60,17 @@ impl Repeats {
         }
     }
 
+    /// Whether the record tells of this access outside of the workspace already; from now on it does. Changes are told each
+    /// time.
+    pub(super) fn is_known(&mut self, process: ProcessRef, outside: &FileOutside) -> bool {
+        if !matches!(outside.operation, Operation::Read | Operation::Execute | Operation::Open) {
+            return false;
+        }
+        let digest = outside.content.as_ref().and_then(|content| content.digest);
+        let key = (outside.path.clone(), outside.operation, digest);
+        !self.outside.entry(process.into()).or_default().insert(key)
+    }
+
     /// Takes the counts of another content of the same path out.
     pub(super) fn forget(&mut self, process: ProcessRef, opened: &FileOpened) -> Option<Repeat> {
         let key = (opened.path.clone(), opened.access);
@@ -73,6 +86,7 @@ impl Repeats {
 
     /// Takes all counts of `owner` out, in the order of the paths.
     pub(super) fn take(&mut self, owner: Owner) -> Vec<Repeat> {
+        self.outside.remove(&owner);
         let paths = self.owners.remove(&owner).unwrap_or_default();
         let mut repeats: Vec<Repeat> =
             paths.into_iter().filter_map(|(key, seen)| told(key, seen)).collect();

@@ -49,6 +49,7 @@ fn exec(pid: u32, parent: Option<u32>, exe: &str) -> Exec {
         failed: None,
         file: None,
         corrects: None,
+        tried: None,
     }
 }
 
@@ -73,7 +74,7 @@ fn repeats_are_counted_and_told_when_the_image_ends() {
     let (kept, recorder) = recorder();
     let now = Timestamp::from_micros(7);
     // Above any pid of this machine, so that /proc knows nothing of it.
-    recorder.record_exec(exec(90_000_001, None, "/bin/cat")).unwrap();
+    recorder.record_exec(exec(90_000_001, None, "/bin/cat"), &[]).unwrap();
     for _ in 0..3 {
         recorder.access(now, 90_000_001, opened("a", 1)).unwrap();
     }
@@ -91,7 +92,7 @@ fn repeats_are_counted_and_told_when_the_image_ends() {
 #[test]
 fn every_access_names_the_exec_that_led_to_it() {
     let (kept, recorder) = recorder();
-    recorder.record_exec(exec(90_000_001, None, "/bin/sh")).unwrap();
+    recorder.record_exec(exec(90_000_001, None, "/bin/sh"), &[]).unwrap();
     LifeSink::forked(&recorder, 90_000_001, 90_000_002);
     recorder.access(Timestamp::from_micros(7), 90_000_002, opened("a", 1)).unwrap();
     let kept = kept.0.lock().unwrap();
@@ -111,11 +112,11 @@ fn what_happens_before_the_command_starts_is_no_process_of_the_sandbox() {
 #[test]
 fn a_failed_exec_leaves_the_image_as_it_was() {
     let (kept, recorder) = recorder();
-    recorder.record_exec(exec(90_000_001, None, "/bin/sh")).unwrap();
+    recorder.record_exec(exec(90_000_001, None, "/bin/sh"), &[]).unwrap();
     let mut missing = exec(90_000_001, None, "/usr/local/bin/rg");
     missing.failed = Some("ENOENT".into());
-    recorder.record_exec(missing).unwrap();
-    recorder.record_exec(exec(90_000_001, None, "/usr/bin/rg")).unwrap();
+    recorder.record_exec(missing, &[]).unwrap();
+    recorder.record_exec(exec(90_000_001, None, "/usr/bin/rg"), &[]).unwrap();
     recorder.access(Timestamp::from_micros(7), 90_000_001, opened("a", 1)).unwrap();
     let kept = kept.0.lock().unwrap();
     assert_eq!(

@@ -5,6 +5,14 @@ use std::collections::BTreeMap;
 /// Port of the HTTP proxy on the sandbox's loopback.
 pub(crate) const PROXY_PORT: u16 = 3128;
 
+/// Name of the sandbox's machine.
+pub(crate) const HOSTNAME: &str = "custody";
+
+/// The hosts that are the sandbox itself, as programs compare them: by address range, address or name, each by what it
+/// understands. A program that understands none of them asks the proxy, which passes the request on.
+const OWN_HOSTS: &str =
+    "127.0.0.1,localhost,::1,127.0.0.0/8,127.0.0.2,0.0.0.0,[::1],::,.localhost,custody";
+
 /// Search path inside.
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
@@ -33,7 +41,7 @@ pub(crate) fn compose(
         all.insert(name, proxy.clone());
     }
     for name in ["NO_PROXY", "no_proxy"] {
-        all.insert(name, "127.0.0.1,localhost,::1".into());
+        all.insert(name, OWN_HOSTS.into());
     }
     all.insert("CUSTODY_SESSION", session.into());
     all.into_iter().map(|(name, value)| format!("{name}={value}")).collect()
@@ -52,5 +60,6 @@ mod tests {
         let all = compose("/home/agent", "s", false, &granted);
         assert!(all.contains(&"HTTPS_PROXY=http://127.0.0.1:3128".to_owned()));
         assert!(all.contains(&"LANG=de_DE.UTF-8".to_owned()));
+        assert!(OWN_HOSTS.split(',').any(|host| host == HOSTNAME));
     }
 }

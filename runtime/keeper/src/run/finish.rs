@@ -247,10 +247,9 @@ fn covered(
     let whole = |source| !recorder.has_gap(source);
     Place::coverage(|place| match place {
         Place::Workspace => by(same && whole(GapSource::Files)),
-        // Git maps its packs: which objects it reads of them, nobody sees.
-        Place::GitObjects => Coverage::Absent,
-        // Programs that are run from there are on record, and nothing else.
-        Place::Scratch | Place::Image => match whole(GapSource::Processes) {
+        // Git maps its packs: that it opened them is on record, which objects it read is not. Programs that are run from
+        // scratch or the image are on record, and nothing else.
+        Place::GitObjects | Place::Scratch | Place::Image => match whole(GapSource::Processes) {
             true => Coverage::Partial,
             false => Coverage::Gaps,
         },

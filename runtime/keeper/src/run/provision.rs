@@ -8,6 +8,7 @@ use custody_record::event::{Body, SessionProvisioned, SessionStarted};
 use custody_record::{Sink, SinkError};
 use custody_sandbox::spec::{HOME_INSIDE, WORKSPACE_INSIDE};
 use custody_sandbox::{Authorization, Identity, Root, Sandbox, SandboxSpec};
+use custody_workspace::base::OBJECTS_INSIDE;
 use custody_workspace::view::{Mediation, StrictReason};
 
 use super::disk::DiskWatch;
@@ -16,8 +17,9 @@ use super::serve::not_run;
 use super::{KeeperError, Message, RETRY, Session, authorize, environment};
 use crate::inside::protocol::{Landlock, Resource, Rlimit, Start, Step, WatchNames, Window};
 use crate::inside::{
-    self, Event, GuardedNames, Inside, InsideError, Lifetimes, NoticeLimits, Notices, Peer,
-    PortOwners, Programs, Ready, Relay, RelayLimits, Streams,
+    self, Event, GuardedNames, Inside, InsideError, Lifetimes, NoticeLimits, Notices, Objects,
+    OwnNetwork, Peer, PortOwners, Programs, Ready, Relay, RelayLimits, RelaySockets, Streams,
+    Withheld,
 };
 use crate::spec;
 use crate::terminal::{Route, Stream, Terminal};
@@ -34,6 +36,7 @@ pub(super) struct Running {
     pub(super) inside: Arc<Inside>,
     pub(super) notices: Notices,
     pub(super) relay: Relay,
+    pub(super) objects: Objects,
     pub(super) lifetimes: Arc<Lifetimes>,
     pub(super) terminal: Terminal,
     pub(super) watch: super::prepare::Watch,
@@ -62,7 +65,7 @@ pub(super) fn provision(
         init,
         control,
         limits: permit.limits().clone(),
-        hostname: "custody".to_owned(),
+        hostname: environment::HOSTNAME.to_owned(),
         identity,
         extra_read_only: Vec::new(),
     };
@@ -95,7 +98,8 @@ pub(super) fn provision(
     protections.insert("programs".to_owned(), programs.told());
     protections.extend(ready.protections.clone());
     record(session, prepared, protections)?;
-    let borders = Borders { names, programs };
+    let objects = watch_objects(session, authorization, prepared, inside.pid())?;
+    let borders = Borders { names, programs, objects };
     serve_it(session, prepared, permit.limits().clone(), sandbox, inside, ready, borders)
 }
 
@@ -103,6 +107,28 @@ pub(super) fn provision(
 struct Borders {
     names: GuardedNames,
     programs: Arc<Programs>,
+    objects: Objects,
+}
+
+/// Watches what is opened of git's objects. `pid` is init's.
+fn watch_objects(
+    session: &Session<'_>,
+    authorization: &Authorization,
+    prepared: &Prepared,
+    pid: u32,
+) -> Result<Objects, KeeperError> {
+    let rules = authorization.intent().path_rules();
+    let withheld = prepared
+        .base
+        .withheld()
+        .map_err(KeeperError::step("looking at what is withheld of the history"))?;
+    let withheld = withheld.into_iter().map(|(object, path)| {
+        let rule = rules.treatment(&path).rule.to_owned();
+        (object, Withheld { path, rule })
+    });
+    let (sink, clock) = (session.recorder.clone(), session.setup.clock.clone());
+    Objects::watch(pid, OBJECTS_INSIDE, withheld.collect(), sink, clock)
+        .map_err(KeeperError::file("watching what is opened of git's objects"))
 }
 
 /// The borders of the guard, where the kernel alone would refuse a rename. `pid` is init's.
@@ -209,9 +235,8 @@ fn serve_it(
     )
     .map_err(thread())?;
     let relay = Relay::start(
-        ready.proxy,
-        ready.names_udp,
-        ready.names_tcp,
+        RelaySockets { proxy: ready.proxy, names_udp: ready.names_udp, names_tcp: ready.names_tcp },
+        Some(OwnNetwork::of(inside.pid(), environment::HOSTNAME).map_err(thread())?),
         recorder.clone(),
         clock.clone(),
         owners,
@@ -230,7 +255,19 @@ fn serve_it(
     session.progress("running", None, None);
     inside.go().map_err(KeeperError::step("starting the command"))?;
     let watch = prepared.watch.clone();
-    Ok(Running { sandbox, inside, notices, relay, lifetimes, terminal, watch, disk, limits })
+    let objects = borders.objects;
+    Ok(Running {
+        sandbox,
+        inside,
+        notices,
+        relay,
+        objects,
+        lifetimes,
+        terminal,
+        watch,
+        disk,
+        limits,
+    })
 }
 
 fn streams(

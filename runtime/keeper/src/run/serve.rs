@@ -298,7 +298,16 @@ impl Course {
     fn finish(mut self, session: &Session<'_>, running: Running) -> Served {
         session.ending.begin();
         let Running {
-            mut sandbox, notices, relay, lifetimes, terminal, watch, disk, inside, ..
+            mut sandbox,
+            notices,
+            relay,
+            objects,
+            lifetimes,
+            terminal,
+            watch,
+            disk,
+            inside,
+            ..
         } = running;
         match sandbox.wait(END_PATIENCE) {
             Ok(Some(_)) => {}
@@ -315,6 +324,7 @@ impl Course {
         drop(disk);
         notices.finish();
         relay.finish();
+        drop(objects);
         drop(inside);
         lifetimes.drain();
         let counts = match terminal.finish(self.exit) {

@@ -12,12 +12,12 @@ use custody_keeper::inside::protocol::{
 };
 use custody_keeper::inside::{
     Event, ExecNotice, GuardedNames, Inside, InsideError, LifeSink, Lifetimes, NoticeLimits,
-    NoticeSink, Notices, Peer, PortOwners, Programs, Ready, Relay, RelayLimits, Streams, listen,
-    write_init,
+    NoticeSink, Notices, OwnNetwork, Peer, PortOwners, Programs, Ready, Relay, RelayLimits,
+    RelaySockets, Streams, listen, write_init,
 };
 use custody_model::{ImageId, SystemClock, Timestamp};
 use custody_record::SinkError;
-use custody_record::event::{EgressDenied, ExitStatus as Ended, FileDenied};
+use custody_record::event::{EgressDenied, ExitStatus as Ended, FileDenied, FileOutside};
 
 /// Longest that a test waits for anything.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
@@ -78,6 +78,10 @@ impl NoticeSink for Told {
 
     fn denied(&self, _: Timestamp, _: u32, denied: FileDenied) -> Result<(), SinkError> {
         panic!("nothing is guarded here: {denied:?}");
+    }
+
+    fn outside(&self, _: Timestamp, _: u32, outside: FileOutside) -> Result<(), SinkError> {
+        panic!("nothing outside is watched here: {outside:?}");
     }
 
     fn gap(&self, reason: String) {
@@ -177,9 +181,12 @@ impl Sandbox {
         )
         .unwrap();
         let relay = Relay::start(
-            ready.proxy,
-            ready.names_udp,
-            ready.names_tcp,
+            RelaySockets {
+                proxy: ready.proxy,
+                names_udp: ready.names_udp,
+                names_tcp: ready.names_tcp,
+            },
+            Some(OwnNetwork::of(inside.pid(), "custody").unwrap()),
             told.clone(),
             clock,
             owners,

@@ -16,11 +16,11 @@ use serde_json::value::RawValue;
 use super::form::{Cursor, Form};
 use super::{
     AttributesChanged, BlobRef, Body, CommitCreated, Draft, ENVELOPE_VERSION, EgressDenied, Event,
-    FileDenied, FileLinked, FileOpened, FileRemoved, FileRenamed, FileReopened, FileSymlinked,
-    FileWritten, Gap, MAX_EVENT_BYTES, PolicyDecided, PolicyViolated, ProcessExecuted,
-    ProcessExited, RecorderDegraded, RecorderRestored, RedactionApplied, SessionAuthorized,
-    SessionClosed, SessionPaused, SessionProvisioned, SessionResumed, SessionStarted,
-    TerminalRecorded, WorkspaceCompared,
+    FileDenied, FileLinked, FileOpened, FileOutside, FileRemoved, FileRenamed, FileReopened,
+    FileSymlinked, FileWritten, Gap, MAX_EVENT_BYTES, PolicyDecided, PolicyViolated,
+    ProcessExecuted, ProcessExited, RecorderDegraded, RecorderRestored, RedactionApplied,
+    SessionAuthorized, SessionClosed, SessionPaused, SessionProvisioned, SessionResumed,
+    SessionStarted, TerminalRecorded, WorkspaceCompared,
 };
 use crate::canonical::{self, CanonicalError};
 
@@ -146,6 +146,7 @@ bodies! {
     "file.symlinked" FileSymlinked(FileSymlinked);
     "file.attributes_changed" AttributesChanged(AttributesChanged);
     "file.denied" FileDenied(FileDenied);
+    "file.outside" FileOutside(FileOutside);
     "egress.denied" EgressDenied(EgressDenied);
     "terminal.recorded" TerminalRecorded(TerminalRecorded);
     "workspace.compared" WorkspaceCompared(WorkspaceCompared);

@@ -192,6 +192,9 @@ pub struct FileDenied {
     /// The second path of a rename or link, if both are in the workspace.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub target: Option<WorkspacePath>,
+    /// The path was not asked for in the workspace but in the repository's history, as this object of git.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub object: Option<GitOid>,
     /// The rule that refused it, as the policy spells it.
     pub rule: String,
     /// What the process got, as in `EACCES`.

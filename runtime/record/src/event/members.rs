@@ -8,12 +8,12 @@ use super::form::{Cursor, Form, write_string};
 use super::{
     Access, AttributesChanged, BlobRef, ChangeStatus, ChangedFile, CommitAuthor, CommitCreated,
     Coverage, CreatedRef, Decision, Difference, DifferenceKind, EgressDenied, EgressVia,
-    ExitStatus, FileDenied, FileKind, FileLinked, FileOpened, FileRead, FileRemoved, FileRenamed,
-    FileReopened, FileSymlinked, FileWritten, Gap, GapSource, Operation, Outcome, PolicyDecided,
-    PolicyViolated, ProcessExecuted, ProcessExited, RecorderDegraded, RecorderRestored, Redaction,
-    RedactionApplied, RequestedSession, SessionAuthorized, SessionClosed, SessionPaused,
-    SessionProvisioned, SessionResumed, SessionStarted, TerminalRecorded, Transport,
-    WorkspaceCompared,
+    ExitStatus, FileDenied, FileKind, FileLinked, FileOpened, FileOutside, FileRead, FileRemoved,
+    FileRenamed, FileReopened, FileSymlinked, FileWritten, Gap, GapSource, Operation, Outcome,
+    OutsidePlace, PolicyDecided, PolicyViolated, ProcessExecuted, ProcessExited, RecorderDegraded,
+    RecorderRestored, Redaction, RedactionApplied, RequestedSession, SessionAuthorized,
+    SessionClosed, SessionPaused, SessionProvisioned, SessionResumed, SessionStarted,
+    TerminalRecorded, Transport, WorkspaceCompared,
 };
 use crate::canonical::CanonicalError;
 
@@ -197,10 +197,15 @@ objects! {
     FileLinked { must path, may target }
     FileSymlinked { must path, must target }
     AttributesChanged { may mode, must path, may xattr }
-    FileDenied { must count, must errno, must operation, must path, must rule, may target }
+    FileDenied {
+        must count, must errno, may object, must operation, must path, must rule, may target,
+    }
+    FileOutside {
+        may content, must kind, flag open, must operation, must path, must place, may target,
+    }
     ProcessExecuted {
         must argv, flag argv_cut, may corrects, may cwd, must exe, may failed, may file, must image,
-        may parent, may parent_image, must pid,
+        may parent, may parent_image, must pid, may tried,
     }
     ProcessExited { may image, must pid, may status }
     EgressDenied {
@@ -272,6 +277,7 @@ names! {
         "utimens" Utimens, "truncate" Truncate, "setxattr" Setxattr, "getxattr" Getxattr,
         "listxattr" Listxattr, "removexattr" Removexattr, "readlink" Readlink, "execute" Execute,
     }
+    OutsidePlace { "scratch" Scratch, "image" Image, "git_objects" GitObjects }
     EgressVia { "connect" Connect, "send" Send, "proxy" Proxy, "dns" Dns }
     Transport { "tcp" Tcp, "udp" Udp, "other" Other }
     Outcome {

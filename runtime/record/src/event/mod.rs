@@ -11,6 +11,7 @@ mod coverage;
 mod file;
 mod form;
 mod members;
+mod outside;
 mod process;
 mod redaction;
 mod session;
@@ -26,6 +27,7 @@ pub use file::{
     Access, AttributesChanged, FileDenied, FileKind, FileLinked, FileOpened, FileRead, FileRemoved,
     FileRenamed, FileReopened, FileSymlinked, FileWritten, Operation,
 };
+pub use outside::{FileOutside, OutsidePlace};
 pub use process::{EgressDenied, EgressVia, ExitStatus, ProcessExecuted, ProcessExited, Transport};
 pub use redaction::{MAX_REDACTIONS_TOLD, Redaction, RedactionApplied};
 pub use session::{
@@ -153,6 +155,8 @@ pub enum Body {
     AttributesChanged(AttributesChanged),
     #[serde(rename = "file.denied")]
     FileDenied(FileDenied),
+    #[serde(rename = "file.outside")]
+    FileOutside(FileOutside),
     #[serde(rename = "egress.denied")]
     EgressDenied(EgressDenied),
     #[serde(rename = "terminal.recorded")]

@@ -38,6 +38,10 @@ pub struct ProcessExecuted {
     /// The call failed with this errno, as in `ENOENT`, where that was seen.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub failed: Option<String>,
+    /// The directories in which the process looked for this program before, in vain and in this order (as `execvp` goes
+    /// through the search path): with `exe` they are one attempt. Absent if it was looked for nowhere else.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tried: Option<Vec<String>>,
 }
 
 /// How a process or the session's command ended.

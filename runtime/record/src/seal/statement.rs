@@ -207,6 +207,7 @@ impl Summary {
             | Body::FileSymlinked(_)
             | Body::AttributesChanged(_)
             | Body::FileDenied(_)
+            | Body::FileOutside(_)
             | Body::EgressDenied(_)
             | Body::TerminalRecorded(_)
             | Body::WorkspaceCompared(_)

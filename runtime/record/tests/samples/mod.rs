@@ -114,6 +114,7 @@ pub(crate) fn executed() -> ProcessExecuted {
         failed: None,
         file: None,
         corrects: None,
+        tried: None,
     }
 }
 
@@ -231,6 +232,7 @@ pub(crate) fn bodies() -> Vec<Body> {
             path: path("secrets/key"),
             operation: Operation::Open,
             target: None,
+            object: None,
             rule: "secrets/**".to_owned(),
             errno: "EACCES".to_owned(),
             count: 1,
@@ -291,6 +293,15 @@ pub(crate) fn bodies() -> Vec<Body> {
         durable: 21,
     }));
     bodies.push(Body::RecorderRestored(RecorderRestored { since: at(24), waited: 3, attempts: 2 }));
+    bodies.push(Body::FileOutside(FileOutside {
+        place: OutsidePlace::Scratch,
+        path: "/tmp/new".to_owned(),
+        operation: Operation::Rename,
+        kind: FileKind::File,
+        content: Some(FileRead { digest: Some(Digest::of(b"new")), ..FileRead::default() }),
+        target: Some("/home/agent/new".to_owned()),
+        open: false,
+    }));
     let mut counts = BTreeMap::new();
     for body in &bodies {
         *counts.entry(body.type_name().to_owned()).or_insert(0) += 1;

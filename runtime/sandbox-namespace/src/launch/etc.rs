@@ -247,7 +247,9 @@ fn written(hostname: &str, identity: Identity) -> [(&'static str, String); 6] {
         ("group", format!("root:x:0:\ntty:x:5:\nagent:x:{gid}:\nnogroup:x:65534:\n")),
         (
             "hosts",
-            format!("127.0.0.1 localhost {hostname}\n::1 localhost ip6-localhost ip6-loopback\n"),
+            format!(
+                "127.0.0.1 localhost {hostname}\n::1 localhost ip6-localhost ip6-loopback {hostname}\n"
+            ),
         ),
         ("hostname", format!("{hostname}\n")),
         ("resolv.conf", "nameserver 127.0.0.1\noptions timeout:1 attempts:1\n".to_owned()),

@@ -25,7 +25,6 @@ const SETTLED_SECONDS: i64 = 10;
 pub(super) fn make(
     request: &BaseRequest<'_>,
     place: &Path,
-    withheld: bool,
     progress: &mut dyn FnMut(Progress),
 ) -> Result<Manifest, BaseError> {
     let tree = place.join("tree");
@@ -61,7 +60,7 @@ pub(super) fn make(
     }
     let denied: Vec<_> = placeholders.into_keys().collect();
     let inner = tree.join(".git");
-    git_dir::write(request, &inner, withheld, &denied)?;
+    git_dir::write(request, &inner, &denied)?;
     let time = file_time(request)?;
     settle(&tree, &inner, request.owner, time)?;
     complete_index(request, &tree, &index_path)?;

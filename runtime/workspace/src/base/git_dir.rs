@@ -8,14 +8,10 @@ use custody_model::WorkspacePath;
 use super::objects::{self, Branch, MergedTag};
 use super::{BRANCH_INSIDE, BaseError, BaseRequest, OBJECTS_INSIDE, at};
 
-/// The remote that git asks for withheld blobs, in vain.
-const WITHHELD_REMOTE: &str = "withheld";
-
 /// Writes everything but the index.
 pub(super) fn write(
     request: &BaseRequest<'_>,
     git_dir: &Path,
-    withheld: bool,
     denied: &[WorkspacePath],
 ) -> Result<(), BaseError> {
     let tags = objects::merged_tags(&request.mirror.git(), request.commit)?;
@@ -28,7 +24,7 @@ pub(super) fn write(
     for (name, content) in [
         ("HEAD", format!("ref: refs/heads/{BRANCH_INSIDE}\n")),
         (&format!("refs/heads/{BRANCH_INSIDE}"), format!("{commit}\n")),
-        ("config", configuration(request, withheld)),
+        ("config", configuration(request)),
         ("objects/info/alternates", format!("{OBJECTS_INSIDE}\n")),
         ("packed-refs", packed(&tags, &branches)),
     ] {
@@ -57,9 +53,9 @@ pub(super) fn write(
     Ok(())
 }
 
-fn configuration(request: &BaseRequest<'_>, withheld: bool) -> String {
+fn configuration(request: &BaseRequest<'_>) -> String {
     let sha256 = request.commit.as_str().len() == 64;
-    let version = u8::from(sha256 || withheld);
+    let version = u8::from(sha256);
     let quoted = |text: &str| {
         let escaped = text.replace('\\', "\\\\").replace('"', "\\\"").replace(['\n', '\0'], " ");
         format!("\"{escaped}\"")
@@ -71,18 +67,8 @@ fn configuration(request: &BaseRequest<'_>, withheld: bool) -> String {
         quoted(&request.identity.name),
         quoted(&request.identity.email),
     );
-    if version == 1 {
-        text.push_str("[extensions]\n");
-    }
     if sha256 {
-        text.push_str("\tobjectFormat = sha256\n");
-    }
-    if withheld {
-        let _ = write!(
-            text,
-            "\tpartialClone = {WITHHELD_REMOTE}\n[remote \"{WITHHELD_REMOTE}\"]\n\
-             \turl = file:///custody/withheld-by-policy\n\tpromisor = true\n",
-        );
+        text.push_str("[extensions]\n\tobjectFormat = sha256\n");
     }
     text
 }

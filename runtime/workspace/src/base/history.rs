@@ -1,9 +1,9 @@
 //! What a history holds, path by path: which blobs stand only where a rule denies.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::io::BufRead;
 
-use custody_model::GitOid;
+use custody_model::{GitOid, WorkspacePath};
 use custody_policy::{PathRules, Treatment};
 
 use crate::git::{Git, GitError};
@@ -13,8 +13,8 @@ use crate::git::{Git, GitError};
 pub(super) struct Placed {
     /// At some time at a path that is not denied.
     pub(super) allowed: HashSet<GitOid>,
-    /// Only ever at denied paths.
-    pub(super) denied: HashSet<GitOid>,
+    /// Only ever at denied paths, with one of them.
+    pub(super) denied: HashMap<GitOid, WorkspacePath>,
 }
 
 /// Looks through every change of every commit that `commit` reaches and `known` do not.
@@ -38,7 +38,7 @@ pub(super) fn examine(
     let words = [&words[..], &["--no-abbrev", "--no-commit-id", "--no-ext-diff"]].concat();
     git.stream(&words, &commits, |output| read_changes(output, rules, &mut placed))?;
     let Placed { allowed, denied } = &mut placed;
-    denied.retain(|blob| !allowed.contains(blob));
+    denied.retain(|blob, _| !allowed.contains(blob));
     Ok(placed)
 }
 
@@ -71,9 +71,15 @@ fn read_changes(
         }
         let blob: GitOid = oid.and_then(|oid| oid.parse().ok()).ok_or_else(malformed)?;
         match rules.treatment_of_bytes(&path).treatment {
-            Treatment::Deny => placed.denied.insert(blob),
-            Treatment::ReadOnly | Treatment::ReadWrite => placed.allowed.insert(blob),
-        };
+            Treatment::Deny => {
+                // A path that is too long for a checkout stands in its root.
+                let path = WorkspacePath::from_bytes(&path).unwrap_or_default();
+                placed.denied.entry(blob).or_insert(path);
+            }
+            Treatment::ReadOnly | Treatment::ReadWrite => {
+                placed.allowed.insert(blob);
+            }
+        }
     }
 }
 

@@ -4,13 +4,15 @@
 //! long as the objects are there. So sessions whose rules deny something never see the mirror's objects, but a
 //! store of their own, shared by all sessions with the same rules. It holds every commit and tree (names of
 //! denied files are no secret, their content is) and every blob that stood at an allowed path at some time. It only
-//! grows, by one pack for each base commit that brings something new. Its packs are marked as coming from a promisor
-//! remote (git's partial clone), so that git takes a missing blob for what it is: not here.
+//! grows, by one pack for each base commit that brings something new. In the place of each withheld blob stands an empty
+//! file of its name. Git that only asks whether the blob is there goes on (`archive` of other paths, `gc`), and git that
+//! opens it is refused by the keeper, which knows then who asked for what.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-use custody_model::GitOid;
+use custody_model::{GitOid, WorkspacePath};
 use serde::{Deserialize, Serialize};
 
 use super::history::{self, Placed};
@@ -20,7 +22,7 @@ use crate::git::Git;
 /// Most branches of the source that a session sees.
 const MAX_BRANCHES: usize = 1000;
 
-/// What is known of a store; the file `custody.json` in it.
+/// What is known of a store.
 #[derive(Debug, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Contents {
@@ -28,38 +30,110 @@ struct Contents {
     tips: Vec<GitOid>,
     /// Blobs of that history that are not.
     withheld: BTreeSet<GitOid>,
+    /// A path at which each of them stood.
+    #[serde(default)]
+    paths: BTreeMap<GitOid, WorkspacePath>,
 }
 
-/// Brings the history of the request's commit into the store. Says whether anything is withheld.
+/// Permission bits of the file in the place of a withheld blob: there is nothing in it, and it is the keeper who refuses
+/// to open it.
+const WITHHELD_MODE: u32 = 0o444;
+
+/// The withheld blobs of a store, each with a path at which it stood. Nothing if it is no store of this kind.
+///
+/// # Errors
+/// [`BaseError`]: the store's state can't be read.
+pub(super) fn withheld(store: &Path) -> Result<BTreeMap<GitOid, WorkspacePath>, BaseError> {
+    Ok(read(&store.join(STATE))?.paths)
+}
+
+/// Name of the file with a store's [`Contents`].
+const STATE: &str = "custody.json";
+
+fn read(state: &Path) -> Result<Contents, BaseError> {
+    match std::fs::read(state) {
+        Ok(bytes) => at(state, serde_json::from_slice(&bytes).map_err(Into::into)),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Contents::default()),
+        Err(error) => at(state, Err(error)),
+    }
+}
+
+/// Where git looks for an object that is in no pack.
+fn loose(store: &Path, blob: &GitOid) -> std::path::PathBuf {
+    let (directory, name) = blob.as_str().split_at(2);
+    store.join(directory).join(name)
+}
+
+/// Puts an empty file in the place of each withheld blob, and takes away those of blobs that no longer are.
+fn hold_places(
+    store: &Path,
+    withheld: &BTreeSet<GitOid>,
+    released: &BTreeSet<GitOid>,
+) -> Result<(), BaseError> {
+    for blob in withheld {
+        let path = loose(store, blob);
+        if path.exists() {
+            continue;
+        }
+        if let Some(directory) = path.parent() {
+            at(directory, std::fs::create_dir_all(directory))?;
+        }
+        at(&path, std::fs::write(&path, ""))?;
+        let mode = std::fs::Permissions::from_mode(WITHHELD_MODE);
+        at(&path, std::fs::set_permissions(&path, mode))?;
+    }
+    for blob in released {
+        let path = loose(store, blob);
+        match std::fs::remove_file(&path) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                return at(&path, Err(error));
+            }
+            Ok(()) | Err(_) => {}
+        }
+    }
+    Ok(())
+}
+
+/// Brings the history of the request's commit into the store.
 ///
 /// The caller holds the lock of the rules.
 pub(super) fn bring(
     request: &BaseRequest<'_>,
     store: &Path,
     progress: &mut dyn FnMut(Progress),
-) -> Result<bool, BaseError> {
+) -> Result<(), BaseError> {
     let pack = store.join("pack");
     at(&pack, std::fs::create_dir_all(&pack))?;
-    let state = store.join("custody.json");
-    let mut contents: Contents = match std::fs::read(&state) {
-        Ok(bytes) => at(&state, serde_json::from_slice(&bytes).map_err(Into::into))?,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Contents::default(),
-        Err(error) => return at(&state, Err(error)),
-    };
-    if contents.tips.contains(request.commit) {
-        return Ok(!contents.withheld.is_empty());
-    }
+    let state = store.join(STATE);
+    let mut contents = read(&state)?;
     let git = request.mirror.git();
+    // A store from before paths were kept, or places held.
+    if contents.withheld.iter().any(|blob| !contents.paths.contains_key(blob)) {
+        progress(Progress::Examining);
+        for tip in &contents.tips {
+            let placed = history::examine(&git, request.rules, tip, &[])?;
+            let denied = placed.denied.into_iter();
+            contents.paths.extend(denied.filter(|(blob, _)| contents.withheld.contains(blob)));
+        }
+        hold_places(store, &contents.withheld, &BTreeSet::new())?;
+        write(store, &state, &contents)?;
+    }
+    if contents.tips.contains(request.commit) {
+        return Ok(());
+    }
     progress(Progress::Examining);
     let Placed { allowed, mut denied } =
         history::examine(&git, request.rules, request.commit, &contents.tips)?;
+    denied.retain(|blob, _| !contents.withheld.contains(blob));
     // What stood at an allowed path before is in the store already.
-    let there = present(&git.clone().with_objects_only(store), &denied)?;
-    denied.retain(|blob| !there.contains(blob));
+    let there = present(&git.clone().with_objects_only(store), denied.keys())?;
+    denied.retain(|blob, _| !there.contains(blob));
     let released: BTreeSet<_> =
         contents.withheld.iter().filter(|blob| allowed.contains(*blob)).cloned().collect();
     contents.withheld.retain(|blob| !released.contains(blob));
-    contents.withheld.extend(denied);
+    contents.withheld.extend(denied.keys().cloned());
+    contents.paths.extend(denied);
+    contents.paths.retain(|blob, _| contents.withheld.contains(blob));
 
     progress(Progress::Packing);
     let mut wanted = format!("{}\n", request.commit);
@@ -88,24 +162,25 @@ pub(super) fn bring(
         let words = ["pack-objects", "--quiet", "--delta-base-offset", "--threads=2"];
         let mut words: Vec<_> = words.iter().map(std::ffi::OsStr::new).collect();
         words.push(target.as_os_str());
-        let name = git.run_with_input(&words, &packed)?;
-        let name = String::from_utf8_lossy(&name);
-        let promisor = pack.join(format!("pack-{}.promisor", name.trim()));
-        at(&promisor, std::fs::write(&promisor, ""))?;
+        let _name = git.run_with_input(&words, &packed)?;
     }
+    hold_places(store, &contents.withheld, &released)?;
     contents.tips.push(request.commit.clone());
-    let bytes = at(&state, serde_json::to_vec(&contents).map_err(Into::into))?;
+    write(store, &state, &contents)
+}
+
+fn write(store: &Path, state: &Path, contents: &Contents) -> Result<(), BaseError> {
+    let bytes = at(state, serde_json::to_vec(contents).map_err(Into::into))?;
     let next = store.join("custody.json.next");
     at(&next, std::fs::write(&next, bytes))?;
     at(&next, std::fs::File::open(&next).and_then(|file| file.sync_all()))?;
-    at(&state, std::fs::rename(&next, &state))?;
-    Ok(!contents.withheld.is_empty())
+    at(state, std::fs::rename(&next, state))
 }
 
 /// Which of these objects a repository has.
-fn present(
+fn present<'a>(
     git: &Git,
-    objects: &std::collections::HashSet<GitOid>,
+    objects: impl Iterator<Item = &'a GitOid>,
 ) -> Result<BTreeSet<GitOid>, BaseError> {
     let mut asked = String::new();
     for object in objects {

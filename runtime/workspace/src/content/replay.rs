@@ -38,6 +38,7 @@ impl Contents {
             | Body::FileReopened(_)
             | Body::AttributesChanged(_)
             | Body::FileDenied(_)
+            | Body::FileOutside(_)
             | Body::EgressDenied(_)
             | Body::TerminalRecorded(_)
             | Body::WorkspaceCompared(_)

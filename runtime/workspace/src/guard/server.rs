@@ -91,6 +91,7 @@ impl Server {
             path,
             operation,
             target,
+            object: None,
             rule: guard.rule.to_string(),
             errno: name_of(errno),
             count: 1,

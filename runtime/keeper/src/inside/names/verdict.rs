@@ -246,6 +246,7 @@ impl GuardedNames {
             path: paths.next()?,
             operation,
             target: paths.next(),
+            object: None,
             rule,
             errno: format!("{errno:?}"),
             count: 1,

@@ -1,0 +1,272 @@
+//! What is opened of git's object store inside of the sandbox: the packs that git reads, and the empty files that stand in
+//! the place of withheld objects.
+//!
+//! A fanotify group of permission events with a mark on the store's mount. Every open waits for its answer, which comes when
+//! the open is in the record. A withheld object is refused; everything else is let through.
+//!
+//! Known limits: git maps its packs, so which objects of a pack it reads is not seen; that it opened the pack is. When the
+//! keeper dies, the kernel lets every open through: a withheld object is an empty file then.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
+use std::os::unix::fs::OpenOptionsExt;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use custody_model::{Clock, GitOid, WorkspacePath};
+use custody_record::event::{FileDenied, FileKind, FileOutside, Operation, OutsidePlace};
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::eventfd::EventFd;
+
+use super::notices::NoticeSink;
+use super::walk::Spot;
+
+/// Bytes of `struct fanotify_event_metadata`.
+const EVENT_BYTES: usize = 24;
+
+/// Bytes that are read at once.
+const BUFFER_BYTES: usize = 64 * EVENT_BYTES;
+
+/// What a process gets that opens a withheld object (fanotify's denial).
+const REFUSED: &str = "EPERM";
+
+/// A withheld object.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Withheld {
+    /// A path at which it stood.
+    pub path: WorkspacePath,
+    /// The rule that withholds it, as the policy spells it.
+    pub rule: String,
+}
+
+/// Watches one sandbox's object store until it is dropped.
+#[derive(Debug)]
+pub struct Objects {
+    thread: Option<JoinHandle<()>>,
+    stop: Arc<EventFd>,
+}
+
+impl Objects {
+    /// Watches the store that process `pid` sees at `point`.
+    ///
+    /// # Errors
+    /// `EPERM` without `CAP_SYS_ADMIN` in the initial user namespace; the mount or a thread can't be had.
+    pub fn watch(
+        pid: u32,
+        point: &str,
+        withheld: BTreeMap<GitOid, Withheld>,
+        sink: Arc<dyn NoticeSink>,
+        clock: Arc<dyn Clock>,
+    ) -> io::Result<Self> {
+        let group = group(pid, point)?;
+        let stop = Arc::new(EventFd::new()?);
+        let server = Server { group, withheld, sink, clock, own: std::process::id() };
+        let woken = Arc::clone(&stop);
+        let thread =
+            std::thread::Builder::new().name("objects".into()).spawn(move || server.run(&woken))?;
+        Ok(Self { thread: Some(thread), stop })
+    }
+
+    fn end(&mut self) {
+        let Some(thread) = self.thread.take() else { return };
+        if let Err(errno) = self.stop.write(1) {
+            tracing::error!(%errno, "the watch of git's objects can't be stopped");
+            return;
+        }
+        if thread.join().is_err() {
+            tracing::error!("the thread that watches git's objects panicked");
+        }
+    }
+}
+
+impl Drop for Objects {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+fn group(pid: u32, point: &str) -> io::Result<OwnedFd> {
+    let flags = libc::FAN_CLASS_CONTENT
+        | libc::FAN_UNLIMITED_QUEUE
+        | libc::FAN_UNLIMITED_MARKS
+        | libc::FAN_NONBLOCK
+        | libc::FAN_CLOEXEC;
+    let opened =
+        (libc::O_RDONLY | libc::O_LARGEFILE | libc::O_CLOEXEC | libc::O_NONBLOCK).cast_unsigned();
+    // SAFETY: a plain system call without pointers.
+    let group = Errno::result(unsafe { libc::fanotify_init(flags, opened) })?;
+    // SAFETY: the kernel just made this descriptor and nothing else owns it.
+    let group = unsafe { OwnedFd::from_raw_fd(group) };
+    let store = File::options()
+        .read(true)
+        .custom_flags(libc::O_PATH)
+        .open(format!("/proc/{pid}/root{point}"))?;
+    let itself = std::ffi::CString::new(format!("/proc/self/fd/{}", store.as_raw_fd()))?;
+    let how = libc::FAN_MARK_ADD | libc::FAN_MARK_MOUNT;
+    // SAFETY: the group is open, the path is a C string that outlives the call.
+    Errno::result(unsafe {
+        libc::fanotify_mark(
+            group.as_raw_fd(),
+            how,
+            libc::FAN_OPEN_PERM,
+            libc::AT_FDCWD,
+            itself.as_ptr(),
+        )
+    })?;
+    Ok(group)
+}
+
+struct Server {
+    group: OwnedFd,
+    withheld: BTreeMap<GitOid, Withheld>,
+    sink: Arc<dyn NoticeSink>,
+    clock: Arc<dyn Clock>,
+    own: u32,
+}
+
+impl Server {
+    fn run(&self, stop: &EventFd) {
+        let mut buffer = [0; BUFFER_BYTES];
+        loop {
+            let mut ready = [
+                PollFd::new(self.group.as_fd(), PollFlags::POLLIN),
+                PollFd::new(stop.as_fd(), PollFlags::POLLIN),
+            ];
+            match poll(&mut ready, PollTimeout::NONE) {
+                Ok(_) | Err(Errno::EINTR) => {}
+                Err(errno) => {
+                    self.sink.gap(format!("waiting for what git opens failed: {errno}"));
+                    return;
+                }
+            }
+            let seen = |fd: &PollFd<'_>| fd.revents().is_some_and(|r| !r.is_empty());
+            if seen(&ready[0]) {
+                match nix::unistd::read(&self.group, &mut buffer) {
+                    Ok(read) => parse(&buffer[..read]).into_iter().for_each(|e| self.answer(e)),
+                    Err(Errno::EAGAIN | Errno::EINTR) => {}
+                    Err(errno) => {
+                        self.sink.gap(format!("what git opens can't be read: {errno}"));
+                        return;
+                    }
+                }
+            } else if seen(&ready[1]) {
+                return;
+            }
+        }
+    }
+
+    /// Records an open and answers it.
+    fn answer(&self, event: Event) {
+        let response = match self.allows(&event) {
+            true => libc::FAN_ALLOW,
+            false => libc::FAN_DENY,
+        };
+        let mut bytes = event.file.as_raw_fd().to_ne_bytes().to_vec();
+        bytes.extend(response.to_ne_bytes());
+        if let Err(errno) = nix::unistd::write(&self.group, &bytes) {
+            self.sink.gap(format!("an open of git's objects was not answered: {errno}"));
+        }
+    }
+
+    fn allows(&self, event: &Event) -> bool {
+        if event.pid == self.own {
+            return true;
+        }
+        let path = event.file.try_clone().ok().and_then(|fd| Spot::of(fd).ok());
+        let Some(path) = path.and_then(|spot| spot.path()) else {
+            self.sink.gap("what was opened of git's objects can't be told".to_owned());
+            return true;
+        };
+        let time = self.clock.now();
+        let told = match object(&path).and_then(|oid| self.withheld.get_key_value(&oid)) {
+            Some((oid, Withheld { path, rule })) => {
+                let denied = FileDenied {
+                    path: path.clone(),
+                    operation: Operation::Read,
+                    target: None,
+                    object: Some(oid.clone()),
+                    rule: rule.clone(),
+                    errno: REFUSED.to_owned(),
+                    count: 1,
+                };
+                self.sink.denied(time, event.pid, denied).map(|()| false)
+            }
+            None if path.ends_with(b".pack") => {
+                let outside = FileOutside {
+                    place: OutsidePlace::GitObjects,
+                    path: String::from_utf8_lossy(&path).into_owned(),
+                    operation: Operation::Open,
+                    kind: FileKind::File,
+                    content: None,
+                    target: None,
+                    open: false,
+                };
+                self.sink.outside(time, event.pid, outside).map(|()| true)
+            }
+            None => Ok(true),
+        };
+        told.unwrap_or_else(|error| {
+            tracing::error!(
+                error = &error as &dyn std::error::Error,
+                "an open of git's objects is not on record, and refused"
+            );
+            false
+        })
+    }
+}
+
+/// The object whose place a path is, as in `…/ab/cdef…`.
+fn object(path: &[u8]) -> Option<GitOid> {
+    let mut parts = path.rsplit(|b| *b == b'/');
+    let (name, directory) = (parts.next()?, parts.next()?);
+    let text = [directory, name].concat();
+    std::str::from_utf8(&text).ok()?.parse().ok()
+}
+
+/// One open that waits for its answer.
+#[derive(Debug)]
+struct Event {
+    file: OwnedFd,
+    pid: u32,
+}
+
+/// Events of `struct fanotify_event_metadata`, version 3. What follows on bytes of another form is passed over.
+fn parse(buffer: &[u8]) -> Vec<Event> {
+    let word = |bytes: &[u8], at: usize| -> Option<i32> {
+        Some(i32::from_ne_bytes(bytes.get(at..at + 4)?.try_into().ok()?))
+    };
+    let mut events = Vec::new();
+    let mut rest = buffer;
+    while let (Some(length), Some(fd), Some(pid)) = (word(rest, 0), word(rest, 16), word(rest, 20))
+    {
+        let length = usize::try_from(length).unwrap_or(0);
+        if length < EVENT_BYTES || length > rest.len() || rest[4] != libc::FANOTIFY_METADATA_VERSION
+        {
+            break;
+        }
+        if fd >= 0 {
+            // SAFETY: the kernel made this descriptor for the reader of the event, which nobody else has.
+            let file = unsafe { OwnedFd::from_raw_fd(fd) };
+            events.push(Event { file, pid: pid.cast_unsigned() });
+        }
+        rest = &rest[length..];
+    }
+    events
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_place_of_an_object_names_it() {
+        let path = b"/custody/objects/c6/31544ba52d7e5ae7eb953edaa6ec51f6aa78d6";
+        let expected: GitOid = "c631544ba52d7e5ae7eb953edaa6ec51f6aa78d6".parse().unwrap();
+        assert_eq!(object(path), Some(expected));
+        assert_eq!(object(b"/custody/objects/pack/pack-1.pack"), None);
+        assert_eq!(object(b"custody.json"), None);
+    }
+}

@@ -1,0 +1,42 @@
+//! What happened to files outside of the workspace.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::file::{FileKind, FileRead, Operation};
+
+/// Where outside of the workspace; see [`super::Place`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum OutsidePlace {
+    /// What the session may write outside of the workspace: `/tmp`, `/var/tmp`, `/run`, `/dev/shm` and the home.
+    Scratch,
+    /// The read-only root below everything else.
+    Image,
+    /// The store of git's objects.
+    GitObjects,
+}
+
+/// `file.outside`: what a process did to a file outside of the workspace. Reads and executions of one content by one
+/// process image are told once; listings of directories are not told.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct FileOutside {
+    /// Where.
+    pub place: OutsidePlace,
+    /// Which: the absolute path as the sandbox sees it, in the text form of paths of the workspace.
+    pub path: String,
+    /// What was done.
+    pub operation: Operation,
+    /// What it is.
+    pub kind: FileKind,
+    /// The content that was read, or the version that came to be; without a digest where it was not hashed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub content: Option<FileRead>,
+    /// The second path: where it was renamed to, what the link points at.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub target: Option<String>,
+    /// It still was open for writing when this version was looked at.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub open: bool,
+}
