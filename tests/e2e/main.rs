@@ -2,6 +2,7 @@
 
 mod acts;
 mod answers;
+mod apply;
 mod command_line;
 mod configuration;
 mod evidence;

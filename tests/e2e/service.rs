@@ -113,6 +113,31 @@ fn a_run_on_a_server_is_as_without_one() {
 }
 
 #[test]
+fn a_branch_comes_from_a_server_as_it_is_also_where_its_record_is_redacted() {
+    let ground = ground(OPEN);
+    let token = format!("ghp_{}", &"aB3dE5gH".repeat(5)[..36]);
+    let script = format!(
+        "set -e; git checkout -q -b beside; git commit -q --allow-empty -m Beside; git checkout -q work
+         echo {token} >token.txt; git add token.txt; git commit -qm Token; echo left >left.txt"
+    );
+    let run = ["run", "--", "sh", "-c", &script];
+    let _ = ground.server.custody(&ground.dana, ground.here(), &run).succeeded();
+    let diff = ["session", "diff", "last"];
+    let diff = ground.server.custody(&ground.dana, ground.here(), &diff).succeeded().stdout;
+    assert!(diff.contains("token.txt") && !diff.contains(&token), "{diff}");
+    let apply = ["session", "apply", "last"];
+    let _ = ground.server.custody(&ground.dana, ground.here(), &apply).succeeded();
+    assert_eq!(ground.repository.git(&["show", "HEAD:token.txt"]), token);
+    assert_eq!(ground.repository.git(&["log", "-1", "--format=%s", "HEAD~1"]), "Token");
+    let beside = ground.repository.git(&[
+        "for-each-ref",
+        "--format=%(subject)",
+        "refs/heads/custody/**/beside",
+    ]);
+    assert_eq!(beside, "Beside");
+}
+
+#[test]
 fn input_comes_through_a_server_to_its_end() {
     let ground = ground(OPEN);
     let words = ["run", "--", "sh", "-c", "sha256sum"];

@@ -135,6 +135,7 @@ where
         .on(Op::SessionStream, records::stream)
         .on(Op::SessionFiles, records::files)
         .on(Op::SessionDiff, records::diff)
+        .on(Op::SessionBranch, records::branch)
         .on(Op::SessionTerminal, records::terminal)
         .on(Op::SessionOutputs, records::outputs)
         .on(Op::SessionRecord, records::download)

@@ -145,6 +145,8 @@ pub const EVENT_STREAM: &str = "text/event-stream";
 pub const ASCIICAST: &str = "application/x-asciicast";
 /// A unified diff.
 pub const DIFF: &str = "text/x-diff";
+/// A git bundle (gitformat-bundle).
+pub const BUNDLE: &str = "application/x-git-bundle";
 /// Newline-delimited JSON.
 pub const JSON_LINES: &str = "application/x-ndjson";
 /// A tar archive (POSIX.1-2001).

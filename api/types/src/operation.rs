@@ -72,6 +72,7 @@ operations! {
     SessionStream "session_stream",
     SessionFiles "session_files",
     SessionDiff "session_diff",
+    SessionBranch "session_branch",
     SessionTerminal "session_terminal",
     SessionOutputs "session_outputs",
     SessionRecord "session_record",

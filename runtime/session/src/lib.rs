@@ -6,6 +6,7 @@
 pub mod approve;
 pub mod attach;
 mod base;
+mod bundle;
 pub mod create;
 pub mod erase;
 pub mod error;

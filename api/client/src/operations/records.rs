@@ -78,6 +78,14 @@ impl Client {
         self.download(Operation::SessionDiff, session).await
     }
 
+    /// The commits that a session made: a git bundle, empty if nothing came out.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn branch(&self, session: SessionId) -> Result<Download, ClientError> {
+        self.download(Operation::SessionBranch, session).await
+    }
+
     /// The recording of a session's terminal: asciicast v3.
     ///
     /// # Errors

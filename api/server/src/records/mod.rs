@@ -2,6 +2,7 @@
 
 mod attach;
 mod blob;
+mod branch;
 mod bridge;
 mod diff;
 mod download;
@@ -17,6 +18,7 @@ mod terminal;
 mod verify;
 
 pub(crate) use attach::attach;
+pub(crate) use branch::branch;
 pub(crate) use diff::diff;
 pub(crate) use download::download;
 pub(crate) use events::events;

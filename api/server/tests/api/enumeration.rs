@@ -99,6 +99,7 @@ const CASES: &[(Op, Expected)] = &[
     (Op::SessionStream, SEEN),
     (Op::SessionFiles, SEEN),
     (Op::SessionDiff, SEEN),
+    (Op::SessionBranch, SEEN),
     (Op::SessionTerminal, SEEN),
     (Op::SessionOutputs, SEEN),
     (Op::SessionRecord, SEEN),

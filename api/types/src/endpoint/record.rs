@@ -5,8 +5,8 @@ use custody_model::{Role, Scope};
 use custody_record::Report;
 
 use super::{
-    ASCIICAST, Access, DIFF, EVENT_STREAM, Endpoint, Header, JSON, JSON_LINES, Method, Success,
-    TAR, schema,
+    ASCIICAST, Access, BUNDLE, DIFF, EVENT_STREAM, Endpoint, Header, JSON, JSON_LINES, Method,
+    Success, TAR, schema,
 };
 use crate::event::{EventPage, EventQuery, StreamQuery};
 use crate::evidence::EvidenceQuery;
@@ -108,6 +108,24 @@ pub(super) const ENDPOINTS: &[Endpoint] = &[
         body: None,
         success: Success::other(200, DIFF),
         failures: &[ApiCode::Erased, ApiCode::Conflict, ApiCode::VerificationFailed],
+    },
+    Endpoint {
+        operation: Operation::SessionBranch,
+        method: Method::Get,
+        path: "/v1/sessions/{session}/branch",
+        tag: "records",
+        summary: "The commits that a session made",
+        description: "A git bundle of its branch and of the refs beside it, as they stand in the mirror, without what the base's \
+                      history has; empty if nothing came out. `git fetch FILE REF` takes them over.",
+        access: Access::Session { roles: &[Role::Admin, Role::Auditor], own: true },
+        scope: Some(Scope::SessionsRead),
+        changes: false,
+        looks_up: true,
+        query: None,
+        headers: &[],
+        body: None,
+        success: Success::other(200, BUNDLE),
+        failures: &[ApiCode::Conflict],
     },
     Endpoint {
         operation: Operation::SessionTerminal,

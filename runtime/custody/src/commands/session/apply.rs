@@ -11,15 +11,14 @@ use custody_workspace::mirror::{RepositoryName, Source};
 use serde_json::json;
 
 use self::git::{ask, asks, git};
-use super::MAX_DOWNLOAD_BYTES;
 use crate::connect::Connection;
 use crate::failure::{Explain, Failure};
 use crate::output;
 use crate::wire::Wire;
 
-/// Fetches with plain git, as anybody could, where the mirror is on this machine; otherwise the branch is made anew from
-/// the diff, and only if it gives the very tree that is on record. The user's own git merges, with his configuration; no hook
-/// runs.
+/// Fetches with plain git, as anybody could, where the mirror is on this machine; otherwise from a bundle that the server
+/// hands out. The branch is the commit that is on record, or nothing. The user's own git merges, with his configuration; no
+/// hook runs.
 pub(super) fn apply(
     wire: &Wire,
     server: &Connection,
@@ -39,21 +38,28 @@ pub(super) fn apply(
         ready()?;
     }
     let here = server.target().is_here() && Path::new(&outputs.mirror).exists();
-    if here {
-        let name = format!("refs/heads/{branch}");
-        let names = outputs.refs.iter().map(|one| &one.name).chain([&name]);
-        let refspecs: Vec<_> = names.map(|name| format!("+{name}:{name}")).collect();
-        let mut words = vec!["fetch", "--no-tags", &outputs.mirror];
-        words.extend(refspecs.iter().map(String::as_str));
-        git(&words)?;
-    } else {
-        rebuild(server, session, &outputs, &branch)?;
-    }
+    let bundle = match here {
+        true => None,
+        false => Some(bundle(server, session)?),
+    };
+    let from = bundle.as_ref().map_or(Ok(outputs.mirror.as_str()), |bundle| {
+        let text = bundle.path().to_str();
+        text.ok_or_else(|| {
+            Failure::new(ErrorCode::Io, "the directory for temporary files is no UTF-8")
+        })
+    })?;
+    let name = format!("refs/heads/{branch}");
+    let names = outputs.refs.iter().map(|one| &one.name).chain([&name]);
+    let refspecs: Vec<_> = names.map(|name| format!("+{name}:{name}")).collect();
+    let mut words = vec!["fetch", "--no-tags", from];
+    words.extend(refspecs.iter().map(String::as_str));
+    git(&words)?;
+    on_record(&outputs, &name)?;
     if !fetch_only {
         git(&["merge", "--no-edit", &branch])?;
     }
     let commit = outputs.commits.last().map(|last| last.commit.clone());
-    let refs: Vec<_> = outputs.refs.iter().filter(|_| here).map(|one| &one.name).collect();
+    let refs: Vec<_> = outputs.refs.iter().map(|one| &one.name).collect();
     let value = json!({
         "session": session.id, "branch": branch, "commit": commit, "merged": !fetch_only, "refs": refs,
     });
@@ -64,10 +70,7 @@ pub(super) fn apply(
         };
         for one in &outputs.refs {
             let name = crate::render::tame(&one.name);
-            text.push_str(&match here {
-                true => format!("\nfetched {name}, which is merged nowhere"),
-                false => format!("\n{name} is in {} on the server's machine", outputs.mirror),
-            });
+            text.push_str(&format!("\nfetched {name}, which is merged nowhere"));
         }
         text
     })
@@ -114,7 +117,7 @@ fn ready() -> Result<(), Failure> {
         ("CHERRY_PICK_HEAD", "a cherry-pick", "git cherry-pick"),
         ("REVERT_HEAD", "a revert", "git revert"),
     ] {
-        let path = ask(&["rev-parse", "--git-path", state], None, b"")?;
+        let path = ask(&["rev-parse", "--git-path", state])?;
         if Path::new(&path).exists() {
             let message = format!("{what} is under way in this checkout");
             return Err(Failure::new(ErrorCode::Conflict, message).hint(format!(
@@ -130,45 +133,26 @@ fn ready() -> Result<(), Failure> {
     Ok(())
 }
 
-/// The session's changes as one commit on its base, with the tree that is on record.
-fn rebuild(
-    server: &Connection,
-    session: &Session,
-    outputs: &Outputs,
-    branch: &str,
-) -> Result<(), Failure> {
-    let Some(last) = outputs.commits.last() else {
-        return Err(Failure::new(
-            ErrorCode::RecordIncomplete,
-            "the session's commits are not on record yet",
-        ));
-    };
-    let base = session.base_commit.to_string();
-    git(&["cat-file", "-e", &format!("{base}^{{commit}}")]).map_err(|failure| {
-        failure.hint(format!("fetch {base} first: the session started from it"))
+/// The session's refs in a file.
+fn bundle(server: &Connection, session: &Session) -> Result<tempfile::NamedTempFile, Failure> {
+    let no_room = "there is no room for the session's commits";
+    let mut file = tempfile::NamedTempFile::new().explain(ErrorCode::Io, no_room)?;
+    server.wait(async {
+        server.client().branch(session.id).await?.write_to(file.as_file_mut()).await
     })?;
-    let diff = server
-        .wait(async { server.client().diff(session.id).await?.bytes(MAX_DOWNLOAD_BYTES).await })?;
-    let dir = tempfile::tempdir().explain(ErrorCode::Io, "there is no room for an index")?;
-    let index = dir.path().join("index");
-    let with = |words: &[&str], input: &[u8]| ask(words, Some(&index), input);
-    with(&["read-tree", &base], b"")?;
-    if !diff.is_empty() {
-        with(&["apply", "--cached", "--binary", "--whitespace=nowarn", "-"], &diff)?;
+    Ok(file)
+}
+
+/// Refuses a branch that is not what the record says.
+fn on_record(outputs: &Outputs, name: &str) -> Result<(), Failure> {
+    let found = ask(&["rev-parse", "--verify", name])?;
+    match outputs.commits.last() {
+        Some(last) if last.commit.as_str() == found => Ok(()),
+        Some(_) | None => {
+            git(&["update-ref", "-d", name, &found])?;
+            let message =
+                format!("{name} is at {found}, and that is not the commit that is on record");
+            Err(Failure::new(ErrorCode::VerificationFailed, message))
+        }
     }
-    let tree = with(&["write-tree"], b"")?;
-    if tree != last.tree.to_string() {
-        let message = "the diff does not give the tree that is on record";
-        return Err(Failure::new(ErrorCode::VerificationFailed, message).hint(format!(
-            "it may have been too large to be kept whole: fetch {branch} from {} on the server's machine",
-            outputs.mirror
-        )));
-    }
-    let message = format!(
-        "{}\n\nThe commits of the session as one, made from its diff.\n\nCustody-Session: {}\n",
-        crate::render::command_line(&session.command),
-        session.id
-    );
-    let commit = ask(&["commit-tree", &tree, "-p", &base], None, message.as_bytes())?;
-    git(&["update-ref", &format!("refs/heads/{branch}"), &commit])
 }

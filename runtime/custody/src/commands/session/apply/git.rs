@@ -1,11 +1,8 @@
 //! Git in the user's own checkout: with his configuration, without hooks, and with what to do where it refuses.
 
-use std::io::Write;
-use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
 use custody_model::ErrorCode;
-use custody_workspace::outputs::Identity;
 
 use crate::failure::{Explain, Failure};
 
@@ -13,7 +10,11 @@ use crate::failure::{Explain, Failure};
 const NO_HOOKS: [&str; 2] = ["-c", "core.hooksPath=/dev/null"];
 
 /// What git says when it refuses, and what to do then. The first that is found counts.
-const REFUSALS: [(&str, &str); 16] = [
+const REFUSALS: [(&str, &str); 17] = [
+    (
+        "lacks these prerequisite commits",
+        "fetch the commit that the session started from first (`custody session show` names it)",
+    ),
     (
         "refusing to merge unrelated histories",
         "the session's branch has no commit in common with this checkout's: is it the right repository?",
@@ -70,56 +71,30 @@ const REFUSALS: [(&str, &str); 16] = [
 
 /// Runs it; what it says is told only if it fails.
 pub(super) fn git(words: &[&str]) -> Result<(), Failure> {
-    let output = run(words, None, b"")?;
-    match output.status.success() {
-        true => Ok(()),
-        false => Err(refused(words[0], &output)),
-    }
+    ask(words).map(drop)
 }
 
 /// Whether it succeeds.
 pub(super) fn asks(words: &[&str]) -> Result<bool, Failure> {
-    Ok(run(words, None, b"")?.status.success())
+    Ok(run(words)?.status.success())
 }
 
-/// What git says to this input, trimmed.
-pub(super) fn ask(words: &[&str], index: Option<&Path>, input: &[u8]) -> Result<String, Failure> {
-    let output = run(words, index, input)?;
+/// What git says, trimmed.
+pub(super) fn ask(words: &[&str]) -> Result<String, Failure> {
+    let output = run(words)?;
     if !output.status.success() {
         return Err(refused(words[0], &output));
     }
     Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
 }
 
-fn run(words: &[&str], index: Option<&Path>, input: &[u8]) -> Result<Output, Failure> {
-    let failed = format!("git {} could not be run", words[0]);
+fn run(words: &[&str]) -> Result<Output, Failure> {
     let mut command = Command::new("git");
-    command.args(NO_HOOKS).args(words);
-    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     // Its words are looked at.
-    command.env("LC_ALL", "C");
-    if let Some(index) = index {
-        command.env("GIT_INDEX_FILE", index);
-    }
-    if words[0] == "commit-tree" {
-        // What is committed here is a session's work, as its record has it, and not that of whoever applies it.
-        let Identity { name, email } = Identity::custody();
-        for who in ["AUTHOR", "COMMITTER"] {
-            command.env(format!("GIT_{who}_NAME"), &name).env(format!("GIT_{who}_EMAIL"), &email);
-        }
-    }
-    let mut child = command.spawn().explain(ErrorCode::EnvironmentLacks, failed.clone())?;
-    let stdin = child.stdin.take();
-    std::thread::scope(|threads| {
-        threads.spawn(move || {
-            if let Some(mut stdin) = stdin {
-                // Git may have read enough; its exit status tells.
-                let _closed = stdin.write_all(input);
-            }
-        });
-        child.wait_with_output()
-    })
-    .explain(ErrorCode::Io, failed)
+    command.args(NO_HOOKS).args(words).env("LC_ALL", "C").stdin(Stdio::null());
+    command
+        .output()
+        .explain(ErrorCode::EnvironmentLacks, format!("git {} could not be run", words[0]))
 }
 
 /// Git's own words, and what to do.
