@@ -77,14 +77,12 @@ pub fn run(wire: &Wire, args: RunArgs) -> Result<ExitCode, Failure> {
             }
         }
     });
-    let session = session.map_err(|failure| match failure.code {
-        ErrorCode::NotFound
-            if asked.base == "HEAD"
-                && failure.field.as_deref().is_none_or(|field| field == "base") =>
-        {
-            failure.hint("a session starts from a commit: commit something first, or use --dirty")
+    let session = session.map_err(|failure| {
+        match asked.base == "HEAD" && failure.field.as_deref() == Some("base") {
+            true => failure
+                .hint("a session starts from a commit: commit something first, or use --dirty"),
+            false => failure,
         }
-        _ => failure,
     })?;
     if let Some(act) = &leaving
         && server.block_on(watch::take_back(server.client(), session.id, act))?
