@@ -184,7 +184,13 @@ fn keys_are_wrapped_for_their_scope_and_by_their_wrapping_key_alone() {
     )
     .unwrap();
     assert!(place.vault.key(Scope::Session(other)).is_err(), "it opens for another session");
-    std::fs::remove_file(place.dir.path().join("vault/wrapping.key")).unwrap();
+    // One that is gone is not made anew, for what it wrapped would be lost when it comes back.
+    let file = place.dir.path().join("vault/wrapping.key");
+    std::fs::remove_file(&file).unwrap();
+    let refused = Vault::open(&place.dir.path().join("vault"));
+    assert!(matches!(refused, Err(custody_record::VaultError::WrappingGone { .. })), "{refused:?}");
+    assert!(!file.exists());
+    std::fs::copy(Place::new().dir.path().join("vault/wrapping.key"), &file).unwrap();
     let strange = Vault::open(&place.dir.path().join("vault")).unwrap();
     assert!(strange.key(Scope::Session(session())).is_err(), "another wrapping key opens it");
     use std::os::unix::fs::PermissionsExt as _;
