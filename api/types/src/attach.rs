@@ -41,6 +41,17 @@ pub struct Progress {
 pub struct Position {
     /// Bytes of output, of both kinds, before it.
     pub output: u64,
+    /// Most bytes of input that a client sends before it is told that some of them were taken. More wait in its connection, and
+    /// what is sent after them, too. Absent where a keeper of before takes all, or drops it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub input_window: Option<u64>,
+}
+
+/// How much input was taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Taken {
+    /// Bytes that this client sent since it attached and that the command was given, or takes no more.
+    pub input: u64,
 }
 
 /// How the session ended.
@@ -83,6 +94,8 @@ pub enum Frame {
     Output(Vec<u8>),
     /// `e`, to the client: standard error, when there is no terminal.
     ErrorOutput(Vec<u8>),
+    /// `t`, to the client: so much of its input was taken.
+    Taken(Taken),
     /// `z`, to the client: the session is sealed. The last frame.
     Ended(Ended),
     /// `i`, to the session: input; empty means end of file.
@@ -133,6 +146,7 @@ impl Frame {
             Self::Position(value) => (b'n', json(b'n', serde_json::to_vec(value))?),
             Self::Output(bytes) => (b'o', bytes.clone()),
             Self::ErrorOutput(bytes) => (b'e', bytes.clone()),
+            Self::Taken(value) => (b't', json(b't', serde_json::to_vec(value))?),
             Self::Ended(value) => (b'z', json(b'z', serde_json::to_vec(value))?),
             Self::Input(bytes) => (b'i', bytes.clone()),
             Self::Resize(value) => (b'r', json(b'r', serde_json::to_vec(value))?),
@@ -163,6 +177,7 @@ impl Frame {
             b'n' => Self::Position(serde_json::from_slice(payload).map_err(failed)?),
             b'o' => Self::Output(payload.to_vec()),
             b'e' => Self::ErrorOutput(payload.to_vec()),
+            b't' => Self::Taken(serde_json::from_slice(payload).map_err(failed)?),
             b'z' => Self::Ended(serde_json::from_slice(payload).map_err(failed)?),
             b'i' => Self::Input(payload.to_vec()),
             b'r' => Self::Resize(serde_json::from_slice(payload).map_err(failed)?),
@@ -186,7 +201,8 @@ mod tests {
         let ended = Ended { outcome: Outcome::Completed, reason: "it ended".into(), exit };
         let frames = [
             Frame::Progress(progress),
-            Frame::Position(Position { output: 7 }),
+            Frame::Position(Position { output: 7, input_window: Some(9) }),
+            Frame::Taken(Taken { input: 8 }),
             Frame::Output(vec![0, 255]),
             Frame::ErrorOutput(vec![]),
             Frame::Ended(ended),

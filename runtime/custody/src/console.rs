@@ -10,6 +10,9 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGWINCH};
 use signal_hook::iterator::Signals;
 use tokio::sync::mpsc;
 
+/// Bytes of input that are read and sent at once.
+pub const MAX_TYPED_BYTES: usize = 16 << 10;
+
 /// What is typed ahead waits in so many pieces; then the typing itself does.
 const TYPED_AHEAD: usize = 16;
 
@@ -123,7 +126,7 @@ pub fn listen(input: bool) -> io::Result<Listening> {
     let (key, typed) = mpsc::channel(TYPED_AHEAD);
     if input {
         thread::Builder::new().name("input".into()).spawn(move || {
-            let mut chunk = [0; 16 << 10];
+            let mut chunk = [0; MAX_TYPED_BYTES];
             loop {
                 let length = match io::stdin().lock().read(&mut chunk) {
                     Ok(length) => length,

@@ -146,8 +146,9 @@ impl Watch<'_> {
                         let _lost = socket.send(&frame).await;
                     }
                 }
-                bytes = typed(&mut keys), if known.reached && !known.closed => {
+                bytes = typed(&mut keys), if known.may_send() => {
                     known.closed = bytes.is_empty();
+                    known.sent += bytes.len() as u64;
                     let insists = raw.is_some() && known.insists(&bytes, Instant::now());
                     let _lost = socket.send(&Frame::Input(bytes)).await;
                     if insists {

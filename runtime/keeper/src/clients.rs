@@ -1,4 +1,7 @@
 //! Those who are attached to the session: each gets the output, each may send input, signals and a stop.
+//!
+//! No input is dropped. A client is told how much of what it sent was taken, and sends no more than a window ahead; of one that
+//! does no more is read until some was taken.
 
 use std::collections::VecDeque;
 use std::fs;
@@ -11,7 +14,7 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::frame::{Frame, Position};
+use crate::frame::{Frame, Position, Taken};
 use crate::socket_path::SocketPath;
 
 /// Output that a client gets when it attaches late, in bytes.
@@ -19,6 +22,9 @@ pub const SCROLLBACK_BYTES: usize = 64 << 10;
 
 /// Frames that wait for one client.
 const QUEUE_FRAMES: usize = 256;
+
+/// Input of one client that waits for the command, in bytes; more stays in its connection.
+pub const INPUT_WINDOW_BYTES: u64 = 1 << 20;
 
 /// A client that takes nothing for this long is let go; until then the session waits for it, as for a pipe.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -36,6 +42,8 @@ struct Shared {
     path: PathBuf,
     state: Mutex<State>,
     came: Condvar,
+    /// Input was taken, or a client left.
+    took: Condvar,
 }
 
 #[derive(Default)]
@@ -49,12 +57,17 @@ struct State {
     /// … of so many in all.
     output: u64,
     ended: Option<Frame>,
+    /// Input that waits for the command, in order: whose, and how many bytes.
+    waiting: VecDeque<(u64, u64)>,
 }
 
 struct Client {
     number: u64,
     queue: SyncSender<Frame>,
     writer: thread::JoinHandle<()>,
+    /// Bytes of its input that were passed on, and that were taken.
+    sent: u64,
+    taken: u64,
 }
 
 impl Clients {
@@ -70,6 +83,7 @@ impl Clients {
                 path: path.to_owned(),
                 state: Mutex::default(),
                 came: Condvar::new(),
+                took: Condvar::new(),
             }),
         };
         let accepting = clients.clone();
@@ -100,7 +114,8 @@ impl Clients {
         let (queue, frames) = sync_channel(QUEUE_FRAMES);
         let recent = merged(&state.recent);
         let replayed: u64 = recent.iter().map(output_bytes).sum();
-        let position = Position { output: state.output - replayed };
+        let position =
+            Position { output: state.output - replayed, input_window: Some(INPUT_WINDOW_BYTES) };
         let _full = queue.try_send(Frame::Position(position));
         for frame in recent {
             let _full = queue.try_send(frame);
@@ -115,15 +130,15 @@ impl Clients {
             .name(format!("client-{number}"))
             .spawn(move || write_frames(to, &frames))?;
         if state.ended.is_none() {
-            state.clients.push(Client { number, queue, writer });
+            state.clients.push(Client { number, queue, writer, sent: 0, taken: 0 });
         }
         drop(state);
         self.shared.came.notify_all();
         let requests = requests.clone();
         let clients = self.clone();
         thread::Builder::new().name(format!("reader-{number}")).spawn(move || {
-            read_frames(stream, &requests);
-            clients.lock().clients.retain(|c| c.number != number);
+            clients.read_frames(number, stream, &requests);
+            clients.let_go(number);
         })?;
         Ok(())
     }
@@ -149,7 +164,67 @@ impl Clients {
         for (number, queue) in queues {
             if !send_patiently(&queue, frame.clone()) {
                 tracing::warn!(number, "a client took nothing for too long and was let go");
-                self.lock().clients.retain(|c| c.number != number);
+                self.let_go(number);
+            }
+        }
+    }
+
+    fn let_go(&self, number: u64) {
+        self.lock().clients.retain(|c| c.number != number);
+        self.shared.took.notify_all();
+    }
+
+    /// The command was given what waited longest of the input, or takes no more: its client may send as much.
+    pub fn took(&self) {
+        let (queue, frame) = {
+            let mut state = self.lock();
+            let Some((number, bytes)) = state.waiting.pop_front() else { return };
+            let client = state.clients.iter_mut().find(|client| client.number == number);
+            // It may have left: what it sent is taken all the same.
+            let Some(client) = client else { return };
+            client.taken += bytes;
+            (client.queue.clone(), Frame::Taken(Taken { input: client.taken }))
+        };
+        self.shared.took.notify_all();
+        // One that reads nothing is let go by what sends the output.
+        let _slow = send_patiently(&queue, frame);
+    }
+
+    /// Passes input on in its order, once there is room for it. Says whether anybody takes it.
+    fn pass_on(&self, number: u64, frame: Frame, bytes: u64, requests: &Sender<Frame>) -> bool {
+        let full = |state: &mut State| {
+            let client = state.clients.iter().find(|client| client.number == number);
+            client.is_some_and(|client| {
+                let ahead = client.sent - client.taken;
+                ahead > 0 && ahead + bytes > INPUT_WINDOW_BYTES
+            })
+        };
+        let waited = self.shared.took.wait_while(self.lock(), full);
+        let mut state = waited.unwrap_or_else(PoisonError::into_inner);
+        if let Some(client) = state.clients.iter_mut().find(|client| client.number == number) {
+            client.sent += bytes;
+        }
+        state.waiting.push_back((number, bytes));
+        // Under the lock: the order of what waits is that of what is passed on.
+        requests.send(frame).is_ok()
+    }
+
+    fn read_frames(&self, number: u64, mut from: UnixStream, requests: &Sender<Frame>) {
+        loop {
+            let passed = match Frame::read(&mut from) {
+                Ok(Some(Frame::Input(bytes))) if !bytes.is_empty() => {
+                    let length = bytes.len() as u64;
+                    self.pass_on(number, Frame::Input(bytes), length, requests)
+                }
+                Ok(Some(frame)) => requests.send(frame).is_ok(),
+                Ok(None) => return,
+                Err(error) => {
+                    tracing::debug!(%error, "a client left");
+                    return;
+                }
+            };
+            if !passed {
+                return;
             }
         }
     }
@@ -251,23 +326,6 @@ fn write_frames(mut to: UnixStream, frames: &Receiver<Frame>) {
     let _closed = to.shutdown(std::net::Shutdown::Both);
 }
 
-fn read_frames(mut from: UnixStream, requests: &Sender<Frame>) {
-    loop {
-        match Frame::read(&mut from) {
-            Ok(Some(frame)) => {
-                if requests.send(frame).is_err() {
-                    return;
-                }
-            }
-            Ok(None) => return,
-            Err(error) => {
-                tracing::debug!(%error, "a client left");
-                return;
-            }
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::sync::mpsc::channel;
@@ -288,7 +346,10 @@ mod tests {
         clients.send(&Frame::ErrorOutput(b"ore".to_vec()));
         let mut stream = UnixStream::connect(&path).unwrap();
         let mut read = || Frame::read(&mut stream).unwrap().unwrap();
-        assert_eq!(read(), Frame::Position(Position { output: 6 }));
+        assert_eq!(
+            read(),
+            Frame::Position(Position { output: 6, input_window: Some(INPUT_WINDOW_BYTES) })
+        );
         assert_eq!(read(), Frame::Output(vec![b'-'; SCROLLBACK_BYTES - 6]));
         assert_eq!(read(), Frame::ErrorOutput(b"before".to_vec()));
         clients.wait_for_one(Duration::from_secs(60));
@@ -301,5 +362,41 @@ mod tests {
         assert_eq!(Frame::read(&mut stream).unwrap(), Some(ended));
         assert_eq!(Frame::read(&mut stream).unwrap(), None);
         assert!(!path.exists());
+    }
+
+    #[test]
+    fn more_input_than_the_window_waits_until_some_was_taken_and_none_is_lost() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("attach.sock");
+        let (sender, requests) = channel();
+        let clients = Clients::listen(&path, sender).unwrap();
+        let mut stream = UnixStream::connect(&path).unwrap();
+        assert!(matches!(Frame::read(&mut stream).unwrap(), Some(Frame::Position(_))));
+        let chunks: Vec<Vec<u8>> = (0..80).map(|n| vec![n; 64 << 10]).collect();
+        let mut to = stream.try_clone().unwrap();
+        let sent = chunks.clone();
+        let sending = thread::spawn(move || {
+            sent.into_iter().for_each(|chunk| Frame::Input(chunk).write(&mut to).unwrap());
+        });
+        let window = usize::try_from(INPUT_WINDOW_BYTES).unwrap();
+        let (mut got, mut taken) = (Vec::new(), 0);
+        while got.len() < chunks.len() {
+            let Frame::Input(chunk) = requests.recv().unwrap() else { panic!("no input") };
+            got.push(chunk);
+            let all: usize = got.iter().map(Vec::len).sum();
+            assert!(all - taken <= window, "{all} of which {taken} were taken");
+            // The command takes some once all that may wait is there.
+            if all - taken == window || got.len() == chunks.len() {
+                assert!(requests.try_recv().is_err(), "more than the window waits");
+                while taken < all {
+                    clients.took();
+                    let frame = Frame::read(&mut stream).unwrap();
+                    taken += 64 << 10;
+                    assert_eq!(frame, Some(Frame::Taken(Taken { input: taken as u64 })));
+                }
+            }
+        }
+        assert!(got == chunks);
+        sending.join().unwrap();
     }
 }

@@ -24,6 +24,8 @@ pub enum Frame {
     Output(Vec<u8>),
     /// To the client: standard error, when there is no terminal.
     ErrorOutput(Vec<u8>),
+    /// To the client: so much of its input was taken.
+    Taken(Taken),
     /// To the client: the session is sealed. The last frame.
     Ended(Ended),
     /// To the keeper: input; empty means end of file.
@@ -54,6 +56,17 @@ pub struct Progress {
 pub struct Position {
     /// Bytes of output, of both kinds, before it.
     pub output: u64,
+    /// Most bytes of input that a client sends before it is told that some of them were taken. More wait in its connection, and
+    /// what is sent after them, too. Absent where a keeper of before takes all, or drops it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub input_window: Option<u64>,
+}
+
+/// How much input was taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Taken {
+    /// Bytes that this client sent since it attached and that the command was given, or takes no more.
+    pub input: u64,
 }
 
 /// How the session ended.
@@ -91,6 +104,7 @@ impl Frame {
             Self::Position(_) => b'n',
             Self::Output(_) => b'o',
             Self::ErrorOutput(_) => b'e',
+            Self::Taken(_) => b't',
             Self::Ended(_) => b'z',
             Self::Input(_) => b'i',
             Self::Resize(_) => b'r',
@@ -112,6 +126,10 @@ impl Frame {
                 &json
             }
             Self::Position(value) => {
+                json = serde_json::to_vec(value)?;
+                &json
+            }
+            Self::Taken(value) => {
                 json = serde_json::to_vec(value)?;
                 &json
             }
@@ -170,6 +188,7 @@ impl Frame {
             b'n' => Self::Position(serde_json::from_slice(&payload).map_err(json)?),
             b'o' => Self::Output(payload),
             b'e' => Self::ErrorOutput(payload),
+            b't' => Self::Taken(serde_json::from_slice(&payload).map_err(json)?),
             b'z' => Self::Ended(serde_json::from_slice(&payload).map_err(json)?),
             b'i' => Self::Input(payload),
             b'r' => Self::Resize(serde_json::from_slice(&payload).map_err(json)?),
@@ -196,7 +215,8 @@ mod tests {
     fn every_frame_survives_the_wire() {
         let frames = [
             Frame::Progress(Progress { step: "checkout".into(), done: Some(1), total: Some(2) }),
-            Frame::Position(Position { output: 7 }),
+            Frame::Position(Position { output: 7, input_window: Some(9) }),
+            Frame::Taken(Taken { input: 8 }),
             Frame::Output(vec![0, 255]),
             Frame::ErrorOutput(vec![]),
             Frame::Ended(Ended {

@@ -4,7 +4,8 @@ use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::fd::OwnedFd;
 use std::path::Path;
-use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 
@@ -21,9 +22,6 @@ use crate::spec::Window;
 
 /// Bytes that are read from the command at once.
 const CHUNK_BYTES: usize = 32 << 10;
-
-/// Chunks of input that wait for the command to read them; what comes on top is refused.
-const INPUT_CHUNKS: usize = 256;
 
 /// Which stream of the command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,7 +40,11 @@ pub struct Terminal {
     recording: Arc<Mutex<Recording<Held>>>,
     clock: Arc<dyn Clock>,
     readers: Vec<JoinHandle<()>>,
-    input: Option<SyncSender<Vec<u8>>>,
+    /// The clients keep what waits in it small.
+    input: Option<Sender<Vec<u8>>>,
+    /// Bytes of input that were written to the command.
+    given: Arc<AtomicU64>,
+    clients: Clients,
     patience: Arc<Patience>,
 }
 
@@ -89,37 +91,35 @@ impl Terminal {
             let reader = move || pass_on(File::from(fd), stream, &recording, &route);
             readers.push(thread::Builder::new().name("output".into()).spawn(reader)?);
         }
+        let (given, clients) = (Arc::new(AtomicU64::new(0)), route.clients.clone());
         let input = match input {
             Some(fd) => {
-                let (sender, chunks) = sync_channel(INPUT_CHUNKS);
+                let (sender, chunks) = channel();
+                let (given, clients) = (given.clone(), clients.clone());
                 // Not joined: it may wait in write(2) for a command that reads nothing.
-                thread::Builder::new().name("input".into()).spawn(move || type_in(fd, &chunks))?;
+                thread::Builder::new()
+                    .name("input".into())
+                    .spawn(move || type_in(fd, &chunks, &given, &clients))?;
                 Some(sender)
             }
             None => None,
         };
-        Ok(Self { recording, clock: route.clock.clone(), readers, input, patience })
+        let clock = route.clock.clone();
+        Ok(Self { recording, clock, readers, input, given, clients, patience })
     }
 
-    /// Input for the command; empty is its end. Says whether it was taken: a command that reads nothing fills the
-    /// queue, and the rest is refused rather than kept for ever.
-    pub fn input(&mut self, bytes: Vec<u8>) -> bool {
-        let length = bytes.len();
-        if length == 0 {
+    /// Input for the command; empty is its end. All of it is written in its order, as the command reads it; once the command
+    /// reads no more, it is passed over.
+    pub fn input(&mut self, bytes: Vec<u8>) {
+        if bytes.is_empty() {
             self.input = None;
-            return true;
+            return;
         }
-        let taken = match &self.input {
-            Some(queue) => match queue.try_send(bytes) {
-                Ok(()) => true,
-                Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => false,
-            },
-            None => false,
-        };
-        if taken {
-            self.lock().input(length);
+        let queued = self.input.as_ref().is_some_and(|queue| queue.send(bytes).is_ok());
+        if !queued {
+            // Nobody reads it: its client must not wait for that.
+            self.clients.took();
         }
-        taken
     }
 
     /// Notes a new size.
@@ -138,14 +138,16 @@ impl Terminal {
     /// If the recording can't be written, or its disk refused it for too long.
     pub fn finish(mut self, exit: Option<ExitStatus>) -> io::Result<Recorded> {
         self.input = None;
+        let given = self.given.load(Ordering::SeqCst);
         for reader in std::mem::take(&mut self.readers) {
             let _panicked = reader.join();
         }
         let now = self.clock.now();
-        let recording = Arc::try_unwrap(self.recording)
+        let mut recording = Arc::try_unwrap(self.recording)
             .map_err(|_| io::Error::other("a reader of the terminal did not end"))?
             .into_inner()
             .unwrap_or_else(PoisonError::into_inner);
+        recording.input(usize::try_from(given).unwrap_or(usize::MAX));
         let (mut held, recorded) = recording.finish(now, exit)?;
         while let Err(error) = held.write_all_held() {
             tracing::warn!(%error, "the end of the terminal's recording waits for the disk");
@@ -211,13 +213,24 @@ fn wait_for_room(recording: &Mutex<Recording<Held>>, patience: &Patience) -> Res
     }
 }
 
-fn type_in(to: OwnedFd, chunks: &Receiver<Vec<u8>>) {
-    let mut to = File::from(to);
+fn type_in(to: OwnedFd, chunks: &Receiver<Vec<u8>>, given: &AtomicU64, clients: &Clients) {
+    let mut to = Some(File::from(to));
     for chunk in chunks {
-        if let Err(error) = to.write_all(&chunk) {
-            tracing::debug!(%error, "the command takes no more input");
-            return;
+        let mut rest = chunk.as_slice();
+        while let Some(file) = to.as_mut().filter(|_| !rest.is_empty()) {
+            match file.write(rest) {
+                Ok(written) => {
+                    given.fetch_add(written as u64, Ordering::SeqCst);
+                    rest = &rest[written..];
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => {
+                    tracing::debug!(%error, "the command takes no more input");
+                    to = None;
+                }
+            }
         }
+        clients.took();
     }
     // Dropping the pipe's end is the end of file. A terminal's is its end-of-file character, which the client sends.
 }

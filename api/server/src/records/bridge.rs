@@ -158,6 +158,7 @@ impl Bridge {
 
     async fn carry(&mut self, mut keeper: Keeper, socket: &mut WebSocket) -> End {
         let mut beat = Instant::now() + self.heartbeat;
+        let mut gone = false;
         loop {
             tokio::select! {
                 frame = keeper.from.recv() => match frame {
@@ -179,7 +180,15 @@ impl Bridge {
                         };
                     }
                 },
-                message = socket.recv() => match message {
+                // A keeper that takes no more for now: what the client sends stays in its connection, and what the session
+                // says reaches it all the same.
+                room = keeper.to.reserve(), if !gone && keeper.to.capacity() == 0 => {
+                    if room.is_err() {
+                        // The keeper is gone, which the other direction says.
+                        gone = true;
+                    }
+                }
+                message = socket.recv(), if gone || keeper.to.capacity() > 0 => match message {
                     Some(Ok(Message::Binary(bytes))) => {
                         if let Err(end) = self.take_from_client(&bytes, &keeper).await {
                             return end;
@@ -232,6 +241,7 @@ impl Bridge {
             | wire::Frame::Position(_)
             | wire::Frame::Output(_)
             | wire::Frame::ErrorOutput(_)
+            | wire::Frame::Taken(_)
             | wire::Frame::Ended(_) => {
                 return Err(End::Close(close_code::INVALID, "that is for clients"));
             }
@@ -296,8 +306,11 @@ fn to_client(frame: frame::Frame) -> Option<wire::Frame> {
         frame::Frame::Progress(frame::Progress { step, done, total }) => {
             Some(wire::Frame::Progress(wire::Progress { step, done, total }))
         }
-        frame::Frame::Position(frame::Position { output }) => {
-            Some(wire::Frame::Position(wire::Position { output }))
+        frame::Frame::Position(frame::Position { output, input_window }) => {
+            Some(wire::Frame::Position(wire::Position { output, input_window }))
+        }
+        frame::Frame::Taken(frame::Taken { input }) => {
+            Some(wire::Frame::Taken(wire::Taken { input }))
         }
         frame::Frame::Output(bytes) => Some(wire::Frame::Output(bytes)),
         frame::Frame::ErrorOutput(bytes) => Some(wire::Frame::ErrorOutput(bytes)),

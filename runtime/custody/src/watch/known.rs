@@ -7,6 +7,7 @@ use custody_api_types::attach::{Ended, Frame};
 use custody_model::ErrorCode;
 
 use super::{Show, Watched};
+use crate::console::MAX_TYPED_BYTES;
 use crate::failure::{Explain, Failure};
 
 /// What is known while it is watched.
@@ -24,6 +25,11 @@ pub(super) struct Known {
     pub(super) interrupts: u32,
     /// Connections in a row on which nothing came.
     pub(super) fruitless: u32,
+    /// Most bytes of input that are sent before some were taken; none where the keeper takes whatever comes.
+    pub(super) window: Option<u64>,
+    /// Bytes of input that were sent on this connection, and that were taken of them.
+    pub(super) sent: u64,
+    pub(super) taken: u64,
     /// The end of the input was sent.
     pub(super) closed: bool,
     /// Nobody reads the output any more: it is passed over.
@@ -41,6 +47,13 @@ impl Known {
             Frame::Progress(step) if self.reached => show.progress(&step),
             Frame::Position(position) => {
                 self.reached = true;
+                let lost = self.sent - self.taken;
+                if lost > 0 {
+                    show.note(&format!(
+                        "the connection broke: up to {lost} bytes of input may not have arrived"
+                    ));
+                }
+                (self.window, self.sent, self.taken) = (position.input_window, 0, 0);
                 if position.output > self.seen {
                     let missing = position.output - self.seen;
                     if self.own {
@@ -61,6 +74,7 @@ impl Known {
                 show.output();
                 self.show(&mut io::stderr().lock(), &bytes)?;
             }
+            Frame::Taken(taken) => self.taken = taken.input.min(self.sent),
             // For sessions, or told before.
             Frame::Progress(_)
             | Frame::Ended(_)
@@ -70,6 +84,17 @@ impl Known {
             | Frame::Stop(_) => {}
         }
         Ok(())
+    }
+
+    /// Whether input may be sent: a keeper must not be sent more than waits for its command, or what is sent after it (a
+    /// signal, a stop) waits as well.
+    pub(super) fn may_send(&self) -> bool {
+        let ahead = self.sent - self.taken;
+        self.reached
+            && !self.closed
+            && self
+                .window
+                .is_none_or(|window| ahead == 0 || ahead + MAX_TYPED_BYTES as u64 <= window)
     }
 
     /// How a session that was watched ended like this.

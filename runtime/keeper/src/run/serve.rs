@@ -157,11 +157,7 @@ impl Course {
 
     fn client(&mut self, session: &Session<'_>, running: &mut Running, frame: Frame) {
         match frame {
-            Frame::Input(bytes) => {
-                if !running.terminal.input(bytes) {
-                    tracing::debug!("the command does not take its input");
-                }
-            }
+            Frame::Input(bytes) => running.terminal.input(bytes),
             Frame::Resize(window) => {
                 if session.spec.terminal.is_none() {
                     return;
@@ -184,6 +180,7 @@ impl Course {
             | Frame::Position(_)
             | Frame::Output(_)
             | Frame::ErrorOutput(_)
+            | Frame::Taken(_)
             | Frame::Ended(_) => {
                 tracing::debug!("a client sent what only a keeper sends");
             }
