@@ -8,6 +8,7 @@ mod configuration;
 mod evidence;
 mod fsck;
 mod full_disk;
+mod input;
 mod outputs;
 mod people;
 mod service;

@@ -384,7 +384,8 @@ fn no_command_loses_or_reruns_anything_whatever_is_missing() {
     // Whole directories, too: of the newest session, which ran last, and of the logs.
     let newest = ground.installation.sessions().pop().expect("sessions");
     let newest = format!("sessions/{newest}");
-    for dir in [newest.clone(), "log".into(), "control".into(), "vault/sessions".into()] {
+    let record = format!("{newest}/record");
+    for dir in [newest.clone(), record, "log".into(), "control".into(), "vault/sessions".into()] {
         places.insert(dir.clone(), dir.into());
     }
     let harms = match whole_matrix() {
