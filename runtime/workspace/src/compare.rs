@@ -136,7 +136,9 @@ impl Comparison<'_> {
     ) -> Result<(), CompareError> {
         let recorded = self.recorded;
         let failed = |source| failed(recorded, path, source);
-        let redirected = overlay_attribute(upper, c"trusted.overlay.redirect").map_err(failed)?;
+        let redirect = overlay_attribute(upper, c"trusted.overlay.redirect").map_err(failed)?;
+        // Overlayfs also notes where a directory of the base is that never moved.
+        let redirected = redirect.is_some_and(|value| !leads_to(&value, path));
         let copied = overlay_attribute(upper, c"trusted.overlay.origin").map_err(failed)?;
         let opaque = overlay_attribute(upper, c"trusted.overlay.opaque").map_err(failed)?;
         let told = self.recorded.path(path);
@@ -149,15 +151,23 @@ impl Comparison<'_> {
                 self.differs(&told, DifferenceKind::Differs, None);
             }
             // A directory of the base is copied up when something in it changes: no news. One that was renamed is.
-            None if copied.is_some() && redirected.is_none() => {}
+            None if copied.is_some() && !redirected => {}
+            // It went along with one that events tell of.
+            None if copied.is_some() && self.is_below_told(&told) => {}
             None => self.differs(&told, DifferenceKind::Unrecorded, None),
         }
         self.found.insert(told);
-        if redirected.is_some() {
+        if redirected {
             // What lies below comes from another place of the base: it is seen through the mount alone.
             self.view(path)?;
         }
         Ok(())
+    }
+
+    /// Whether a directory that came to be in this session, or to its place, holds the path.
+    fn is_below_told(&self, path: &WorkspacePath) -> bool {
+        let told = |above: WorkspacePath| self.contents.kind(&above) == Some(FileKind::Directory);
+        ancestors(path).skip(1).any(told)
     }
 
     /// Walks a directory of the mounted overlay.
@@ -377,6 +387,15 @@ fn overlay_attribute(file: BorrowedFd<'_>, name: &CStr) -> Result<Option<Vec<u8>
         Err(Errno::ENODATA | Errno::EOPNOTSUPP) => Ok(None),
         Err(Errno::ERANGE) => Ok(Some(value)),
         Err(errno) => Err(errno),
+    }
+}
+
+/// Whether a directory's redirection (Linux documentation, filesystems/overlayfs, "redirect_dir": a path from the root of the
+/// lower layer, or a name beside it) leads to where it stands itself.
+fn leads_to(redirect: &[u8], path: &WorkspacePath) -> bool {
+    match redirect.strip_prefix(b"/") {
+        Some(lower) => lower == path.as_bytes(),
+        None => path.as_path().file_name().is_some_and(|n| n.as_encoded_bytes() == redirect),
     }
 }
 

@@ -207,6 +207,7 @@ impl Population {
                 before: None,
                 after: FileRead { git_blob: changed.blob.clone(), digest: None, size: Some(400) },
                 open: false,
+                uncertain: None,
             }))?;
         }
         observe(Body::CommitCreated(commit))?;
@@ -265,6 +266,7 @@ fn opened(path: &str) -> Result<Body, Failed> {
         kind: FileKind::File,
         access: Access::Read,
         content: FileRead::default(),
+        uncertain: None,
     }))
 }
 

@@ -76,6 +76,7 @@ impl Recording {
             kind: FileKind::File,
             access: Access::Read,
             content,
+            uncertain: None,
         };
         let process = Actor::Process(ProcessRef { image: None, pid: 7 });
         self.observe(process, Body::FileOpened(opened));

@@ -218,6 +218,7 @@ impl Ground {
                 kind: FileKind::File,
                 access: Access::Read,
                 content: FileRead::default(),
+                uncertain: None,
             }),
             Act::Write(path) => Body::FileWritten(FileWritten {
                 path: path.parse().unwrap(),
@@ -225,6 +226,7 @@ impl Ground {
                 before: None,
                 after: FileRead::default(),
                 open: false,
+                uncertain: None,
             }),
             Act::Denied(path) => Body::FileDenied(FileDenied {
                 path: path.parse().unwrap(),

@@ -59,6 +59,7 @@ fn opened(path: &str, size: u64) -> Body {
         kind: FileKind::File,
         access: Access::Read,
         content: FileRead { size: Some(size), ..FileRead::default() },
+        uncertain: None,
     })
 }
 

@@ -1,5 +1,6 @@
 //! Prepare: the base checkout, the overlay on it, and the mediators of the workspace.
 
+use std::fs::File;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 use std::sync::mpsc::Sender;
@@ -210,8 +211,11 @@ fn observe(
     contents: &Arc<Contents>,
 ) -> Result<Arc<Mutex<Option<Observer>>>, KeeperError> {
     let alarms = Bells { recorder: parts.recorder.clone(), messages: parts.messages.clone() };
+    let upper = File::open(workspace.upper())
+        .map_err(KeeperError::file("opening the upper layer of the workspace"))?;
     let observer = Observer::start(ObserverConfig {
         mount: workspace.clean(),
+        upper: upper.as_fd(),
         contents: contents.clone(),
         sink: parts.recorder.clone(),
         alarms: Arc::new(alarms),

@@ -42,6 +42,50 @@ pub struct FileRead {
     pub size: Option<u64>,
 }
 
+/// What an event says without having been able to observe it: several processes were at work at once, or the same thing was
+/// done again and again, and what the kernel tells of that leaves more than one possibility. Absent: observed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Uncertain {
+    /// The path, or one of the two of a rename: the file may have had another name at that moment.
+    Path,
+    /// The content: a writer was at work, so another version may have been meant. Without a digest: nobody can say which.
+    Content,
+    /// Both.
+    PathAndContent,
+}
+
+impl Uncertain {
+    /// What is uncertain; `None` if nothing is.
+    #[must_use]
+    pub fn of(path: bool, content: bool) -> Option<Self> {
+        match (path, content) {
+            (false, false) => None,
+            (true, false) => Some(Self::Path),
+            (false, true) => Some(Self::Content),
+            (true, true) => Some(Self::PathAndContent),
+        }
+    }
+
+    /// Whether the path is.
+    #[must_use]
+    pub fn path(self) -> bool {
+        match self {
+            Self::Path | Self::PathAndContent => true,
+            Self::Content => false,
+        }
+    }
+
+    /// Whether the content is.
+    #[must_use]
+    pub fn content(self) -> bool {
+        match self {
+            Self::Content | Self::PathAndContent => true,
+            Self::Path => false,
+        }
+    }
+}
+
 /// `file.opened`: the first such access to this content by this process image.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -54,6 +98,9 @@ pub struct FileOpened {
     pub access: Access,
     /// The content, for files.
     pub content: FileRead,
+    /// What of it was not observed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub uncertain: Option<Uncertain>,
 }
 
 /// `file.reopened`: repeats of a `file.opened` of the same process image, counted when the image ends.
@@ -85,6 +132,9 @@ pub struct FileWritten {
     /// It still was open for writing when this version was hashed.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub open: bool,
+    /// What of it was not observed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub uncertain: Option<Uncertain>,
 }
 
 /// `file.renamed`.
@@ -100,6 +150,13 @@ pub struct FileRenamed {
     /// What stood at `to` and was replaced.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub replaced: Option<FileRead>,
+    /// `from` and `to` changed places (`RENAME_EXCHANGE` of renameat2(2)). It is told from both sides by two events in a row; the
+    /// one whose `from` sorts before its `to` comes first.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub exchanged: bool,
+    /// What of it was not observed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub uncertain: Option<Uncertain>,
 }
 
 /// `file.removed`.
@@ -113,6 +170,9 @@ pub struct FileRemoved {
     /// Its last version, for files.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub before: Option<FileRead>,
+    /// What of it was not observed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub uncertain: Option<Uncertain>,
 }
 
 /// `file.linked`: a hard link.
@@ -124,6 +184,9 @@ pub struct FileLinked {
     /// A name that the file already had, where it is known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub target: Option<WorkspacePath>,
+    /// What of it was not observed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub uncertain: Option<Uncertain>,
 }
 
 /// `file.symlinked`.
@@ -134,6 +197,9 @@ pub struct FileSymlinked {
     pub path: WorkspacePath,
     /// What it points at, as written; bytes that are not UTF-8 are replaced.
     pub target: String,
+    /// What of it was not observed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub uncertain: Option<Uncertain>,
 }
 
 /// `file.attributes_changed`: chmod, chown, utimens, or an extended attribute.
@@ -148,6 +214,9 @@ pub struct AttributesChanged {
     /// Name of the extended attribute, where it is known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub xattr: Option<String>,
+    /// What of it was not observed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub uncertain: Option<Uncertain>,
 }
 
 /// What was attempted.

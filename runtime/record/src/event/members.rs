@@ -13,7 +13,7 @@ use super::{
     OutsidePlace, PolicyDecided, PolicyViolated, ProcessExecuted, ProcessExited, RecorderDegraded,
     RecorderRestored, Redaction, RedactionApplied, RequestedSession, SessionAuthorized,
     SessionClosed, SessionPaused, SessionProvisioned, SessionResumed, SessionStarted,
-    TerminalRecorded, Transport, WorkspaceCompared,
+    TerminalRecorded, Transport, Uncertain, WorkspaceCompared,
 };
 use crate::canonical::CanonicalError;
 
@@ -189,14 +189,14 @@ objects! {
     }
     ProcessRef { may image, must pid }
     FileRead { may digest, may git_blob, may size }
-    FileOpened { must access, must content, must kind, must path }
+    FileOpened { must access, must content, must kind, must path, may uncertain }
     FileReopened { must access, must count, must path }
-    FileWritten { must after, may before, must kind, flag open, must path }
-    FileRenamed { must from, must kind, may replaced, must to }
-    FileRemoved { may before, must kind, must path }
-    FileLinked { must path, may target }
-    FileSymlinked { must path, must target }
-    AttributesChanged { may mode, must path, may xattr }
+    FileWritten { must after, may before, must kind, flag open, must path, may uncertain }
+    FileRenamed { flag exchanged, must from, must kind, may replaced, must to, may uncertain }
+    FileRemoved { may before, must kind, must path, may uncertain }
+    FileLinked { must path, may target, may uncertain }
+    FileSymlinked { must path, must target, may uncertain }
+    AttributesChanged { may mode, must path, may uncertain, may xattr }
     FileDenied {
         must count, must errno, may object, must operation, must path, must rule, may target,
     }
@@ -269,6 +269,7 @@ macro_rules! names {
 
 names! {
     FileKind { "file" File, "directory" Directory, "symlink" Symlink, "other" Other }
+    Uncertain { "path" Path, "content" Content, "path_and_content" PathAndContent }
     Access { "read" Read, "execute" Execute, "write" Write }
     Operation {
         "lookup" Lookup, "stat" Stat, "open" Open, "list" List, "read" Read, "write" Write,

@@ -25,7 +25,7 @@ pub use codec::{EventError, EventType};
 pub use coverage::{Coverage, Place};
 pub use file::{
     Access, AttributesChanged, FileDenied, FileKind, FileLinked, FileOpened, FileRead, FileRemoved,
-    FileRenamed, FileReopened, FileSymlinked, FileWritten, Operation,
+    FileRenamed, FileReopened, FileSymlinked, FileWritten, Operation, Uncertain,
 };
 pub use outside::{FileOutside, OutsidePlace};
 pub use process::{EgressDenied, EgressVia, ExitStatus, ProcessExecuted, ProcessExited, Transport};

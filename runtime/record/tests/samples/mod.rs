@@ -63,6 +63,7 @@ pub(crate) fn opened(name: &str) -> Body {
         kind: FileKind::File,
         access: Access::Read,
         content: FileRead { git_blob: Some(oid("b")), digest: None, size: Some(1234) },
+        uncertain: None,
     })
 }
 
@@ -74,6 +75,7 @@ pub(crate) fn written(name: &str, content: &[u8]) -> Body {
         before: Some(FileRead { git_blob: Some(oid("b")), digest: None, size: Some(0) }),
         after: FileRead { git_blob: Some(oid("c")), digest: Some(Digest::of(content)), size },
         open: false,
+        uncertain: None,
     })
 }
 
@@ -212,21 +214,30 @@ pub(crate) fn bodies() -> Vec<Body> {
             to: WorkspacePath::from_bytes(b"b/\xff\xc3\xa9%").unwrap(),
             kind: FileKind::File,
             replaced: None,
+            uncertain: None,
+            exchanged: false,
         }),
         Body::FileRemoved(FileRemoved {
             path: path("old"),
             kind: FileKind::Directory,
             before: None,
+            uncertain: None,
         }),
-        Body::FileLinked(FileLinked { path: path("link"), target: Some(path("src/lib.rs")) }),
+        Body::FileLinked(FileLinked {
+            path: path("link"),
+            target: Some(path("src/lib.rs")),
+            uncertain: None,
+        }),
         Body::FileSymlinked(FileSymlinked {
             path: path("sym"),
             target: "../\u{10000}\u{fb01}".to_owned(),
+            uncertain: None,
         }),
         Body::AttributesChanged(AttributesChanged {
             path: path("x"),
             mode: Some("0755".to_owned()),
             xattr: None,
+            uncertain: None,
         }),
         Body::FileDenied(FileDenied {
             path: path("secrets/key"),

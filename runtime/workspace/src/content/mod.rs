@@ -206,6 +206,12 @@ impl Contents {
         (read, unnoticed)
     }
 
+    /// What a file has now; nothing is remembered of it. Empty if it isn't a regular file.
+    #[must_use]
+    pub(crate) fn look(&self, file: BorrowedFd<'_>) -> FileRead {
+        self.hash(file, self.limits.closed).map(|version| version.read).unwrap_or_default()
+    }
+
     /// Hashes what was written to the file at `path`, through the clean view: never follows a link, never leaves the
     /// view, never waits for a fifo. What is no regular file (any more) has an empty version.
     pub fn written(&self, path: &WorkspacePath) -> Written {
@@ -309,10 +315,21 @@ impl Contents {
         Renamed { kind, replaced }
     }
 
-    /// `a` and `b` changed places, with everything below them.
-    pub fn exchanged(&self, a: &WorkspacePath, b: &WorkspacePath) {
+    /// `a` and `b` changed places, with everything below them. The kind tells what each was where no event told before.
+    pub fn exchanged(
+        &self,
+        (a, a_kind): (&WorkspacePath, FileKind),
+        (b, b_kind): (&WorkspacePath, FileKind),
+    ) {
         let mut entries = self.lock();
         self.lock_links().exchanged(a, b);
+        for (path, kind) in [(a, a_kind), (b, b_kind)] {
+            if kind == FileKind::Directory {
+                entries.insert(path.clone(), Entry::Directory);
+            } else {
+                entries.entry(path.clone()).or_insert(Entry::Unseen);
+            }
+        }
         versions::exchange(&mut entries, a, b);
     }
 

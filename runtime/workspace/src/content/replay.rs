@@ -1,7 +1,7 @@
 //! What a record tells, read back: after a crash of the keeper the workspace is compared with that.
 
 use custody_record::Body;
-use custody_record::event::{FileKind, FileWritten};
+use custody_record::event::{FileKind, FileRenamed, FileWritten};
 
 use super::{Contents, Entry, Version};
 
@@ -12,6 +12,8 @@ impl Contents {
     pub fn replay(&self, body: &Body) {
         match body {
             Body::FileWritten(written) => self.replay_written(written),
+            // An exchange is told from both sides.
+            Body::FileRenamed(renamed) if renamed.exchanged => self.replay_exchanged(renamed),
             Body::FileRenamed(renamed) => {
                 self.renamed(&renamed.from, &renamed.to, renamed.kind == FileKind::Directory);
             }
@@ -47,6 +49,17 @@ impl Contents {
             | Body::RecorderGap(_)
             | Body::RecorderDegraded(_)
             | Body::RecorderRestored(_) => {}
+        }
+    }
+
+    /// Of the two events that tell an exchange, the first (`from` sorts before `to`) does it.
+    fn replay_exchanged(&self, renamed: &FileRenamed) {
+        let (from, to, kind) = (&renamed.from, &renamed.to, renamed.kind);
+        if from < to {
+            let other = self.kind(to).unwrap_or(FileKind::File);
+            self.exchanged((from, kind), (to, other));
+        } else if kind == FileKind::Directory {
+            self.put(to, Entry::Directory);
         }
     }
 

@@ -111,8 +111,11 @@ proptest! {
         let entries = files.iter().map(|p| (p.clone(), base(&p.to_string()))).collect();
         let contents = contents(directory.path(), entries);
         let before: Vec<_> = files.iter().map(|p| contents.known(p)).collect();
-        contents.exchanged(&path("a"), &path("b"));
-        contents.exchanged(&path("a"), &path("b"));
+        for _ in 0..2 {
+            let kind = |at| contents.kind(at).unwrap_or(FileKind::Directory);
+            let (a, b) = (path("a"), path("b"));
+            contents.exchanged((&a, kind(&a)), (&b, kind(&b)));
+        }
         let after: Vec<_> = files.iter().map(|p| contents.known(p)).collect();
         prop_assert_eq!(before, after);
     }

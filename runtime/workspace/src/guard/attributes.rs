@@ -113,7 +113,7 @@ impl Server {
         xattr: Option<String>,
     ) -> Result<()> {
         let mode = mode.map(|mode| format!("{mode:04o}"));
-        let changed = AttributesChanged { path: node.path()?, mode, xattr };
+        let changed = AttributesChanged { path: node.path()?, mode, xattr, uncertain: None };
         self.record(caller.pid, Body::AttributesChanged(changed))
     }
 
@@ -138,7 +138,13 @@ impl Server {
         }
         let path = node.path()?;
         let content = self.content_of(node, &path, file)?;
-        let opened = FileOpened { path, kind: FileKind::File, access: Access::Write, content };
+        let opened = FileOpened {
+            path,
+            kind: FileKind::File,
+            access: Access::Write,
+            content,
+            uncertain: None,
+        };
         self.record(caller.pid, Body::FileOpened(opened))?;
         self.truncate_file(caller, node, file, size)?;
         let writers = node.opens().writers > 0;

@@ -108,8 +108,11 @@ impl Server {
         let _names = self.reading_names();
         let directory = self.table.directory(&parent)?;
         absent(directory.as_fd(), name)?;
-        let linked =
-            FileSymlinked { path: path.clone(), target: target.to_string_lossy().into_owned() };
+        let linked = FileSymlinked {
+            path: path.clone(),
+            target: target.to_string_lossy().into_owned(),
+            uncertain: None,
+        };
         self.record(caller.pid, Body::FileSymlinked(linked))?;
         caller
             .create(|| symlinkat(target, &*directory, name))
@@ -132,7 +135,8 @@ impl Server {
         let directory = self.table.directory(&parent)?;
         let file = self.table.descriptor(&node)?;
         absent(directory.as_fd(), name)?;
-        let linked = FileLinked { path: path.clone(), target: Some(source.clone()) };
+        let linked =
+            FileLinked { path: path.clone(), target: Some(source.clone()), uncertain: None };
         self.record(caller.pid, Body::FileLinked(linked))?;
         linkat(&*file, c"", &*directory, name, AtFlags::AT_EMPTY_PATH)
             .map_err(|errno| self.not_created(caller, &path, recorded_kind(node.kind), errno))?;
@@ -178,7 +182,7 @@ impl Server {
         };
         let before =
             (kind == FileKind::File).then(|| self.contents.known(&path).unwrap_or_default());
-        let removed = FileRemoved { path: path.clone(), kind, before };
+        let removed = FileRemoved { path: path.clone(), kind, before, uncertain: None };
         self.record(caller.pid, Body::FileRemoved(removed))?;
         unlinkat(&*directory, name, flag)
             .map_err(|errno| self.not_removed(caller, &path, kind, errno))?;
@@ -211,7 +215,8 @@ impl Server {
             },
             FileKind::Directory | FileKind::Symlink | FileKind::Other => FileRead::default(),
         };
-        let written = FileWritten { path: path.clone(), kind, before: None, after, open };
+        let written =
+            FileWritten { path: path.clone(), kind, before: None, after, open, uncertain: None };
         self.record(caller.pid, Body::FileWritten(written))
     }
 
@@ -223,7 +228,7 @@ impl Server {
         kind: FileKind,
         errno: Errno,
     ) -> Errno {
-        let removed = FileRemoved { path: path.clone(), kind, before: None };
+        let removed = FileRemoved { path: path.clone(), kind, before: None, uncertain: None };
         self.take_back(caller, Body::FileRemoved(removed), errno)
     }
 
@@ -235,7 +240,14 @@ impl Server {
         errno: Errno,
     ) -> Errno {
         let after = self.contents.known(path).unwrap_or_default();
-        let written = FileWritten { path: path.clone(), kind, before: None, after, open: false };
+        let written = FileWritten {
+            path: path.clone(),
+            kind,
+            before: None,
+            after,
+            open: false,
+            uncertain: None,
+        };
         self.take_back(caller, Body::FileWritten(written), errno)
     }
 

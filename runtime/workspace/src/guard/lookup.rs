@@ -63,6 +63,7 @@ impl Server {
             kind: FileKind::Directory,
             access: Access::Read,
             content: FileRead::default(),
+            uncertain: None,
         };
         self.record(caller.pid, Body::FileOpened(opened))?;
         let open = OpenDirectory { node, listing: Mutex::default() };

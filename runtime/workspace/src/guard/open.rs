@@ -111,7 +111,13 @@ impl Server {
             self.table.descriptor(&node)?
         };
         let content = self.content_of(&node, &path, file.as_fd())?;
-        let opened = FileOpened { path, kind: FileKind::File, access: wanted.access, content };
+        let opened = FileOpened {
+            path,
+            kind: FileKind::File,
+            access: wanted.access,
+            content,
+            uncertain: None,
+        };
         self.record(caller.pid, Body::FileOpened(opened))?;
 
         let mut opens = node.opens();
@@ -332,7 +338,8 @@ impl Server {
         open: bool,
     ) -> Result<()> {
         let Written { before, after, changed: _ } = written;
-        let written = FileWritten { path, kind: FileKind::File, before, after, open };
+        let written =
+            FileWritten { path, kind: FileKind::File, before, after, open, uncertain: None };
         self.record(pid, Body::FileWritten(written))
     }
 

@@ -87,7 +87,9 @@ impl Server {
             .map_err(|errno| self.not_renamed(caller, &from, &to, &moved, errno))?;
 
         if exchange {
-            self.contents.exchanged(&from, &to);
+            let kind = |stat: &FileStat| recorded_kind(file_type(stat.st_mode));
+            let other = replaced.as_ref().map_or(FileKind::Other, kind);
+            self.contents.exchanged((&from, kind(&moved)), (&to, other));
         } else {
             self.contents.renamed(&from, &to, is_directory(&moved));
         }
@@ -117,15 +119,29 @@ impl Server {
         let kind = |stat: &FileStat| recorded_kind(file_type(stat.st_mode));
         let event = |from: &WorkspacePath, to: &WorkspacePath, stat, replaced| {
             let (from, to) = (from.clone(), to.clone());
-            Body::FileRenamed(FileRenamed { from, to, kind: kind(stat), replaced })
+            Body::FileRenamed(FileRenamed {
+                from,
+                to,
+                kind: kind(stat),
+                replaced,
+                uncertain: None,
+                exchanged: exchange,
+            })
         };
         let lost = replaced
             .filter(|stat| !exchange && kind(stat) == FileKind::File)
             .map(|_| self.contents.known(to).unwrap_or_default());
-        self.record(caller.pid, event(from, to, moved, lost))?;
-        match replaced {
-            Some(stat) if exchange => self.record(caller.pid, event(to, from, stat, None)),
-            Some(_) | None => Ok(()),
+        match replaced.filter(|_| exchange) {
+            // The one whose old path sorts first is told first.
+            Some(stat) if from < to => {
+                self.record(caller.pid, event(from, to, moved, None))?;
+                self.record(caller.pid, event(to, from, stat, None))
+            }
+            Some(stat) => {
+                self.record(caller.pid, event(to, from, stat, None))?;
+                self.record(caller.pid, event(from, to, moved, None))
+            }
+            None => self.record(caller.pid, event(from, to, moved, lost)),
         }
     }
 
@@ -139,7 +155,8 @@ impl Server {
     ) -> Errno {
         let kind = recorded_kind(file_type(moved.st_mode));
         let (from, to) = (to.clone(), from.clone());
-        let back = FileRenamed { from, to, kind, replaced: None };
+        let back =
+            FileRenamed { from, to, kind, replaced: None, uncertain: None, exchanged: false };
         self.take_back(caller, Body::FileRenamed(back), errno)
     }
 

@@ -1,5 +1,5 @@
-//! Which directory a handle means: a cache, moved along by the events themselves, so that a path is that of the moment
-//! of the event and not that of the moment when the event is read.
+//! Which directory a handle means: a tree of handles and names, moved along by the events themselves, so that a path is
+//! that of the moment of the event and not that of the moment when the event is read.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::os::fd::{AsFd, BorrowedFd};
@@ -8,8 +8,7 @@ use custody_model::WorkspacePath;
 use nix::dir::{Dir, Type};
 use nix::fcntl::OFlag;
 
-use super::group::{handle_of, open_handle, path_below};
-use crate::content::rebased;
+use super::group::handle_of;
 use crate::content::{open_beneath, path_beneath};
 
 /// Directories that are looked up before the first event. Those beyond it are looked up when they are first met: they
@@ -22,11 +21,28 @@ pub const MAX_CACHED_DIRECTORIES: usize = 1 << 20;
 /// Removed directories that are remembered, for files that are closed after their directory is gone.
 const MAX_REMOVED: usize = 4_096;
 
-/// Handles and the paths that they stand for.
+/// Deepest directory whose path can be told: a path has at most 4,096 bytes.
+const MAX_DEPTH: usize = 2_048;
+
+/// A directory that is known.
+pub(super) type Id = u32;
+
+/// The root of the workspace.
+const ROOT: Id = 0;
+
+/// Handles and what they stand for.
 #[derive(Debug, Default)]
 pub(super) struct Directories {
-    paths: HashMap<Box<[u8]>, WorkspacePath>,
+    ids: HashMap<Box<[u8]>, Id>,
+    nodes: Vec<Node>,
     removed: VecDeque<Box<[u8]>>,
+}
+
+#[derive(Debug)]
+struct Node {
+    handle: Box<[u8]>,
+    parent: Id,
+    name: Box<[u8]>,
 }
 
 impl Directories {
@@ -50,60 +66,99 @@ impl Directories {
         if let Ok(git) = WorkspacePath::from_bytes(b".git") {
             walk(root, git, &mut known);
         }
+        self.start(root);
+        // Parents first.
+        let mut known: Vec<_> = known.into_iter().filter(|path| !path.is_root()).collect();
+        known.sort_by_key(|path| path.as_bytes().len());
+        let mut ids = HashMap::from([(WorkspacePath::root(), ROOT)]);
         for path in known {
-            if let Ok(directory) = path_beneath(root, &path)
+            let parent = path.parent().and_then(|parent| ids.get(&parent).copied());
+            if let Some(parent) = parent
+                && let Some(name) = path.as_path().file_name()
+                && let Ok(directory) = path_beneath(root, &path)
                 && let Ok(handle) = handle_of(directory.as_fd())
             {
-                self.paths.insert(handle, path);
+                let id = self.stands(&handle, parent, name.as_encoded_bytes());
+                ids.insert(path, id);
             }
         }
     }
 
-    /// The path that the directory had when the event that is handled now happened.
-    pub(super) fn path(&mut self, root: BorrowedFd<'_>, handle: &[u8]) -> Option<&WorkspacePath> {
-        if !self.paths.contains_key(handle) {
-            let directory = open_handle(root, handle).ok()?;
-            let path = path_below(root, directory.as_fd())?;
-            let path = WorkspacePath::from_bytes(&path).ok()?;
-            self.made(handle, path);
+    /// Knows the root alone.
+    fn start(&mut self, root: BorrowedFd<'_>) {
+        self.ids.clear();
+        self.nodes.clear();
+        self.removed.clear();
+        if let Ok(handle) = handle_of(root) {
+            self.nodes.push(Node { handle: handle.clone(), parent: ROOT, name: Box::default() });
+            self.ids.insert(handle, ROOT);
         }
-        self.paths.get(handle)
     }
 
-    /// A directory was made, or is known to be at `path`.
-    pub(super) fn made(&mut self, handle: &[u8], path: WorkspacePath) {
-        if self.paths.len() >= MAX_CACHED_DIRECTORIES {
-            self.paths.clear();
-            self.removed.clear();
+    /// Forgets everything but the root if there is too much.
+    pub(super) fn make_room(&mut self, root: BorrowedFd<'_>) {
+        if self.nodes.len() >= MAX_CACHED_DIRECTORIES {
+            self.start(root);
         }
-        self.paths.insert(handle.into(), path);
     }
 
-    /// A directory was renamed, with all below it.
-    pub(super) fn renamed(&mut self, from: &WorkspacePath, to: &WorkspacePath) {
-        for path in self.paths.values_mut() {
-            if path.starts_with(from)
-                && let Some(moved) = rebased(path, from, to)
-            {
-                *path = moved;
+    /// The directory with this handle, if it is known.
+    pub(super) fn id(&self, handle: &[u8]) -> Option<Id> {
+        self.ids.get(handle).copied()
+    }
+
+    /// Where the directory stands: in which other one, by which name.
+    pub(super) fn place(&self, id: Id) -> Option<(&[u8], &[u8])> {
+        let node = self.nodes.get(id as usize).filter(|_| id != ROOT)?;
+        Some((&self.nodes.get(node.parent as usize)?.handle, &node.name))
+    }
+
+    /// The path of the directory when the event that is handled now happened.
+    pub(super) fn path(&self, id: Id) -> Option<WorkspacePath> {
+        let names: Vec<&[u8]> = self.line(id)?.into_iter().map(|node| &*node.name).collect();
+        let mut bytes = Vec::with_capacity(64);
+        for name in names.into_iter().rev() {
+            if !bytes.is_empty() {
+                bytes.push(b'/');
             }
+            bytes.extend_from_slice(name);
         }
+        WorkspacePath::from_bytes(&bytes).ok()
     }
 
-    /// Two directories changed places.
-    pub(super) fn exchanged(&mut self, a: &WorkspacePath, b: &WorkspacePath) {
-        for path in self.paths.values_mut() {
-            let moved = if path.starts_with(a) {
-                rebased(path, a, b)
-            } else if path.starts_with(b) {
-                rebased(path, b, a)
-            } else {
-                None
-            };
-            if let Some(moved) = moved {
-                *path = moved;
+    /// The handles of the directory and of those that it lies in, without the root's.
+    pub(super) fn handles(&self, id: Id) -> impl Iterator<Item = &[u8]> {
+        self.line(id).into_iter().flatten().map(|node| &*node.handle)
+    }
+
+    /// From the directory to below the root.
+    fn line(&self, mut id: Id) -> Option<Vec<&Node>> {
+        let mut line = Vec::new();
+        while id != ROOT {
+            let node = self.nodes.get(id as usize)?;
+            line.push(node);
+            if line.len() > MAX_DEPTH {
+                return None;
             }
+            id = node.parent;
         }
+        Some(line)
+    }
+
+    /// A directory was made, found or renamed: it stands in `parent` by this name.
+    pub(super) fn stands(&mut self, handle: &[u8], parent: Id, name: &[u8]) -> Id {
+        if let Some(id) = self.id(handle) {
+            if let Some(node) = self.nodes.get_mut(id as usize).filter(|_| id != ROOT) {
+                node.parent = parent;
+                node.name = name.into();
+            }
+            return id;
+        }
+        // At most `MAX_CACHED_DIRECTORIES` and what one batch of events tells of.
+        let id = Id::try_from(self.nodes.len()).unwrap_or(Id::MAX);
+        self.nodes.push(Node { handle: handle.into(), parent, name: name.into() });
+        self.ids.insert(handle.into(), id);
+        id
     }
 
     /// A directory was removed. It is remembered a while: files that were in it may be closed later.
@@ -112,7 +167,7 @@ impl Directories {
         if self.removed.len() > MAX_REMOVED
             && let Some(oldest) = self.removed.pop_front()
         {
-            self.paths.remove(&oldest);
+            self.ids.remove(&oldest);
         }
     }
 }

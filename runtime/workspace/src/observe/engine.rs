@@ -1,6 +1,6 @@
 //! Handles the events one by one, in the order of the kernel's queue. Whoever holds its lock runs it.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 
@@ -9,14 +9,15 @@ use custody_model::{Clock, Timestamp, WorkspacePath};
 use custody_policy::{PathRules, Treatment};
 use custody_record::event::{
     Access, AttributesChanged, FileKind, FileOpened, FileRead, FileRemoved, FileWritten,
-    PolicyViolated,
+    PolicyViolated, Uncertain,
 };
 use custody_record::{Body, SinkError};
 
 use super::batch::Batch;
 use super::directories::Directories;
 use super::group::{Group, open_handle, path_below, stat};
-use super::notice::{Notice, Place, Span};
+use super::notice::{Notice, Span};
+use super::writers::Writers;
 use super::{Alarms, ObserveError, Observed, ObserverConfig, UNKNOWN_PID};
 use crate::access::AccessSink;
 use crate::content::{Contents, path_beneath};
@@ -40,6 +41,9 @@ pub(super) struct Suspect {
     pub(super) since: Timestamp,
 }
 
+/// How often new events are handled before what the older ones leave open is looked up.
+const MAX_ROUNDS: u32 = 64;
+
 /// Microseconds after which no notice of a write is expected any more.
 const SUSPECT_MICROS: u64 = 1_000_000;
 
@@ -53,8 +57,9 @@ pub(super) struct Engine {
     pub(super) names: HashMap<Box<[u8]>, WorkspacePath>,
     pub(super) unclosed: HashMap<Box<[u8]>, Unclosed>,
     pub(super) suspects: HashMap<Box<[u8]>, Suspect>,
-    /// Files whose last close was told without a digest, because another process's write was waiting in the queue.
-    pub(super) owed: HashSet<Box<[u8]>>,
+    /// Files whose last close was told without a digest, because another process's write was waiting in the queue; and who had
+    /// written.
+    pub(super) owed: HashMap<Box<[u8]>, u32>,
     rules: PathRules,
     sink: Arc<dyn AccessSink>,
     alarms: Arc<dyn Alarms>,
@@ -62,6 +67,11 @@ pub(super) struct Engine {
     own_pid: u32,
     time: Timestamp,
     primed: bool,
+    /// The paths of the event that is handled now are uncertain.
+    pub(super) doubtful: bool,
+    /// Events with an uncertain path, in this run.
+    doubts: u64,
+    pub(super) writers: Writers,
     spare: Batch,
     observed: Observed,
     /// Events whose place could not be found, in this run.
@@ -70,7 +80,12 @@ pub(super) struct Engine {
 }
 
 impl Engine {
-    pub(super) fn new(group: Arc<Group>, root: OwnedFd, config: ObserverConfig<'_>) -> Self {
+    pub(super) fn new(
+        group: Arc<Group>,
+        root: OwnedFd,
+        upper: OwnedFd,
+        config: ObserverConfig<'_>,
+    ) -> Self {
         Self {
             group,
             root,
@@ -79,7 +94,7 @@ impl Engine {
             names: HashMap::new(),
             unclosed: HashMap::new(),
             suspects: HashMap::new(),
-            owed: HashSet::new(),
+            owed: HashMap::new(),
             rules: config.rules,
             sink: config.sink,
             alarms: config.alarms,
@@ -87,6 +102,9 @@ impl Engine {
             clock: config.clock,
             own_pid: config.own_pid,
             primed: false,
+            doubtful: false,
+            doubts: 0,
+            writers: Writers::new(upper),
             spare: Batch::default(),
             observed: Observed::default(),
             lost: 0,
@@ -99,7 +117,7 @@ impl Engine {
     }
 
     /// Learns the directories of the base, once, before the first event is handled.
-    pub(super) fn prime(&mut self) {
+    fn prime(&mut self) {
         if !self.primed {
             self.primed = true;
             let known = self.contents.below(&WorkspacePath::root());
@@ -109,6 +127,7 @@ impl Engine {
 
     /// Handles at least everything that waits now.
     pub(super) fn run(&mut self) -> Result<(), ObserveError> {
+        let mut fresh = !self.primed;
         self.prime();
         // Those that come meanwhile are handled as well, but an endless stream of them is not waited for.
         let mut due = match self.group.waiting() {
@@ -121,18 +140,19 @@ impl Engine {
             if self.pull(&mut batch) == 0 {
                 break;
             }
-            let mut at = 0;
-            while let Some(notice) = batch.notice(at) {
-                self.handle(&mut batch, at, notice);
-                at += 1;
+            if std::mem::take(&mut fresh) {
+                self.rewind(&mut batch);
             }
-            due = due.saturating_sub(at as u64);
+            let handled = self.handle_all(&mut batch);
+            due = due.saturating_sub(handled as u64);
         }
         self.spare = batch;
+        self.look_after_writers();
         if !self.suspects.is_empty() {
             let now = self.clock.now();
             self.convict(|suspect| now.micros_since(suspect.since) > SUSPECT_MICROS);
         }
+        self.tell_doubts();
         if self.lost > 0 {
             let lost = std::mem::take(&mut self.lost);
             self.gap(format!(
@@ -141,6 +161,34 @@ impl Engine {
             ));
         }
         self.failed.clone().map_or(Ok(()), Err)
+    }
+
+    /// Handles a batch, and looks up what its events leave open. Returns the number of events.
+    fn handle_all(&mut self, batch: &mut Batch) -> usize {
+        let mut at = 0;
+        let mut rounds = 0;
+        loop {
+            rounds += 1;
+            while let Some(notice) = batch.notice(at) {
+                self.handle(batch, at, notice);
+                at += 1;
+            }
+            self.doubtful = false;
+            if self.names_hold(batch, rounds >= MAX_ROUNDS) && batch.notice(at).is_none() {
+                return at;
+            }
+        }
+    }
+
+    /// A gap, if a path was told that is uncertain.
+    fn tell_doubts(&mut self) {
+        let doubts = std::mem::take(&mut self.doubts);
+        if doubts > 0 {
+            self.gap(format!(
+                "the paths of {doubts} events are uncertain: directories or files were renamed there and back faster than \
+                 the kernel tells of it"
+            ));
+        }
     }
 
     /// Tells the versions that nobody can be named for.
@@ -156,6 +204,7 @@ impl Engine {
                     before: unnoticed.before,
                     after: unnoticed.after,
                     open: true,
+                    uncertain: None,
                 };
                 self.emit(UNKNOWN_PID, Body::FileWritten(written));
             }
@@ -165,6 +214,11 @@ impl Engine {
     /// Tells what unclosed files have now.
     pub(super) fn settle(&mut self) -> Result<(), ObserveError> {
         self.convict(|_| true);
+        for (object, path, pid) in self.writers.all() {
+            // Its mapping may have written since it was told.
+            let unclosed = Unclosed { path, pid, modified: false, told: false };
+            self.unclosed.entry(object).or_insert(unclosed).modified = true;
+        }
         let modified: Vec<(Box<[u8]>, Unclosed)> = self
             .unclosed
             .iter_mut()
@@ -190,6 +244,7 @@ impl Engine {
                         before,
                         after: written.after,
                         open: true,
+                        uncertain: None,
                     }),
                 );
             }
@@ -222,46 +277,55 @@ impl Engine {
         if notice.mask & libc::FAN_Q_OVERFLOW != 0 {
             self.gap("the kernel's queue of file events overflowed".to_owned());
         }
-        if pid_of(notice) == self.own_pid || notice.mask == 0 {
+        if notice.mask == 0 {
+            return;
+        }
+        self.doubtful = self.is_doubtful(batch, at, notice);
+        if pid_of(notice) == self.own_pid {
             return;
         }
         if notice.mask & libc::FAN_RENAME != 0 {
             self.rename(batch, at, notice);
         } else if notice.mask & libc::FAN_ONDIR != 0 {
-            self.directory(batch, notice);
+            self.directory(batch, at, notice);
         } else {
             self.file(batch, at, notice);
         }
     }
 
-    fn directory(&mut self, batch: &Batch, notice: Notice) {
-        let Some(path) = self.locate(batch, notice) else { return };
+    fn directory(&mut self, batch: &mut Batch, at: usize, notice: Notice) {
+        let Some(path) = self.locate(batch, at, notice) else { return };
         let (mask, pid) = (notice.mask, pid_of(notice));
-        let object = notice.object.map(|o| batch.bytes(o));
         let made = mask & libc::FAN_CREATE != 0;
-        let mut removed = mask & libc::FAN_DELETE != 0;
-        if made && removed && self.stands(&path, object) {
-            removed = false;
-        }
+        let removed = mask & libc::FAN_DELETE != 0;
         if made {
-            if let Some(object) = object {
-                self.directories.made(object, path.clone());
+            self.vacate(batch, notice);
+        }
+        if made && let (Some(object), Some(place)) = (notice.object, notice.place) {
+            let (object, spot) = (owned(batch, Some(object)), batch.spot(place));
+            if let (Some(object), Some(parent)) = (object, self.directories.id(&spot.directory)) {
+                self.directories.stands(&object, parent, &spot.name);
+                batch.moves.arrived(&object, spot);
             }
+        }
+        let object = notice.object.map(|o| batch.bytes(o));
+        if made {
             self.contents.directory_made(&path);
             self.emit(pid, written(&path, FileKind::Directory, FileRead::default()));
             self.check(pid, &path, "a directory was made");
         }
         if mask & libc::FAN_OPEN != 0 {
             let content = FileRead::default();
-            self.opened(pid, &path, FileKind::Directory, Access::Read, content);
+            self.opened(pid, &path, FileKind::Directory, Access::Read, (content, false));
         }
         if mask & libc::FAN_ATTRIB != 0 {
             let place = notice.place.map(|p| batch.bytes(p.directory));
             self.attributes(pid, &path, object.or(place));
         }
         if removed {
-            if let Some(object) = object {
-                self.directories.removed(object);
+            if let Some(object) = owned(batch, notice.object) {
+                self.directories.removed(&object);
+                self.departs(batch, notice);
             }
             self.remove(pid, &path, true);
         }
@@ -273,9 +337,10 @@ impl Engine {
         path: &WorkspacePath,
         kind: FileKind,
         access: Access,
-        content: FileRead,
+        (content, doubtful): (FileRead, bool),
     ) {
-        let opened = FileOpened { path: path.clone(), kind, access, content };
+        let uncertain = Uncertain::of(false, doubtful);
+        let opened = FileOpened { path: path.clone(), kind, access, content, uncertain };
         self.emit(pid, Body::FileOpened(opened));
     }
 
@@ -283,7 +348,7 @@ impl Engine {
         let file = object.and_then(|o| self.open(o));
         let mode =
             file.and_then(|f| stat(f.as_fd())).map(|s| format!("{:04o}", s.st_mode & 0o7777));
-        let changed = AttributesChanged { path: path.clone(), mode, xattr: None };
+        let changed = AttributesChanged { path: path.clone(), mode, xattr: None, uncertain: None };
         self.emit(pid, Body::AttributesChanged(changed));
     }
 
@@ -295,6 +360,7 @@ impl Engine {
                 path: path.clone(),
                 kind: removed.kind,
                 before: removed.before,
+                uncertain: None,
             }),
         );
     }
@@ -329,9 +395,14 @@ impl Engine {
     }
 
     /// Where the event happened. Counts it as lost if that can't be told; `None` as well for what is no access.
-    pub(super) fn locate(&mut self, batch: &Batch, notice: Notice) -> Option<WorkspacePath> {
+    pub(super) fn locate(
+        &mut self,
+        batch: &mut Batch,
+        at: usize,
+        notice: Notice,
+    ) -> Option<WorkspacePath> {
         let path = match (notice.place, notice.object) {
-            (Some(place), _) => self.path(batch, place),
+            (Some(place), _) => self.path(batch, at, place),
             // The number of links of an inode changed: the event on the name tells it.
             (None, _) if notice.mask & !libc::FAN_ONDIR == libc::FAN_ATTRIB => return None,
             (None, Some(object)) => self.path_of(batch.bytes(object)),
@@ -341,14 +412,6 @@ impl Engine {
             self.lost += 1;
         }
         path
-    }
-
-    pub(super) fn path(&mut self, batch: &Batch, place: Place) -> Option<WorkspacePath> {
-        let directory = self.directories.path(self.root.as_fd(), batch.bytes(place.directory))?;
-        match batch.bytes(place.name) {
-            b"" | b"." => Some(directory.clone()),
-            name => directory.join(name).ok(),
-        }
     }
 
     /// For objects that were reached without a name (by a handle, for example).
@@ -364,9 +427,13 @@ impl Engine {
         self.lost += 1;
     }
 
-    pub(super) fn emit(&mut self, pid: u32, body: Body) {
+    pub(super) fn emit(&mut self, pid: u32, mut body: Body) {
         if self.failed.is_some() {
             return;
+        }
+        if self.doubtful {
+            self.doubts += 1;
+            doubt_path(&mut body);
         }
         match self.sink.access(self.time, pid, body) {
             Ok(()) => self.observed.accesses += 1,
@@ -402,6 +469,22 @@ impl Engine {
         self.names.values_mut().for_each(&moved);
         self.unclosed.values_mut().map(|u| &mut u.path).for_each(&moved);
         self.suspects.values_mut().map(|s| &mut s.path).for_each(&moved);
+        self.writers.paths().for_each(&moved);
+    }
+
+    /// Gives what is remembered of a file by one of its paths the other.
+    pub(super) fn moved_file(&mut self, object: &[u8], from: &WorkspacePath, to: &WorkspacePath) {
+        let paths = self.names.get_mut(object).into_iter();
+        let paths = paths.chain(self.unclosed.get_mut(object).map(|u| &mut u.path));
+        let paths = paths.chain(self.suspects.get_mut(object).map(|s| &mut s.path));
+        let paths = paths.chain(self.writers.path_mut(object));
+        for path in paths.filter(|path| **path == *from) {
+            *path = to.clone();
+        }
+    }
+
+    pub(super) fn is_broken(&self) -> bool {
+        self.failed.is_some()
     }
 
     pub(super) fn root(&self) -> BorrowedFd<'_> {
@@ -409,9 +492,32 @@ impl Engine {
     }
 }
 
+/// Says that the path may be another.
+fn doubt_path(body: &mut Body) {
+    let uncertain = match body {
+        Body::FileOpened(told) => &mut told.uncertain,
+        Body::FileWritten(told) => &mut told.uncertain,
+        Body::FileRenamed(told) => &mut told.uncertain,
+        Body::FileRemoved(told) => &mut told.uncertain,
+        Body::FileLinked(told) => &mut told.uncertain,
+        Body::FileSymlinked(told) => &mut told.uncertain,
+        Body::AttributesChanged(told) => &mut told.uncertain,
+        // No statement of where a file was.
+        _ => return,
+    };
+    *uncertain = Uncertain::of(true, uncertain.is_some_and(Uncertain::content));
+}
+
 /// The creation of something.
 pub(super) fn written(path: &WorkspacePath, kind: FileKind, after: FileRead) -> Body {
-    Body::FileWritten(FileWritten { path: path.clone(), kind, before: None, after, open: false })
+    Body::FileWritten(FileWritten {
+        path: path.clone(),
+        kind,
+        before: None,
+        after,
+        open: false,
+        uncertain: None,
+    })
 }
 
 /// The process of an event; 0 if it is outside of this process's pid namespace.

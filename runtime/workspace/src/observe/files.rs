@@ -6,14 +6,16 @@ use std::os::fd::AsFd;
 use custody_model::WorkspacePath;
 use custody_record::Body;
 use custody_record::event::{
-    Access, FileKind, FileLinked, FileOpened, FileRead, FileSymlinked, FileWritten,
+    Access, FileKind, FileLinked, FileRead, FileSymlinked, FileWritten, Uncertain,
 };
 use nix::fcntl::readlinkat;
 
+use super::UNKNOWN_PID;
 use super::batch::Batch;
 use super::engine::{Engine, Suspect, Unclosed, owned, pid_of, written};
 use super::group::stat;
 use super::notice::Notice;
+use super::writers::Writing;
 
 /// Names of files that are remembered for hard links; beyond it they are forgotten.
 const MAX_NAMES: usize = 1 << 20;
@@ -33,9 +35,26 @@ enum Made {
 
 impl Engine {
     pub(super) fn file(&mut self, batch: &mut Batch, at: usize, notice: Notice) {
-        let Some(path) = self.locate(batch, notice) else { return };
+        let Some(mut path) = self.locate(batch, at, notice) else { return };
         let (mask, pid) = (notice.mask, pid_of(notice));
         let created = mask & libc::FAN_CREATE != 0;
+        let mut gone = false;
+        if !created && let (Some(object), Some(place)) = (notice.object, notice.place) {
+            let spot = batch.spot(place);
+            if batch.moves.has_left(batch.bytes(object), &spot) {
+                // It had left before this, as far as is known: the kernel tells of something older by an older event.
+                let now = batch.moves.whereabouts(batch.bytes(object));
+                match now.and_then(|now| self.path_of_spot(&now)) {
+                    Some(now) => {
+                        path = now;
+                        self.doubtful = true;
+                    }
+                    None => gone = true,
+                }
+            } else if mask & WRITE != 0 && mask & libc::FAN_DELETE == 0 {
+                gone = self.has_no_name(batch, at, notice);
+            }
+        }
         if !created && is_unnamed(&path) && self.contents.kind(&path).is_none() {
             // O_TMPFILE: a file without a name. If it gets one, that is a creation.
             return;
@@ -44,9 +63,14 @@ impl Engine {
         if removed && created && self.stands(&path, notice.object.map(|o| batch.bytes(o))) {
             // Removed first, and linked there again.
             removed = false;
+            self.departs(batch, notice);
             if self.contents.kind(&path).is_some() {
                 self.remove(pid, &path, false);
             }
+        }
+        if created {
+            self.vacate(batch, notice);
+            self.arrives(batch, notice);
         }
         let made = if created { self.created(batch, notice, &path) } else { Made::No };
         let wrote = mask & WRITE != 0;
@@ -55,26 +79,73 @@ impl Engine {
             0 => read.then_some(Access::Read),
             _ => Some(Access::Execute),
         };
-        if let (Some(access), false) = (access, created) {
+        if gone {
+            self.gone(batch, notice, &path, access);
+        } else if let (Some(access), false) = (access, created) {
             self.open_told(batch, at, notice, &path, access);
         }
-        if made == Made::File || wrote {
+        if gone {
+            // What it has now can't be reached by any path.
+        } else if made == Made::File || wrote {
             self.version(batch, at, notice, &path, made == Made::File);
         }
         if let (Some(access), true) = (access, created && (wrote || made == Made::Told)) {
             let (kind, content) = self.known(&path);
-            self.opened(pid, &path, kind, access, content);
+            self.opened(pid, &path, kind, access, (content, wrote));
         }
         if mask & libc::FAN_ATTRIB != 0 {
             self.attributes(pid, &path, notice.object.map(|o| batch.bytes(o)));
         }
         if removed {
+            self.departs(batch, notice);
             if let Some(object) = notice.object.map(|o| batch.bytes(o))
                 && self.names.get(object) == Some(&path)
             {
                 self.names.remove(object);
             }
             self.remove(pid, &path, false);
+        }
+    }
+
+    /// Whether a file that was written has lost its name already, and no event tells that this was later.
+    fn has_no_name(&mut self, batch: &mut Batch, at: usize, notice: Notice) -> bool {
+        let (Some(object), Some(place)) = (notice.object, notice.place) else { return false };
+        let nameless = |file: Option<std::os::fd::OwnedFd>| {
+            file.and_then(|f| stat(f.as_fd())).is_none_or(|stat| stat.st_nlink == 0)
+        };
+        if !nameless(self.open(batch.bytes(object))) {
+            return false;
+        }
+        self.pull(batch);
+        !batch.leaves_later(at, batch.bytes(object), &batch.spot(place))
+    }
+
+    /// Something was done to a file that has no name any more, and that is told of as removed or replaced: no version
+    /// of any path.
+    fn gone(
+        &mut self,
+        batch: &Batch,
+        notice: Notice,
+        path: &WorkspacePath,
+        access: Option<Access>,
+    ) {
+        let wrote = notice.mask & WRITE != 0;
+        let object = owned(batch, notice.object);
+        let before = object.as_ref().and_then(|o| self.unclosed.get(o));
+        let opened = notice.mask & (libc::FAN_MODIFY | libc::FAN_OPEN) != 0;
+        let writer = match before.map(|unclosed| unclosed.pid) {
+            Some(writer) if notice.mask & libc::FAN_MODIFY == 0 => Some(writer),
+            // Who only closes a descriptor that was passed on did nothing to the file.
+            Some(_) | None => opened.then(|| pid_of(notice)),
+        };
+        if let Some(object) = object.filter(|_| notice.mask & libc::FAN_CLOSE_WRITE != 0) {
+            self.unclosed.remove(&object);
+            self.owed.remove(&object);
+        }
+        let accesses = access.into_iter().map(|access| (pid_of(notice), access));
+        let writer = writer.filter(|_| wrote).map(|pid| (pid, Access::Write));
+        for (pid, access) in accesses.chain(writer) {
+            self.opened(pid, path, FileKind::File, access, (FileRead::default(), true));
         }
     }
 
@@ -94,7 +165,7 @@ impl Engine {
                     target.as_ref().map(|t| std::os::unix::ffi::OsStrExt::as_bytes(t.as_os_str()));
                 self.contents.symlinked(path, target);
                 let target = String::from_utf8_lossy(target.unwrap_or_default()).into_owned();
-                let link = FileSymlinked { path: path.clone(), target };
+                let link = FileSymlinked { path: path.clone(), target, uncertain: None };
                 self.emit(pid, Body::FileSymlinked(link));
                 self.check(pid, path, "a symbolic link was made");
             }
@@ -102,8 +173,16 @@ impl Engine {
                 let target = other_name
                     .cloned()
                     .or_else(|| self.contents.other_name(path, file.as_ref()?.as_fd()));
-                self.contents.linked(path, target.as_ref(), file.as_ref().map(|f| f.as_fd()));
-                self.emit(pid, Body::FileLinked(FileLinked { path: path.clone(), target }));
+                // What the file has by now is the version of a later event, if it isn't that of the other name.
+                let target = target.filter(|target| self.contents.known(target).is_some());
+                let unknown = file.as_ref().filter(|_| target.is_none()).map(|f| f.as_fd());
+                self.contents.linked(path, target.as_ref(), unknown);
+                let content = unknown.map(|_| self.known(path).1);
+                let link = FileLinked { path: path.clone(), target, uncertain: None };
+                self.emit(pid, Body::FileLinked(link));
+                if let Some(after) = content {
+                    self.emit(pid, written(path, FileKind::File, after));
+                }
                 self.check(pid, path, "a hard link was made");
             }
             Some(libc::S_IFREG) => return Made::File,
@@ -132,40 +211,58 @@ impl Engine {
         path: &WorkspacePath,
         access: Access,
     ) {
-        let pid = pid_of(notice);
-        if let Some(base) = self.contents.base(path) {
-            self.opened(pid, path, FileKind::File, access, base);
-            return;
-        }
         let content = self.content_now(batch, at, notice, path);
         let kind = self.contents.kind(path).unwrap_or(FileKind::File);
-        self.opened(pid, path, kind, access, content);
+        self.opened(pid_of(notice), path, kind, access, content);
     }
 
-    /// What an open saw, of a file that was changed in this session or that the base commit doesn't have. The file
-    /// itself may be a later version by now.
+    /// What an open saw, and whether that is uncertain. The file itself may be a later version by now.
     fn content_now(
         &mut self,
         batch: &mut Batch,
         at: usize,
         notice: Notice,
         path: &WorkspacePath,
-    ) -> FileRead {
-        let Some(object) = notice.object else { return self.known(path).1 };
-        if self.unclosed.get(batch.bytes(object)).is_some_and(|u| u.modified) {
+    ) -> (FileRead, bool) {
+        let Some(object) = notice.object else { return (self.known(path).1, true) };
+        let astray = self.doubtful
+            || (batch.moves.any()
+                && notice.place.is_some_and(|p| batch.moves.is_wandered_through(&batch.spot(p))));
+        if !astray
+            && let Some(base) = self.contents.base(path)
+            && self.is_untouched(path)
+        {
+            self.pull(batch);
+            if !self.moves_on(batch, at, notice) {
+                return (base, false);
+            }
+        }
+        let handle = batch.bytes(object);
+        if self.writers.is_live(handle) || self.unclosed.get(handle).is_some_and(|u| u.modified) {
             // It is being written: nobody can tell what it had at that moment.
-            return FileRead::default();
+            return (FileRead::default(), true);
         }
-        if notice.mask & WRITE != 0 {
-            return self.known(path).1;
+        let Some(file) = self.open(handle) else {
+            return (self.known(path).1, astray || batch.written_before(at, object));
+        };
+        let writing = self.writing(file.as_fd());
+        if writing == Writing::Somebody {
+            self.writers.found(handle, path, UNKNOWN_PID);
+            return (FileRead::default(), true);
         }
-        let Some(file) = self.open(batch.bytes(object)) else { return self.known(path).1 };
-        if self.contents.is_as_hashed(path, file.as_fd()) {
-            return self.known(path).1;
-        }
+        // From here on: who wrote before nobody could any more has been told of.
         self.pull(batch);
-        if batch.written_later(at, object) {
-            return self.known(path).1;
+        let unsure = writing == Writing::Unknown || batch.written_before(at, object);
+        if astray {
+            // What is known of the path may be of another file.
+            let written = unsure || batch.written_later(at, object);
+            return (self.contents.look(file.as_fd()), written);
+        }
+        if notice.mask & WRITE != 0
+            || self.contents.is_as_hashed(path, file.as_fd())
+            || batch.written_later(at, object)
+        {
+            return (self.known(path).1, unsure);
         }
         let before = self.contents.entry(path);
         let (content, unnoticed) = self.contents.opened_through(path, file.as_fd());
@@ -178,7 +275,7 @@ impl Engine {
                 self.suspects.insert(object.into(), suspect);
             }
         }
-        content
+        (content, unsure)
     }
 
     /// A version came to be, or may have.
@@ -190,65 +287,83 @@ impl Engine {
         path: &WorkspacePath,
         made: bool,
     ) {
-        let (mask, pid) = (notice.mask, pid_of(notice));
+        let mask = notice.mask;
         let object = owned(batch, notice.object);
         if let Some(object) = &object {
             self.suspects.remove(object);
         }
+        // Who closes a descriptor that was passed on need not be who wrote.
+        let before = object.as_ref().and_then(|o| self.unclosed.get(o));
+        let was_told_open = before.is_some_and(|unclosed| unclosed.told);
+        // A close that was told without its content, because this write was waiting: now it can be.
+        let owed = object.as_ref().and_then(|o| self.owed.remove(o));
+        let writer = before.map(|unclosed| unclosed.pid).or(owed);
+        let modifier = || u32::try_from(batch.writer(notice.object?)?).ok();
+        let pid = match writer.or_else(modifier) {
+            Some(writer) if mask & libc::FAN_MODIFY == 0 && !made => writer,
+            Some(_) | None => pid_of(notice),
+        };
         let closed = mask & libc::FAN_CLOSE_WRITE != 0 || (made && mask & libc::FAN_OPEN == 0);
         if !closed && let Some(object) = &object {
-            let modified = !made && !self.owed.contains(object);
-            let told = made || self.unclosed.get(object).is_some_and(|u| u.told);
+            let modified = !made && owed.is_none();
+            let told = made || was_told_open;
             let unclosed = Unclosed { path: path.clone(), pid, modified, told };
             self.unclosed.insert(object.clone(), unclosed);
         }
-        // A close that was told without its content, because this write was waiting: now it can be.
-        let owed = object.as_ref().is_some_and(|o| self.owed.remove(o));
-        if !closed && !made && !owed {
+        if !closed && !made && owed.is_none() {
             return;
         }
         let file = object.as_ref().and_then(|o| self.open(o));
         if let Some(stat) = file.as_ref().and_then(|f| stat(f.as_fd()))
             && stat.st_mode & libc::S_IFMT != libc::S_IFREG
         {
-            self.opened(pid, path, FileKind::Other, Access::Write, FileRead::default());
+            let content = (FileRead::default(), false);
+            self.opened(pid, path, FileKind::Other, Access::Write, content);
             return;
         }
         // Another process that still has it open tells of its next write by a notice of its own.
-        let unclosed = object.as_ref().filter(|_| closed).and_then(|o| self.unclosed.remove(o));
-        let was_told_open = unclosed.is_some_and(|u| u.told);
+        if closed && let Some(object) = &object {
+            self.unclosed.remove(object);
+        }
         let limits = self.contents.limits();
         let limit = if closed { limits.closed } else { limits.open };
         let mut told = match &file {
             Some(file) => self.contents.written_through(path, file.as_fd(), limit),
             None => self.contents.written_and_gone(path),
         };
+        // A mapping writes on after the close.
+        let open = !closed
+            || match (&file, &object) {
+                (Some(file), Some(object)) if self.writing(file.as_fd()) == Writing::Somebody => {
+                    self.writers.found(object, path, pid);
+                    let unclosed = Unclosed { path: path.clone(), pid, modified: true, told: true };
+                    self.unclosed.insert(object.clone(), unclosed);
+                    true
+                }
+                (_, _) => false,
+            };
         self.pull(batch);
         if let Some(object) = notice.object
             && batch.written_later_by_another(at, object)
         {
             // What was hashed may be the other's version.
-            self.owed.insert(batch.bytes(object).into());
+            self.owed.insert(batch.bytes(object).into(), pid);
             self.contents.written_and_gone(path);
             told.after = FileRead::default();
             told.changed = true;
         }
+        // The write may have come after a rename or a removal that is told after it.
+        let doubtful = self.moves_on(batch, at, notice)
+            || file.as_ref().and_then(|f| stat(f.as_fd())).is_some_and(|stat| stat.st_nlink == 0);
+        let uncertain = Uncertain::of(false, doubtful);
         if made || told.changed || was_told_open {
             let before = (!made).then(|| told.before.unwrap_or_default());
-            self.emit(
-                pid,
-                Body::FileWritten(FileWritten {
-                    path: path.clone(),
-                    kind: FileKind::File,
-                    before,
-                    after: told.after,
-                    open: !closed,
-                }),
-            );
+            let (path, after) = (path.clone(), told.after);
+            let kind = FileKind::File;
+            let written = FileWritten { path, kind, before, after, open, uncertain };
+            self.emit(pid, Body::FileWritten(written));
         } else {
-            let (path, content) = (path.clone(), told.after);
-            let (kind, access) = (FileKind::File, Access::Write);
-            self.emit(pid, Body::FileOpened(FileOpened { path, kind, access, content }));
+            self.opened(pid, path, FileKind::File, Access::Write, (told.after, doubtful));
         }
         if made {
             if let Some(object) = object {

@@ -15,9 +15,12 @@ mod directories;
 mod engine;
 mod files;
 mod group;
+mod moves;
 mod notice;
 mod probe;
 mod renames;
+mod whereabouts;
+mod writers;
 
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -81,6 +84,9 @@ pub trait Alarms: Send + Sync {
 pub struct ObserverConfig<'a> {
     /// The overlay's mount (also as `fsmount` gives it) or any directory of it; only needed during the start.
     pub mount: BorrowedFd<'a>,
+    /// The root of the overlay's upper layer (or the mount again, where there is no overlay); only needed during the start. Who
+    /// has a file open for writing or mapped is seen there alone.
+    pub upper: BorrowedFd<'a>,
     /// What version each path has.
     pub contents: Arc<Contents>,
     /// Takes the accesses.
@@ -148,12 +154,13 @@ impl Observer {
     /// [`ObserveError::Watch`], [`ObserveError::Start`].
     pub fn start(config: ObserverConfig<'_>) -> Result<Self, ObserveError> {
         let mount = group::readable_directory(config.mount).map_err(ObserveError::Watch)?;
+        let upper = group::readable_directory(config.upper).map_err(ObserveError::Start)?;
         let group = Arc::new(Group::watch(mount.as_fd()).map_err(ObserveError::Watch)?);
         let flags = EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK;
         let wake = EventFd::from_flags(flags).map_err(ObserveError::Start)?;
         let alarms = Arc::clone(&config.alarms);
         let limits = config.backlog;
-        let engine = Mutex::new(Engine::new(Arc::clone(&group), mount, config));
+        let engine = Mutex::new(Engine::new(Arc::clone(&group), mount, upper, config));
         let stopping = AtomicBool::new(false);
         let stopped = Default::default();
         let shared = Arc::new(Shared { group, engine, alarms, limits, stopping, wake, stopped });
@@ -239,7 +246,9 @@ impl Shared {
 
     /// Handles what comes, until the stop.
     fn follow(&self) {
-        self.lock().prime();
+        if self.lock().run().is_err() {
+            return;
+        }
         while !self.stopping.load(Ordering::Acquire) {
             let mut both = [
                 PollFd::new(self.group.as_fd(), PollFlags::POLLIN),

@@ -1,11 +1,15 @@
 //! Renames of files and of whole directories, and exchanges.
 
+use std::os::fd::AsFd;
+
 use custody_model::WorkspacePath;
 use custody_record::Body;
 use custody_record::event::{FileKind, FileRenamed};
 
-use super::batch::Batch;
-use super::engine::{Engine, pid_of};
+use super::batch::{Batch, Reverse};
+use super::engine::{Engine, owned, pid_of};
+use super::group::stat;
+use super::moves::Spot;
 use super::notice::Notice;
 use crate::content::{path_beneath, rebased};
 
@@ -18,53 +22,120 @@ impl Engine {
             self.lose();
             return;
         };
-        let (Some(from), Some(to)) = (self.path(batch, from), self.path(batch, to)) else {
+        let (old, new) = (self.path(batch, at, from), self.path(batch, at, to));
+        let (Some(old), Some(new)) = (old, new) else {
             self.lose();
             return;
         };
+        let (from, to) = (batch.spot(from), batch.spot(to));
         let pid = pid_of(notice);
-        if self.is_exchange(batch, at, &from) {
-            self.exchange(pid, &from, &to);
+        let object = owned(batch, notice.object).unwrap_or_default();
+        let directory = notice.mask & libc::FAN_ONDIR != 0;
+        if !self.comes_from(batch, pid, &object, (&from, &to)) {
+            // It is known to have arrived.
+            let kind = self.contents.kind(&new).unwrap_or(FileKind::File);
+            self.tell_renamed(pid, (&old, &new), kind, false);
             return;
         }
-        let directory = notice.mask & libc::FAN_ONDIR != 0;
-        if directory {
-            self.directories.renamed(&from, &to);
-            if let Some(object) = notice.object {
-                self.directories.made(batch.bytes(object), to.clone());
+        match self.reverse(batch, at, &old) {
+            Reverse::Of(other) => {
+                let other_directory = other.as_deref().is_some_and(|o| self.is_directory(o));
+                self.exchange(pid, (&old, directory), (&new, other_directory));
+                self.put_directory(&object, &to);
+                batch.moves.departed(&object, from.clone());
+                batch.moves.arrived(&object, to);
+                if let Some(other) = other {
+                    self.put_directory(&other, &from);
+                    batch.moves.arrived(&other, from);
+                }
             }
-            let moved = |path: &mut WorkspacePath| {
-                if path.starts_with(&from)
-                    && let Some(there) = rebased(path, &from, &to)
+            Reverse::No => {
+                self.vacate(batch, notice);
+                self.move_known(pid, &object, &old, &new, directory);
+                if directory && let Some(parent) = self.directories.id(&to.directory) {
+                    self.directories.stands(&object, parent, &to.name);
+                }
+                batch.moves.departed(&object, from);
+                batch.moves.arrived(&object, to);
+            }
+        }
+    }
+
+    /// Sees to it that the object is where a rename takes it from. `false` if it is known to be where the rename brings it.
+    fn comes_from(
+        &mut self,
+        batch: &mut Batch,
+        pid: u32,
+        object: &[u8],
+        (from, to): (&Spot, &Spot),
+    ) -> bool {
+        let directory = self.directories.id(object).and_then(|id| self.directories.place(id));
+        let known = match directory {
+            Some((directory, name)) => {
+                Some(Spot { directory: directory.into(), name: name.into() })
+            }
+            None if batch.moves.has_left(object, from) => match batch.moves.whereabouts(object) {
+                Some(spot) => Some(spot),
+                None => {
+                    self.came_back(batch, pid, object, from);
+                    None
+                }
+            },
+            None => None,
+        };
+        match known {
+            Some(known) if known == *from => {}
+            Some(known) if known == *to => return false,
+            Some(known) => self.infer(batch, pid, object, &known, from, None),
+            None => {}
+        }
+        true
+    }
+
+    /// Moves what is remembered by its path, and tells the rename.
+    pub(super) fn move_known(
+        &mut self,
+        pid: u32,
+        object: &[u8],
+        from: &WorkspacePath,
+        to: &WorkspacePath,
+        directory: bool,
+    ) {
+        if directory {
+            self.moved(|path| {
+                if path.starts_with(from)
+                    && let Some(there) = rebased(path, from, to)
                 {
                     *path = there;
                 }
-            };
-            self.moved(moved);
-        } else if let Some(object) = notice.object {
-            let object = batch.bytes(object);
-            if let Some(name) = self.names.get_mut(object) {
-                *name = to.clone();
-            }
-            if let Some(unclosed) = self.unclosed.get_mut(object) {
-                unclosed.path = to.clone();
-            }
-            if let Some(suspect) = self.suspects.get_mut(object) {
-                suspect.path = to.clone();
-            }
+            });
+        } else {
+            self.moved_file(object, from, to);
         }
-        let renamed = self.contents.renamed(&from, &to, directory);
-        self.emit(
-            pid,
-            Body::FileRenamed(FileRenamed {
-                from: from.clone(),
-                to: to.clone(),
-                kind: renamed.kind,
-                replaced: renamed.replaced,
-            }),
-        );
+        let renamed = self.contents.renamed(from, to, directory);
+        let told = FileRenamed {
+            from: from.clone(),
+            to: to.clone(),
+            kind: renamed.kind,
+            replaced: renamed.replaced,
+            exchanged: false,
+            uncertain: None,
+        };
+        self.emit(pid, Body::FileRenamed(told));
         let what = format!("{from} was renamed to it");
-        self.check_below(pid, &to, directory, &what);
+        self.check_below(pid, to, directory, &what);
+    }
+
+    fn tell_renamed(
+        &mut self,
+        pid: u32,
+        (from, to): (&WorkspacePath, &WorkspacePath),
+        kind: FileKind,
+        exchanged: bool,
+    ) {
+        let (from, to) = (from.clone(), to.clone());
+        let told = FileRenamed { from, to, kind, replaced: None, exchanged, uncertain: None };
+        self.emit(pid, Body::FileRenamed(told));
     }
 
     fn check_below(&mut self, pid: u32, path: &WorkspacePath, directory: bool, what: &str) {
@@ -76,10 +147,19 @@ impl Engine {
         }
     }
 
-    fn exchange(&mut self, pid: u32, a: &WorkspacePath, b: &WorkspacePath) {
-        let kind = |path| self.contents.kind(path).unwrap_or(FileKind::File);
-        let kinds = (kind(a), kind(b));
-        let moved = |path: &mut WorkspacePath| {
+    /// `a` and `b` change places; beside each whether it is a directory.
+    pub(super) fn exchange(
+        &mut self,
+        pid: u32,
+        (a, a_directory): (&WorkspacePath, bool),
+        (b, b_directory): (&WorkspacePath, bool),
+    ) {
+        let kind = |path, directory| match directory {
+            true => FileKind::Directory,
+            false => self.contents.kind(path).unwrap_or(FileKind::File),
+        };
+        let kinds = (kind(a, a_directory), kind(b, b_directory));
+        self.moved(|path| {
             let there = if path.starts_with(a) {
                 rebased(path, a, b)
             } else if path.starts_with(b) {
@@ -90,31 +170,44 @@ impl Engine {
             if let Some(there) = there {
                 *path = there;
             }
-        };
-        self.moved(moved);
-        self.directories.exchanged(a, b);
-        self.contents.exchanged(a, b);
-        for (from, to, kind) in [(a, b, kinds.0), (b, a, kinds.1)] {
-            let (from, to) = (from.clone(), to.clone());
-            self.emit(pid, Body::FileRenamed(FileRenamed { from, to, kind, replaced: None }));
+        });
+        self.contents.exchanged((a, kinds.0), (b, kinds.1));
+        let mut told = [(a, b, kinds.0), (b, a, kinds.1)];
+        // The one whose old path sorts first is told first.
+        told.sort_by_key(|(from, _, _)| *from);
+        for (from, to, kind) in told {
+            self.tell_renamed(pid, (from, to), kind, true);
         }
         for path in [a, b] {
             self.check_below(pid, path, true, "it changed places with another path");
         }
     }
 
-    fn is_exchange(&mut self, batch: &mut Batch, at: usize, from: &WorkspacePath) -> bool {
+    /// Whether the rename is half of an exchange: its other half comes after it, or merged with an older event.
+    fn reverse(&mut self, batch: &mut Batch, at: usize, from: &WorkspacePath) -> Reverse {
         let mut looks = 0;
-        loop {
-            if let Ok(reverse) = batch.take_reverse(at) {
-                return reverse;
+        let found = loop {
+            if let Some(found) = batch.take_reverse(at) {
+                break found;
             }
-            // After a plain rename nothing stands there, unless somebody made it anew.
+            // After a plain rename nothing stands there, unless somebody made it anew, which is told.
             if looks >= MAX_LOOKS || path_beneath(self.root(), from).is_err() {
-                return false;
+                break Reverse::No;
             }
             looks += 1;
             self.pull(batch);
+        };
+        if found == Reverse::No
+            && let Some(other) = batch.merged_reverse(at)
+            && let Some(file) = self.open(&other)
+            // What a plain rename puts something in the place of has no name any more.
+            && stat(file.as_fd()).is_some_and(|stat| {
+                let directory = stat.st_mode & libc::S_IFMT == libc::S_IFDIR;
+                stat.st_nlink > 0 && (directory || stat.st_nlink == 1)
+            })
+        {
+            return Reverse::Of(Some(other));
         }
+        found
     }
 }

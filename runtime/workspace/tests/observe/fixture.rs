@@ -2,7 +2,7 @@
 
 use std::fs::{self, File};
 use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
@@ -70,12 +70,15 @@ pub(crate) struct Setup {
     pub(crate) rules: PathRules,
     pub(crate) limits: HashLimits,
     pub(crate) backlog: BacklogLimits,
+    /// Programs that the base has beside [`BASE`].
+    pub(crate) programs: Vec<(String, String)>,
 }
 
 impl Default for Setup {
     fn default() -> Self {
         let rules = PathRules::new(Vec::new()).unwrap();
-        Self { rules, limits: HashLimits::default(), backlog: BacklogLimits::default() }
+        let (limits, backlog) = (HashLimits::default(), BacklogLimits::default());
+        Self { rules, limits, backlog, programs: Vec::new() }
     }
 }
 
@@ -113,15 +116,24 @@ impl Fixture {
             fs::create_dir_all(path.parent().unwrap()).unwrap();
             fs::write(path, content).unwrap();
         }
+        for (path, content) in &setup.programs {
+            let path = lower.join(path);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(&path, content).unwrap();
+            fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+        }
         fs::create_dir_all(lower.join(".git/refs")).unwrap();
         fs::write(lower.join(".git/HEAD"), "ref: refs/heads/main\n").unwrap();
         fs::copy("/bin/true", lower.join("tool")).unwrap();
         symlink("src/a.rs", lower.join("link")).unwrap();
         let told = Arc::new(Told::default());
         let view = overlay(directory);
-        let contents = Arc::new(Contents::new(view, GitHash::Sha1, base(), setup.limits));
+        let mut files = base();
+        files.extend(programs(&setup.programs));
+        let contents = Arc::new(Contents::new(view, GitHash::Sha1, files, setup.limits));
         let observer = Observer::start(ObserverConfig {
             mount: contents.root(),
+            upper: File::open(directory.join("upper")).unwrap().as_fd(),
             contents: Arc::clone(&contents),
             sink: Arc::clone(&told) as Arc<dyn AccessSink>,
             alarms: Arc::clone(&told) as Arc<dyn Alarms>,
@@ -250,6 +262,16 @@ pub(crate) fn base() -> Vec<(WorkspacePath, BaseEntry)> {
     base
 }
 
+/// Programs as the base commit has them.
+pub(crate) fn programs(
+    programs: &[(String, String)],
+) -> impl Iterator<Item = (WorkspacePath, BaseEntry)> {
+    programs.iter().map(|(at, content)| {
+        let git_blob = GitHash::Sha1.blob_of(content.as_bytes());
+        (path(at), BaseEntry { git_blob, mode: 0o100_755, size: content.len() as u64 })
+    })
+}
+
 pub(crate) fn path(text: &str) -> WorkspacePath {
     text.parse().unwrap()
 }
@@ -274,5 +296,5 @@ pub(crate) fn version(content: &[u8]) -> FileRead {
 
 pub(crate) fn written(at: &str, before: Option<FileRead>, after: FileRead, open: bool) -> Body {
     let kind = FileKind::File;
-    Body::FileWritten(FileWritten { path: path(at), kind, before, after, open })
+    Body::FileWritten(FileWritten { path: path(at), kind, before, after, open, uncertain: None })
 }

@@ -2,6 +2,7 @@
 
 mod comparison;
 mod fixture;
+mod generated;
 mod load;
 mod operations;
 mod traps;

@@ -10,7 +10,13 @@ use custody_record::event::{
 use crate::fixture::{Setup, blob, observed, observed_with, path, version, written};
 
 fn opened(at: &str, access: Access, content: FileRead) -> Body {
-    Body::FileOpened(FileOpened { path: path(at), kind: FileKind::File, access, content })
+    Body::FileOpened(FileOpened {
+        path: path(at),
+        kind: FileKind::File,
+        access,
+        content,
+        uncertain: None,
+    })
 }
 
 fn made(at: &str, kind: FileKind) -> Body {
@@ -20,15 +26,23 @@ fn made(at: &str, kind: FileKind) -> Body {
         before: None,
         after: FileRead::default(),
         open: false,
+        uncertain: None,
     })
 }
 
 fn removed(at: &str, kind: FileKind, before: Option<FileRead>) -> Body {
-    Body::FileRemoved(FileRemoved { path: path(at), kind, before })
+    Body::FileRemoved(FileRemoved { path: path(at), kind, before, uncertain: None })
 }
 
 fn renamed(from: &str, to: &str, kind: FileKind, replaced: Option<FileRead>) -> Body {
-    Body::FileRenamed(FileRenamed { from: path(from), to: path(to), kind, replaced })
+    Body::FileRenamed(FileRenamed {
+        from: path(from),
+        to: path(to),
+        kind,
+        replaced,
+        uncertain: None,
+        exchanged: false,
+    })
 }
 
 #[test]
@@ -69,6 +83,7 @@ fn listing_a_directory_is_told() {
             kind: FileKind::Directory,
             access: Access::Read,
             content: FileRead::default(),
+            uncertain: None,
         });
         assert_eq!(w.told(), [(pid, listing)]);
     });
@@ -239,7 +254,11 @@ fn links_symbolic_links_and_special_files_are_told() {
     observed(|w| {
         w.sh("echo 1 > f; ln f g; ln -s ../outside s; mkfifo p; ln src/a.rs h");
         let link = |at: &str, target: Option<&str>| {
-            Body::FileLinked(FileLinked { path: path(at), target: target.map(path) })
+            Body::FileLinked(FileLinked {
+                path: path(at),
+                target: target.map(path),
+                uncertain: None,
+            })
         };
         assert_eq!(
             w.bodies(),
@@ -248,7 +267,8 @@ fn links_symbolic_links_and_special_files_are_told() {
                 link("g", Some("f")),
                 Body::FileSymlinked(FileSymlinked {
                     path: path("s"),
-                    target: "../outside".to_owned()
+                    target: "../outside".to_owned(),
+                    uncertain: None
                 }),
                 made("p", FileKind::Other),
                 link("h", Some("src/a.rs")),
@@ -276,6 +296,7 @@ fn attribute_changes_tell_the_mode_after() {
                 path: path("README.md"),
                 mode: Some(mode.to_owned()),
                 xattr: None,
+                uncertain: None,
             })
         };
         assert_eq!(w.bodies(), [changed("0600"), changed("0600")]);

@@ -159,6 +159,7 @@ fn trap_9_a_write_through_a_mapping_after_the_close_is_found_by_the_next_reader(
             kind: FileKind::File,
             access: Access::Read,
             content: after.clone(),
+            uncertain: None,
         });
         assert_eq!(w.told(), [(reader, read)]);
         w.observer.settle().unwrap();

@@ -1,0 +1,209 @@
+//! Who still can write to a file. A mapping outlives its descriptor, and raises no event; that somebody has the file open for
+//! writing or mapped so is seen by asking for a read lease (fcntl(2), `F_SETLEASE`), which the kernel gives only where
+//! nobody can write. On an overlay that has to be asked of the upper layer's file: the mapping is of that one.
+
+use std::collections::HashMap;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+
+use custody_model::WorkspacePath;
+use custody_record::Body;
+use custody_record::event::{FileKind, FileWritten};
+use nix::errno::Errno;
+
+use super::UNKNOWN_PID;
+use super::engine::Engine;
+use super::group::{path_below, stat};
+use crate::content::{path_beneath, reopen_for_reading};
+
+/// Files with a writer that are looked after; beyond it they are looked at when they are read.
+const MAX_LIVE: usize = 4_096;
+
+/// Files that were written and not closed yet that are looked after at a time.
+const MAX_LOOKED_AFTER: usize = 64;
+
+/// `F_SETSIG` of Linux: the signal of a lease that is broken.
+const F_SETSIG: libc::c_int = 10;
+
+/// Whether somebody can write to a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Writing {
+    /// It was never opened for writing in this session.
+    Never,
+    /// Nobody can at the moment.
+    Nobody,
+    /// Somebody has it open for writing, or has a shared mapping that can be written.
+    Somebody,
+    /// The file system grants no leases, or the file moved while it was looked for.
+    Unknown,
+}
+
+/// A file that somebody could write to when it was looked at last.
+#[derive(Clone, Debug)]
+pub(super) struct Live {
+    pub(super) path: WorkspacePath,
+    /// Who wrote last, as far as it is known.
+    pub(super) pid: u32,
+    /// Nobody can any more; events from before that was seen may still be on the way.
+    freed: bool,
+}
+
+/// The files that somebody can write to.
+#[derive(Debug)]
+pub(super) struct Writers {
+    upper: OwnedFd,
+    live: HashMap<Box<[u8]>, Live>,
+}
+
+impl Writers {
+    pub(super) fn new(upper: OwnedFd) -> Self {
+        Self { upper, live: HashMap::new() }
+    }
+
+    /// Somebody can write to the file, or could a moment ago.
+    pub(super) fn is_live(&self, object: &[u8]) -> bool {
+        self.live.contains_key(object)
+    }
+
+    /// Somebody was found who can.
+    pub(super) fn found(&mut self, object: &[u8], path: &WorkspacePath, pid: u32) {
+        if let Some(live) = self.live.get_mut(object) {
+            live.freed = false;
+            if pid != UNKNOWN_PID {
+                live.pid = pid;
+            }
+        } else if self.live.len() < MAX_LIVE {
+            let live = Live { path: path.clone(), pid, freed: false };
+            self.live.insert(object.into(), live);
+        }
+    }
+
+    /// All of them: the file, a path of it, and who wrote to it last.
+    pub(super) fn all(&self) -> Vec<(Box<[u8]>, WorkspacePath, u32)> {
+        let all = self.live.iter();
+        all.map(|(object, live)| (object.clone(), live.path.clone(), live.pid)).collect()
+    }
+
+    /// The path of one file, to be moved along.
+    pub(super) fn path_mut(&mut self, object: &[u8]) -> Option<&mut WorkspacePath> {
+        self.live.get_mut(object).map(|live| &mut live.path)
+    }
+
+    /// The paths, to be moved along.
+    pub(super) fn paths(&mut self) -> impl Iterator<Item = &mut WorkspacePath> {
+        self.live.values_mut().map(|live| &mut live.path)
+    }
+}
+
+impl Engine {
+    /// Whether the file that is known to stand at `path` was never opened for writing in this session. Not to be trusted
+    /// if it was renamed meanwhile.
+    pub(super) fn is_untouched(&self, path: &WorkspacePath) -> bool {
+        matches!(
+            path_beneath(self.writers.upper.as_fd(), path),
+            Err(Errno::ENOENT | Errno::ENOTDIR)
+        )
+    }
+
+    /// Whether somebody can write to the file now. `file` is any descriptor of it.
+    pub(super) fn writing(&self, file: BorrowedFd<'_>) -> Writing {
+        writing(self.root(), self.writers.upper.as_fd(), file)
+    }
+
+    /// Tells the versions of files that had a writer and have none any more.
+    pub(super) fn look_after_writers(&mut self) {
+        // Who truncates by a path closes nothing.
+        let written = self.unclosed.iter().filter(|(_, unclosed)| unclosed.modified);
+        for (object, unclosed) in written.take(MAX_LOOKED_AFTER) {
+            self.writers.found(object, &unclosed.path, unclosed.pid);
+        }
+        if self.writers.live.is_empty() {
+            return;
+        }
+        let objects: Vec<Box<[u8]>> = self.writers.live.keys().cloned().collect();
+        for object in objects {
+            let Some(live) = self.writers.live.get(&object).cloned() else { continue };
+            let file = self.open(&object);
+            let still = file.as_ref().map(|f| self.writing(f.as_fd()));
+            match (still, file) {
+                (Some(Writing::Somebody | Writing::Unknown), _) => {}
+                _ if live.freed => drop(self.writers.live.remove(&object)),
+                (Some(Writing::Nobody | Writing::Never), Some(file)) => {
+                    self.tell_last(&object, &live, file.as_fd());
+                    if let Some(live) = self.writers.live.get_mut(&object) {
+                        live.freed = true;
+                    }
+                }
+                // It has lost its last name: nothing of it can get out.
+                (_, _) => drop(self.writers.live.remove(&object)),
+            }
+        }
+        if self.group.waiting() == Ok(0) {
+            self.writers.live.retain(|_, live| !live.freed);
+        }
+    }
+
+    fn tell_last(&mut self, object: &[u8], live: &Live, file: BorrowedFd<'_>) {
+        let open = self.unclosed.remove(object).is_some_and(|unclosed| unclosed.told);
+        let limit = self.contents.limits().closed;
+        let told = self.contents.written_through(&live.path, file, limit);
+        if !told.changed && !open {
+            return;
+        }
+        let written = FileWritten {
+            path: live.path.clone(),
+            kind: FileKind::File,
+            before: Some(told.before.unwrap_or_default()),
+            after: told.after,
+            open: false,
+            uncertain: None,
+        };
+        self.emit(live.pid, Body::FileWritten(written));
+    }
+}
+
+/// Whether somebody can write to the file `file` of the overlay at `root`, whose upper layer is `upper`.
+pub(crate) fn writing(
+    root: BorrowedFd<'_>,
+    upper: BorrowedFd<'_>,
+    file: BorrowedFd<'_>,
+) -> Writing {
+    let path = || WorkspacePath::from_bytes(&path_below(root, file)?).ok();
+    let Some(before) = path() else { return Writing::Unknown };
+    let answer = match path_beneath(upper, &before) {
+        Ok(real) => {
+            let regular =
+                stat(real.as_fd()).is_some_and(|stat| stat.st_mode & libc::S_IFMT == libc::S_IFREG);
+            if !regular {
+                return Writing::Unknown;
+            }
+            match reopen_for_reading(real.as_fd()).and_then(|real| ask(real.as_fd())) {
+                Ok(true) => Writing::Somebody,
+                Ok(false) => Writing::Nobody,
+                Err(_) => Writing::Unknown,
+            }
+        }
+        Err(Errno::ENOENT | Errno::ENOTDIR) => Writing::Never,
+        Err(_) => Writing::Unknown,
+    };
+    // Another name meanwhile: what was asked may be another file.
+    if path() == Some(before) { answer } else { Writing::Unknown }
+}
+
+/// Whether anybody has the file open for writing or mapped so. An open for writing that comes in this moment waits until it
+/// is over.
+fn ask(file: BorrowedFd<'_>) -> Result<bool, Errno> {
+    let fd = file.as_raw_fd();
+    // What would tell of the open that waits is a signal that ends the process, if it isn't one that is ignored.
+    // SAFETY: plain system calls on an open descriptor, without pointers.
+    Errno::result(unsafe { libc::fcntl(fd, F_SETSIG, libc::SIGURG) })?;
+    // SAFETY: as above.
+    match Errno::result(unsafe { libc::fcntl(fd, libc::F_SETLEASE, libc::F_RDLCK) }) {
+        Ok(_) => {
+            // SAFETY: as above. If it failed, the close of the descriptor, which follows, gives the lease back.
+            let _ = unsafe { libc::fcntl(fd, libc::F_SETLEASE, libc::F_UNLCK) };
+            Ok(false)
+        }
+        Err(Errno::EAGAIN) => Ok(true),
+        Err(errno) => Err(errno),
+    }
+}
