@@ -17,7 +17,7 @@ NEXTEST := $(CARGO) nextest run --config-file .ci/nextest.toml --locked
 # Where `make install` puts the binary.
 PREFIX ?= /usr/local
 
-.PHONY: setup build release verifier install test matrix check demo bench fuzz tools format
+.PHONY: setup build release verifier install test matrix soak check demo bench fuzz tools format
 
 # Installs what the other targets need: Debian's packages and cargo-nextest. Can be repeated.
 setup:
@@ -78,6 +78,13 @@ matrix: setup build
 FUZZ_SECONDS ?= 3600
 fuzz: setup
 	tests/fuzz/run $(FUZZ_SECONDS)
+
+# Generated sequences of file operations, each compared with what was told of it: so many, from this seed on.
+SOAK_SEQUENCES ?= 20000
+SOAK_SEED ?= 1000001
+soak: setup
+	CUSTODY_SEQUENCES=$(SOAK_SEQUENCES) CUSTODY_SEED=$(SOAK_SEED) $(CARGO) test --locked --package custody-workspace \
+	    --test observe -- generated --nocapture
 
 # What is quick to know: format, lints, house rules, licences, generated files.
 check:

@@ -3,7 +3,9 @@
 use std::collections::{HashMap, HashSet};
 
 use custody_model::{Digest, EventId, ImageId, ProcessRef, WorkspacePath};
-use custody_record::event::{Access, FileOpened, FileOutside, FileRead, FileReopened, Operation};
+use custody_record::event::{
+    Access, FileOpened, FileOutside, FileRead, FileReopened, Operation, Uncertain,
+};
 
 /// Whose repeats are counted together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -33,6 +35,7 @@ struct Seen {
     process: ProcessRef,
     first: EventId,
     content: FileRead,
+    uncertain: Option<Uncertain>,
     count: u64,
 }
 
@@ -52,7 +55,9 @@ impl Repeats {
             paths.get_mut(&(opened.path.clone(), opened.access))
         });
         match seen {
-            Some(seen) if seen.content == opened.content => {
+            Some(seen)
+                if (&seen.content, seen.uncertain) == (&opened.content, opened.uncertain) =>
+            {
                 seen.count += 1;
                 true
             }
@@ -80,8 +85,9 @@ impl Repeats {
 
     /// Remembers what the record tells now by the event `first`.
     pub(super) fn first(&mut self, process: ProcessRef, opened: FileOpened, first: EventId) {
-        let seen = Seen { process, first, content: opened.content, count: 0 };
-        self.owners.entry(process.into()).or_default().insert((opened.path, opened.access), seen);
+        let FileOpened { path, access, content, uncertain, kind: _ } = opened;
+        let seen = Seen { process, first, content, uncertain, count: 0 };
+        self.owners.entry(process.into()).or_default().insert((path, access), seen);
     }
 
     /// Takes all counts of `owner` out, in the order of the paths.

@@ -503,7 +503,27 @@ fn doubt_path(body: &mut Body) {
         Body::FileSymlinked(told) => &mut told.uncertain,
         Body::AttributesChanged(told) => &mut told.uncertain,
         // No statement of where a file was.
-        _ => return,
+        Body::SessionAuthorized(_)
+        | Body::SessionProvisioned(_)
+        | Body::SessionStarted(_)
+        | Body::SessionPaused(_)
+        | Body::SessionResumed(_)
+        | Body::SessionClosed(_)
+        | Body::PolicyDecided(_)
+        | Body::PolicyViolated(_)
+        | Body::ProcessExecuted(_)
+        | Body::ProcessExited(_)
+        | Body::FileReopened(_)
+        | Body::FileDenied(_)
+        | Body::FileOutside(_)
+        | Body::EgressDenied(_)
+        | Body::TerminalRecorded(_)
+        | Body::WorkspaceCompared(_)
+        | Body::RedactionApplied(_)
+        | Body::CommitCreated(_)
+        | Body::RecorderGap(_)
+        | Body::RecorderDegraded(_)
+        | Body::RecorderRestored(_) => return,
     };
     *uncertain = Uncertain::of(true, uncertain.is_some_and(Uncertain::content));
 }

@@ -6,9 +6,10 @@
 //! and what its own process does there is not told (the guard tells its part itself).
 //!
 //! Known limits, by the kernel's design: events on one object by one process merge while they wait, so counts are
-//! lower bounds; an open for writing whose file is still open and unwritten counts as a read until it is closed; what
-//! is written through a mapping after the file was closed raises nothing and is found when the file is opened next,
-//! or by the comparison at the end.
+//! lower bounds and their order is lost. Where an object went there and back meanwhile, its place is looked up, and what was
+//! told of paths below it is told as uncertain, with a gap. What is read while somebody can write to the file, also through
+//! a mapping that outlives its descriptor, has no digest; what is read from a file that was written among the same events
+//! has one that is uncertain. An open for writing whose file is still open and unwritten counts as a read until it is closed.
 
 mod batch;
 mod directories;

@@ -43,9 +43,10 @@ impl Engine {
                 self.exchange(pid, (&old, directory), (&new, other_directory));
                 self.put_directory(&object, &to);
                 batch.moves.departed(&object, from.clone());
-                batch.moves.arrived(&object, to);
+                batch.moves.arrived(&object, to.clone());
                 if let Some(other) = other {
                     self.put_directory(&other, &from);
+                    batch.moves.departed(&other, to);
                     batch.moves.arrived(&other, from);
                 }
             }

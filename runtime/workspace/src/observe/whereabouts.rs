@@ -282,6 +282,7 @@ impl Engine {
             batch.moves.departed(object, from.clone());
             batch.moves.arrived(object, to.clone());
             if let Some(occupant) = occupant {
+                batch.moves.departed(occupant, to.clone());
                 batch.moves.arrived(occupant, from.clone());
             }
         }

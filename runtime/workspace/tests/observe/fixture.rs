@@ -189,9 +189,16 @@ impl Fixture {
 
     /// Everything that was told since the last call, after a drain.
     pub(crate) fn told(&self) -> Vec<(u32, Body)> {
+        let (told, gaps) = self.told_with_gaps();
+        assert_eq!(gaps, Vec::<String>::new());
+        told
+    }
+
+    /// As [`Fixture::told`], and the gaps.
+    pub(crate) fn told_with_gaps(&self) -> (Vec<(u32, Body)>, Vec<String>) {
         self.observer.drain().unwrap();
-        assert_eq!(*self.told.gaps.lock().unwrap(), Vec::<String>::new());
-        std::mem::take(&mut self.told.accesses.lock().unwrap())
+        let gaps = std::mem::take(&mut *self.told.gaps.lock().unwrap());
+        (std::mem::take(&mut self.told.accesses.lock().unwrap()), gaps)
     }
 
     /// What was told, without the listing of directories, and as if each file had been closed before the observer

@@ -210,6 +210,15 @@ impl Shadow {
         self.names[&object].iter().any(|name| paths.contains(&(pid, name.clone())))
     }
 
+    /// Whether the process opened a file that once had this name.
+    pub(super) fn opened_as(&self, pid: u32, path: &str) -> bool {
+        let same = |at: &String| {
+            at == path
+                || self.names.values().any(|names| names.contains(at) && names.contains(path))
+        };
+        self.opens.iter().any(|(by, at, _)| *by == pid && same(at))
+    }
+
     /// Whether the process wrote to a file that once had this name.
     pub(super) fn wrote(&self, pid: u32, path: &str) -> bool {
         self.writers.iter().any(|(by, object)| *by == pid && self.names[object].contains(path))
