@@ -334,7 +334,7 @@ impl Engine {
         // A mapping writes on after the close.
         let open = !closed
             || match (&file, &object) {
-                (Some(file), Some(object)) if self.writing(file.as_fd()) == Writing::Somebody => {
+                (Some(file), Some(object)) if self.is_still_written(file.as_fd()) => {
                     self.writers.found(object, path, pid);
                     let unclosed = Unclosed { path: path.clone(), pid, modified: true, told: true };
                     self.unclosed.insert(object.clone(), unclosed);

@@ -21,6 +21,9 @@ const MAX_LIVE: usize = 4_096;
 /// Files that were written and not closed yet that are looked after at a time.
 const MAX_LOOKED_AFTER: usize = 64;
 
+/// How often a file that was closed is looked at until nobody can write to it.
+const MAX_CLOSE_LOOKS: u32 = 20;
+
 /// `F_SETSIG` of Linux: the signal of a lease that is broken.
 const F_SETSIG: libc::c_int = 10;
 
@@ -107,6 +110,14 @@ impl Engine {
     /// Whether somebody can write to the file now. `file` is any descriptor of it.
     pub(super) fn writing(&self, file: BorrowedFd<'_>) -> Writing {
         writing(self.root(), self.writers.upper.as_fd(), file)
+    }
+
+    /// Whether somebody can write to a file that was closed. The kernel tells of a close a moment before it counts it.
+    pub(super) fn is_still_written(&self, file: BorrowedFd<'_>) -> bool {
+        (0..MAX_CLOSE_LOOKS).all(|_| {
+            std::thread::yield_now();
+            self.writing(file) == Writing::Somebody
+        })
     }
 
     /// Tells the versions of files that had a writer and have none any more.
