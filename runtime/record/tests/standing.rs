@@ -89,8 +89,11 @@ fn tail(record: &Path) -> (Vec<Vec<u8>>, bool) {
     }
 }
 
+/// Events from a reader, from its tail and whether that ended, the sealed size, the living head and whether there is one.
+type Told = (Vec<Vec<u8>>, (Vec<Vec<u8>>, bool), Option<u64>, Option<Vec<u8>>, bool);
+
 /// Everything that a reader is told of a sealed record.
-fn told(record: &Path) -> (Vec<Vec<u8>>, (Vec<Vec<u8>>, bool), Option<u64>, Option<Vec<u8>>, bool) {
+fn told(record: &Path) -> Told {
     let sealed = Reader::open(record).unwrap().sealed_size();
     let living = LivingLog::open(record).unwrap().is_some();
     (entries(record), tail(record), sealed, LivingLog::head(record).unwrap(), living)

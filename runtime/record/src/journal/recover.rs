@@ -99,10 +99,9 @@ pub fn recover_on(
         },
     )?;
     let header = match reader.next() {
-        Ok(Some(payload)) => JournalHeader::parse(payload).ok_or_else(|| {
-            // Whole events may follow: to begin anew would lose them.
-            FrameError::Damaged { offset: 0, reason: "its first frame is no header" }
-        })?,
+        // Whole events may follow: to begin anew would lose them.
+        Ok(Some(payload)) => JournalHeader::parse(payload)
+            .ok_or(FrameError::Damaged { offset: 0, reason: "its first frame is no header" })?,
         Ok(None) | Err(FrameError::Cut { .. }) => return Err(empty()),
         Err(FrameError::Io(error)) => return Err(io(error)),
         Err(damaged @ FrameError::Damaged { .. }) => return Err(damaged.into()),
