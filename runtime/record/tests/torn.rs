@@ -8,6 +8,7 @@ use std::path::Path;
 
 use custody_record::control::{ControlBody, ControlDraft, ServerStarted};
 use custody_record::event::Draft;
+use custody_record::tlog::Anchor;
 use custody_record::{
     Code, Completeness, ControlLog, Integrity, JournalOptions, KeyChoice, Reader, Report, Sink,
     Tail, VerifyOptions, recover, verify,
@@ -202,6 +203,9 @@ fn zeros_or_half_a_frame_at_the_end_of_the_pending_control_events_keep_nobody_ou
     let dir = root.path().join("control");
     started(&open(&dir), 1);
     let pending = fs::read(dir.join("pending")).unwrap();
+    // Nobody was told of the second one: the anchor has not heard of it either.
+    let anchor = Anchor::path(&dir);
+    let anchored = fs::read(&anchor).unwrap();
     started(&open(&dir), 2);
     let longer = fs::read(dir.join("pending")).unwrap();
     assert_eq!(longer[..pending.len()], pending);
@@ -210,6 +214,7 @@ fn zeros_or_half_a_frame_at_the_end_of_the_pending_control_events_keep_nobody_ou
         tails.push([&longer[pending.len()..at], [0; 512].as_slice()].concat());
     }
     for tail in tails {
+        fs::write(&anchor, &anchored).unwrap();
         fs::write(dir.join("pending"), [pending.as_slice(), &tail].concat()).unwrap();
         let log = open(&dir);
         assert_eq!(log.size().unwrap(), 1, "{} bytes", tail.len());
