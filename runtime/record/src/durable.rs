@@ -110,6 +110,28 @@ impl<'a> NewFile<'a> {
         self.disk.sync_dir(path.parent().unwrap_or(Path::new(".")))
     }
 
+    /// As [`NewFile::persist`], unless a file has that name, which keeps it, and whose name is made durable: says whether it
+    /// was this one. Of several that are given a name at once one gets it.
+    pub(crate) fn persist_new(self, path: &Path) -> io::Result<bool> {
+        let dir = path.parent().unwrap_or(Path::new("."));
+        // What is there was named whole, but whoever did it may have failed to make the name durable.
+        let new = !path.is_file() && {
+            self.disk.sync_data(&self.file)?;
+            self.link(path)?
+        };
+        self.disk.sync_dir(dir)?;
+        Ok(new)
+    }
+
+    fn link(&self, path: &Path) -> io::Result<bool> {
+        let Some(from) = &self.path else { return Ok(false) };
+        match self.disk.link(from, path) {
+            Ok(()) => Ok(true),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
     /// Makes the content durable, and gives it its name, which is not.
     fn named(mut self, path: &Path) -> io::Result<()> {
         self.disk.sync_data(&self.file)?;

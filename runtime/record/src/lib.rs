@@ -42,5 +42,6 @@ pub use tail::{Fresh, Tail};
 pub use tlog::{ExtendError, KeyError, KeyHistory, Keys, Verifier, rotate};
 pub use vault::{ContentKey, FileWrapping, Rewrapped, Scope, Vault, VaultError, Wrapping};
 pub use verify::{
-    Code, Completeness, Finding, Integrity, KeyChoice, KeySource, Report, VerifyOptions, verify,
+    Code, Completeness, Contents, Finding, Integrity, KeyChoice, KeySource, Report, VerifyOptions,
+    verify,
 };

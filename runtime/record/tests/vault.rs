@@ -8,8 +8,8 @@ use std::sync::Arc;
 use custody_model::EventId;
 use custody_record::event::{Body, TerminalRecorded};
 use custody_record::{
-    BlobError, Blobs, Code, Completeness, Erasure, Integrity, Journal, JournalOptions, KeyChoice,
-    Reader, Report, Scope, Sink, Vault, VerifyOptions, verify,
+    BlobError, Blobs, Code, Completeness, Contents, Erasure, Integrity, Journal, JournalOptions,
+    KeyChoice, Reader, Report, Scope, Sink, Vault, VerifyOptions, verify,
 };
 use samples::{at, header, keys, session, user};
 
@@ -105,15 +105,18 @@ fn verification_checks_sealed_content_with_the_vault_and_says_so_without() {
     assert!(report.is_good() && report.findings.is_empty(), "{report}");
     let report = place.check(false);
     assert!(report.is_good(), "{report}");
-    assert_eq!(codes(&report), [Code::ContentLocked]);
+    assert_eq!(codes(&report), [Code::ContentUnopened]);
+    assert_eq!(report.contents, Contents::Stored);
     let [file] = place.files().try_into().unwrap();
     let bytes = std::fs::read(&file).unwrap();
     for at in 0..bytes.len() {
         let mut changed = bytes.clone();
         changed[at] ^= 1;
         std::fs::write(&file, changed).unwrap();
-        let report = place.check(true);
-        assert_eq!(report.integrity, Integrity::Broken, "a flip at {at} is not seen");
+        for vault in [true, false] {
+            let report = place.check(vault);
+            assert_eq!(report.integrity, Integrity::Broken, "a flip at {at} is not seen");
+        }
     }
     println!("{} bytes of sealed content flipped, each is detected", bytes.len());
     std::fs::remove_file(&file).unwrap();
@@ -122,6 +125,40 @@ fn verification_checks_sealed_content_with_the_vault_and_says_so_without() {
         assert_eq!(report.integrity, Integrity::Broken);
         assert!(codes(&report).contains(&Code::BlobMissing), "{report}");
     }
+}
+
+#[test]
+fn a_content_that_is_stored_again_and_at_once_keeps_its_first_file() {
+    let place = tempfile::tempdir().unwrap();
+    let key = custody_record::ContentKey::from_bytes([3; 32]);
+    let blobs = Blobs::open(place.path()).with_key(Some(key));
+    let put = || blobs.put_bytes("terminal", "text/plain", CONTENT).unwrap();
+    let all: Vec<_> = std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..8).map(|_| scope.spawn(put)).collect();
+        threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+    });
+    let [file] = files(&place.path().join("blobs")).try_into().unwrap();
+    let stored = all[0].stored.clone().unwrap();
+    assert_eq!(stored.digest, custody_model::Digest::of(&std::fs::read(&file).unwrap()));
+    assert_eq!(file.file_name().unwrap().to_str(), Some(stored.name.as_str()));
+    assert!(all.iter().chain([&put()]).all(|blob| *blob == all[0]), "{all:?}");
+}
+
+#[test]
+fn a_key_that_is_gone_without_a_note_of_erasure_makes_a_record_incomplete() {
+    let place = Place::new();
+    let check = || {
+        let options = VerifyOptions::new(KeyChoice::Installation(keys().verifier()))
+            .with_installation_log(&place.dir.path().join("log"))
+            .with_vault(place.vault.clone());
+        verify(&place.record(), &options)
+    };
+    assert!(check().is_good() && check().findings.is_empty(), "{}", check());
+    std::fs::remove_file(place.vault.path(Scope::Session(session()))).unwrap();
+    let report = check();
+    assert_eq!(report.integrity, Integrity::Intact, "{report}");
+    assert_eq!(report.completeness, Completeness::Incomplete, "{report}");
+    assert_eq!(codes(&report), [Code::ContentKeyMissing, Code::ContentUnopened]);
 }
 
 #[test]
@@ -149,6 +186,7 @@ fn erased_content_is_gone_and_its_record_verifies_and_says_by_whom() {
         assert_eq!(report.completeness, Completeness::Complete, "{report}");
         assert_eq!(report.integrity, Integrity::Intact, "{report}");
         assert_eq!(codes(&report), [Code::ContentErased]);
+        assert_eq!(report.contents, Contents::Erased);
         assert!(report.to_string().contains("content erased by admin at "), "{report}");
     }
     let blobs = place.vault.blobs(Scope::Session(session()), &place.record()).unwrap();

@@ -479,6 +479,7 @@ fn is_damaged(code: Code, root_is_right: bool) -> bool {
         | Code::KeyFromRecord
         | Code::BlobMissing
         | Code::ContentLocked
+        | Code::ContentUnopened
         | Code::ContentKeyMissing
         | Code::ContentErased
         | Code::ErasureNotGenuine

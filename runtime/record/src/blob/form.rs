@@ -1,6 +1,8 @@
 //! The stored forms of a blob: one zstd frame, in the clear with its trailer, or sealed.
 
+use std::fs::File;
 use std::io::{self, Read, Write as _};
+use std::path::Path;
 
 use custody_model::Digest;
 use sha2::{Digest as _, Sha256};
@@ -55,6 +57,13 @@ pub(super) fn trailer(stored: Sha256) -> [u8; TRAILER_BYTES] {
     bytes[4..8].copy_from_slice(&32_u32.to_le_bytes());
     bytes[8..].copy_from_slice(&stored.finalize());
     bytes
+}
+
+/// SHA-256 of a file's bytes.
+pub(crate) fn hashed(path: &Path) -> io::Result<Digest> {
+    let mut file = Hashed { inner: File::open(path)?, hash: Sha256::new() };
+    io::copy(&mut file, &mut io::sink())?;
+    Ok(Digest::from_bytes(file.hash.finalize().into()))
 }
 
 /// Hashes what passes through.

@@ -1,8 +1,9 @@
 //! Content that is too large for an event, by the SHA-256 of what it is.
 //!
 //! Sealed, `blobs/sealed/ab/<name>`: one zstd frame (RFC 8878) in the form `custody/sealed/v1` of [`cipher`], under the
-//! session's [`ContentKey`]. The name is a keyed digest of the content's digest: without the key nobody can tell from what is
-//! left whether the content was this or that. With the key the content is checked against the event's digest.
+//! session's [`ContentKey`]. The name is a keyed digest of the content's digest: without the key nobody can tell from the name
+//! what the content was. With the key the content is checked against the event's digest; without it the file is checked against
+//! what the event says of it ([`StoredBlob`]). So a sealed file is never replaced: the first one that has a name keeps it.
 //!
 //! In the clear, `blobs/sha256/ab/<hex>.zst`, as a record is handed out, and for what is no content but a part of the log:
 //! one zstd frame, named by the content. A skippable frame at the end holds the SHA-256 of the stored bytes before it:
@@ -19,14 +20,16 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use custody_model::Digest;
+use sha2::{Digest as _, Sha256};
 
 use crate::disk::{self, Disk};
 use crate::durable::{self, NewFile};
-use crate::event::BlobRef;
+use crate::event::{BlobRef, SealedName, StoredBlob};
 use crate::redact::{Mark, Redacting, Redactor};
 use crate::vault::ContentKey;
 pub use error::BlobError;
-use form::{compress, seal};
+pub(crate) use form::hashed;
+use form::{Hashed, compress, seal};
 
 /// Largest content that [`Blobs::get`] returns in memory unless told otherwise, in bytes.
 pub const DEFAULT_CONTENT_LIMIT: u64 = 256 << 20;
@@ -151,7 +154,13 @@ impl Blobs {
 
     fn sealed_path(&self, digest: &Digest) -> Option<PathBuf> {
         let name = self.key.as_ref()?.blob_name(digest);
-        Some(Self::sealed_root(&self.record).join(&name[..2]).join(name))
+        Some(Self::path_of_sealed(&self.record, &name))
+    }
+
+    /// Where the sealed file of this name is in a record's directory.
+    pub(crate) fn path_of_sealed(record: &Path, name: &SealedName) -> PathBuf {
+        let name = name.as_str();
+        Self::sealed_root(record).join(&name[..2]).join(name)
     }
 
     /// Where a blob is stored, or would be.
@@ -199,7 +208,8 @@ impl Blobs {
         };
         let io = |source| BlobError::Io { path: root.clone(), source };
         durable::make_dir(&*self.disk, &root).map_err(io)?;
-        let mut file = NewFile::create(&*self.disk, &root).map_err(io)?;
+        let file = NewFile::create(&*self.disk, &root).map_err(io)?;
+        let mut file = Hashed { inner: file, hash: Sha256::new() };
         let mut store = |reader: &mut dyn Read| match &self.key {
             Some(key) => seal(reader, &mut file, key),
             None => compress(reader, &mut file),
@@ -214,18 +224,29 @@ impl Blobs {
             }
             None => store(reader).map_err(io)?,
         };
-        let path = self.sealed_path(&digest).unwrap_or_else(|| self.clear_path(&digest));
-        let blob =
-            BlobRef { role: role.to_owned(), digest, size, media_type: media_type.to_owned() };
-        let dir = path.parent().unwrap_or(&root);
-        // What is there was renamed whole, but whoever did it may have failed to make the name durable.
-        if path.is_file() {
-            self.disk.sync_dir(dir).map_err(io)?;
-            return Ok(blob);
-        }
-        durable::make_dir(&*self.disk, dir).map_err(io)?;
-        file.persist(&path).map_err(io)?;
-        Ok(blob)
+        let stored = self.place(&digest, file).map_err(io)?;
+        let (role, media_type) = (role.to_owned(), media_type.to_owned());
+        Ok(BlobRef { role, digest, size, media_type, stored })
+    }
+
+    /// Gives a file its name, durably, unless there is one of that content already; what an event says of a sealed one.
+    fn place(&self, digest: &Digest, file: Hashed<NewFile<'_>>) -> io::Result<Option<StoredBlob>> {
+        let name = self.key.as_ref().map(|key| key.blob_name(digest));
+        let path = match &name {
+            Some(name) => Self::path_of_sealed(&self.record, name),
+            None => self.clear_path(digest),
+        };
+        let dir = path.parent().unwrap_or(&self.record);
+        durable::make_dir(&*self.disk, dir)?;
+        let Hashed { inner: file, hash } = file;
+        let written = file.persist_new(&path)?;
+        let Some(name) = name else { return Ok(None) };
+        let digest = match written {
+            true => Digest::from_bytes(hash.finalize().into()),
+            // Events that were recorded before name that one.
+            false => hashed(&path)?,
+        };
+        Ok(Some(StoredBlob { digest, name }))
     }
 
     /// Every file below `blobs`.

@@ -57,6 +57,20 @@ fn both_ways_agree_on_every_flipped_bit() {
 }
 
 #[test]
+fn both_ways_agree_on_what_an_event_says_of_a_sealed_file() {
+    let line = GOLDEN.lines().find(|line| line.contains(r#""role":"terminal""#)).unwrap();
+    let hex = "5a".repeat(32);
+    let stored = format!(r#""size":8,"stored":{{"digest":"sha256:{hex}","name":"{hex}"}}"#);
+    let mut bytes = line.replacen(r#""size":8"#, &stored, 1).into_bytes();
+    assert!(agree(&bytes));
+    for bit in 0..bytes.len() * 8 {
+        bytes[bit / 8] ^= 1 << (bit % 8);
+        agree(&bytes);
+        bytes[bit / 8] ^= 1 << (bit % 8);
+    }
+}
+
+#[test]
 fn both_ways_agree_on_every_removed_doubled_and_inserted_byte() {
     in_two_threads(|line| {
         for at in 0..line.len() {

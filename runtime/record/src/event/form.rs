@@ -13,6 +13,7 @@ use custody_model::{
     Digest, EventId, GitOid, ImageId, SessionId, Timestamp, UserName, WorkspacePath,
 };
 
+use super::SealedName;
 use crate::canonical::{CanonicalError, MAX_INTEGER};
 
 /// A value with one spelling.
@@ -305,6 +306,17 @@ impl Form for WorkspacePath {
 impl Form for UserName {
     fn write(&self, out: &mut Vec<u8>) -> Result<(), CanonicalError> {
         write_string(out, self.as_str());
+        Ok(())
+    }
+
+    fn read(input: &mut Cursor<'_>) -> Option<Self> {
+        input.string()?.parse().ok()
+    }
+}
+
+impl Form for SealedName {
+    fn write(&self, out: &mut Vec<u8>) -> Result<(), CanonicalError> {
+        write_plain(out, self.as_str().as_bytes());
         Ok(())
     }
 

@@ -12,7 +12,7 @@ use super::{
     FileRenamed, FileReopened, FileSymlinked, FileWritten, Gap, GapSource, Operation, Outcome,
     OutsidePlace, PolicyDecided, PolicyViolated, ProcessExecuted, ProcessExited, RecorderDegraded,
     RecorderRestored, Redaction, RedactionApplied, RequestedSession, SessionAuthorized,
-    SessionClosed, SessionPaused, SessionProvisioned, SessionResumed, SessionStarted,
+    SessionClosed, SessionPaused, SessionProvisioned, SessionResumed, SessionStarted, StoredBlob,
     TerminalRecorded, Transport, Uncertain, WorkspaceCompared,
 };
 use crate::canonical::CanonicalError;
@@ -182,7 +182,8 @@ macro_rules! objects {
 }
 
 objects! {
-    BlobRef { must digest, must media_type, must role, must size }
+    BlobRef { must digest, must media_type, must role, must size, may stored }
+    StoredBlob { must digest, must name }
     Limits {
         may cpu_millicores, may disk_bytes, may idle_seconds, may memory_bytes, may processes,
         may wall_seconds,

@@ -7,6 +7,7 @@
 #[cfg(test)]
 mod agreement;
 mod codec;
+mod content;
 mod coverage;
 mod file;
 mod form;
@@ -22,6 +23,7 @@ use serde::{Deserialize, Serialize};
 
 pub(crate) use codec::{Encoder, append_gap};
 pub use codec::{EventError, EventType};
+pub use content::{BlobRef, InvalidSealedName, SealedName, StoredBlob};
 pub use coverage::{Coverage, Place};
 pub use file::{
     Access, AttributesChanged, FileDenied, FileKind, FileLinked, FileOpened, FileRead, FileRemoved,
@@ -96,20 +98,6 @@ impl Draft {
     pub fn new(time: Timestamp, actor: Actor, body: Body) -> Self {
         Self { time, actor, cause: None, body, blobs: Vec::new() }
     }
-}
-
-/// Content outside the event.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct BlobRef {
-    /// What it is to this event: `terminal`, `diff`, `argv`, `policy`, …
-    pub role: String,
-    /// SHA-256 of the content (not of its stored form).
-    pub digest: Digest,
-    /// Bytes of the content.
-    pub size: u64,
-    /// RFC 6838 media type.
-    pub media_type: String,
 }
 
 /// What happened. Closed: a reader of version 1 knows every type.

@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::event::Outcome;
-use crate::verify::{Completeness, Finding, Integrity, KeySource, Verdict};
+use crate::verify::{Completeness, Contents, Finding, Integrity, KeySource, Verdict};
 use crate::witness::WitnessAssurance;
 
 /// What the attestation in the pack says, once it is believed.
@@ -72,8 +72,18 @@ impl EvidenceReport {
     /// The verdicts alone.
     #[must_use]
     pub fn verdict(&self) -> Verdict {
-        let (integrity, completeness) = (self.integrity, self.completeness);
-        Verdict { integrity, completeness, witnesses: self.witnesses.level }
+        let contents = match (self.blobs, self.withheld_blobs) {
+            (0, 0) => Contents::None,
+            (_, 0) => Contents::Opened,
+            (_, _) => Contents::Withheld,
+        };
+        Verdict {
+            integrity: self.integrity,
+            completeness: self.completeness,
+            key: self.key_source,
+            contents,
+            witnesses: self.witnesses.level,
+        }
     }
 
     /// Intact and complete.
@@ -85,6 +95,7 @@ impl EvidenceReport {
 
 impl fmt::Display for EvidenceReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{}", self.verdict())?;
         match self.session {
             Some(session) => writeln!(f, "evidence of    session {session}")?,
             None => writeln!(f, "evidence of    nothing that could be read")?,

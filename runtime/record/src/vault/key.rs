@@ -10,6 +10,7 @@ use sha2::Sha256;
 use zeroize::Zeroizing;
 
 use crate::blob::cipher::{Opening, Sealing};
+use crate::event::SealedName;
 
 /// Bytes of a key with the proof of whose it is.
 pub const BOUND_BYTES: usize = 64;
@@ -77,9 +78,8 @@ impl ContentKey {
     }
 
     /// The name that a blob has on disk: nobody without the key can tell from it what the content was.
-    pub(crate) fn blob_name(&self, digest: &Digest) -> String {
-        let name = self.derive("custody/blob-name/v1", digest.as_bytes());
-        name.iter().map(|byte| format!("{byte:02x}")).collect()
+    pub(crate) fn blob_name(&self, digest: &Digest) -> SealedName {
+        SealedName::from_bytes(&self.derive("custody/blob-name/v1", digest.as_bytes()))
     }
 
     /// The salt of the digests of what was redacted.

@@ -1,13 +1,16 @@
 //! The contents that events name: against their digests, or why they can't be.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use custody_model::{Digest, SessionId};
 
-use super::{Check, Code, Finding, KeyChoice};
-use crate::blob::{BlobError, Blobs};
+use super::scan::NamedBlob;
+use super::{Check, Code, Contents, Finding, KeyChoice};
+use crate::blob::{BlobError, Blobs, hashed};
 use crate::erasure::{ERASURE_FILE, Erasure};
+use crate::event::{SealedName, StoredBlob};
 use crate::vault::Scope;
 
 /// Why a content is not what the event says.
@@ -18,41 +21,160 @@ enum Unchecked {
     Other(Code, String),
 }
 
+/// The sealed files that events name, each hashed once.
+struct SealedFiles<'a> {
+    record: &'a Path,
+    /// The name of the first file of each digest: what is found under another name was moved.
+    names: BTreeMap<Digest, SealedName>,
+    found: BTreeMap<SealedName, io::Result<Digest>>,
+}
+
+impl<'a> SealedFiles<'a> {
+    fn of(record: &'a Path, named: impl Iterator<Item = &'a NamedBlob>) -> Self {
+        let stored = named.filter_map(|blob| blob.stored.as_ref());
+        let names = stored.map(|stored| (stored.digest, stored.name.clone())).collect();
+        Self { record, names, found: BTreeMap::new() }
+    }
+
+    fn path(&self, stored: &StoredBlob) -> PathBuf {
+        Blobs::path_of_sealed(self.record, &stored.name)
+    }
+
+    /// Compares a file with what an event says of it. `erased`: whether it may be gone.
+    fn check(&mut self, stored: &StoredBlob, erased: bool) -> Option<(Code, String)> {
+        let path = self.path(stored);
+        let found = self.found.entry(stored.name.clone()).or_insert_with(|| hashed(&path));
+        match found {
+            Ok(found) if *found == stored.digest => None,
+            Ok(found) => Some(match self.names.get(found) {
+                Some(other) if *other != stored.name => {
+                    let what = format!("the sealed blob holds what was stored as {other}");
+                    (Code::BlobSwapped, what)
+                }
+                Some(_) | None => {
+                    let what =
+                        format!("the sealed blob was stored as {}, and is {found}", stored.digest);
+                    (Code::BlobDamaged, what)
+                }
+            }),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                let what = "the sealed blob is missing".to_owned();
+                (!erased).then_some((Code::BlobMissing, what))
+            }
+            Err(error) => Some((Code::Unreadable, error.to_string())),
+        }
+    }
+}
+
 impl Check<'_> {
     pub(super) fn check_blobs(&mut self, session: Option<SessionId>) {
         let blobs = self.open_blobs(session);
         let mut sizes: BTreeMap<Digest, Result<u64, Unchecked>> = BTreeMap::new();
         let mut findings = Vec::new();
-        for named in self.scan.chunks.iter().flat_map(|c| &c.blobs) {
+        let named = || self.scan.chunks.iter().flat_map(|c| &c.blobs);
+        let mut sealed = SealedFiles::of(self.dir, named());
+        // Those that nobody can say anything about, and those of which the files alone were compared.
+        let (mut locked, mut unopened) = (BTreeMap::new(), BTreeSet::new());
+        for named in named() {
             let size = sizes.entry(named.digest).or_insert_with(|| {
                 blobs.check(&named.digest, self.options.blob_limit).map_err(unchecked)
             });
-            let (code, what) = match size {
-                Ok(size) if *size == named.size => continue,
-                Ok(size) => (
-                    Code::BlobSize,
-                    format!("the blob has {size} bytes, and the event says {}", named.size),
-                ),
-                Err(Unchecked::Locked | Unchecked::Erased) => continue,
-                Err(Unchecked::Other(code, what)) => (*code, what.clone()),
+            let stored = named.stored.as_ref();
+            let (wrong, path) = match (size, stored) {
+                (Ok(size), _) if *size != named.size => {
+                    let what =
+                        format!("the blob has {size} bytes, and the event says {}", named.size);
+                    (Some((Code::BlobSize, what)), blobs.path(&named.digest))
+                }
+                // A record that was handed out has it in the clear.
+                (Ok(_), Some(stored)) if sealed.path(stored).exists() => {
+                    (sealed.check(stored, false), sealed.path(stored))
+                }
+                (Ok(_), Some(_) | None) | (Err(Unchecked::Erased), None) => continue,
+                (Err(Unchecked::Locked), None) => {
+                    locked.entry(named.digest).or_insert(named.seq);
+                    continue;
+                }
+                (Err(Unchecked::Locked), Some(stored)) => {
+                    unopened.insert(named.digest);
+                    (sealed.check(stored, false), sealed.path(stored))
+                }
+                (Err(Unchecked::Erased), Some(stored)) => {
+                    (sealed.check(stored, true), sealed.path(stored))
+                }
+                (Err(Unchecked::Other(code, what)), _) => {
+                    (Some((*code, what.clone())), blobs.path(&named.digest))
+                }
             };
-            let path = self.relative(&blobs.path(&named.digest));
-            findings.push(Finding::new(code, what).file(path).seq(named.seq));
+            if let Some((code, what)) = wrong {
+                findings.push(Finding::new(code, what).file(self.relative(&path)).seq(named.seq));
+            }
         }
+        let erased = sizes.values().filter(|size| matches!(size, Err(Unchecked::Erased))).count();
+        let mut known: BTreeSet<PathBuf> = sizes.keys().map(|digest| blobs.path(digest)).collect();
+        known.extend(named().filter_map(|named| Some(sealed.path(named.stored.as_ref()?))));
         self.blobs = sizes.len() as u64;
-        self.findings.append(&mut findings);
-        let count = |wanted: fn(&Unchecked) -> bool| {
-            sizes.values().filter(|size| size.as_ref().is_err_and(wanted)).count()
+        self.contents = if sizes.is_empty() {
+            Contents::None
+        } else if !locked.is_empty() {
+            Contents::Unchecked
+        } else if !unopened.is_empty() {
+            Contents::Stored
+        } else if erased > 0 {
+            Contents::Erased
+        } else {
+            Contents::Opened
         };
-        let locked = count(|why| matches!(why, Unchecked::Locked));
-        let erased = count(|why| matches!(why, Unchecked::Erased));
+        self.findings.append(&mut findings);
         match blobs.files() {
-            Ok(files) => self.check_blob_files(&blobs, &sizes, files, locked),
+            Ok(files) => {
+                let sealed = self.check_blob_files(&known, files, locked.len());
+                self.check_locked(&blobs, &mut locked, sealed);
+            }
             Err(error) => {
                 self.findings.push(Finding::new(Code::Unreadable, error.to_string()).file("blobs"))
             }
         }
+        self.check_opened(&blobs, locked.len(), unopened.len());
         self.check_erasure(session, erased);
+    }
+
+    /// Names those that can't be in any of the `sealed` files that no event claims. As long as there is such a file nobody without
+    /// the key can say whose it is.
+    fn check_locked(&mut self, blobs: &Blobs, locked: &mut BTreeMap<Digest, u64>, sealed: usize) {
+        if sealed == 0 {
+            for (digest, seq) in std::mem::take(locked) {
+                let path = self.relative(&blobs.path(&digest));
+                let what = format!("the blob {digest} is missing");
+                self.findings.push(Finding::new(Code::BlobMissing, what).file(path).seq(seq));
+            }
+        } else if locked.len() > sealed {
+            let (missing, all) = (locked.len() - sealed, locked.len());
+            self.add(Code::BlobMissing, format!("{missing} of {all} sealed blobs are missing"));
+        }
+    }
+
+    /// Says what was not opened, and why.
+    fn check_opened(&mut self, blobs: &Blobs, locked: usize, unopened: usize) {
+        let sealed = locked + unopened;
+        if sealed == 0 {
+            return;
+        }
+        if self.key_is_gone {
+            let what =
+                format!("{sealed} blobs can't be opened: the vault has no key of their session");
+            let what = format!("{what}, and no note of erasure explains it");
+            self.add(Code::ContentKeyMissing, what);
+        }
+        if unopened > 0 {
+            let what = format!("{unopened} blobs are sealed, and their key was not given");
+            let what = format!("{what}: they are stored as recorded, and were not opened");
+            self.add(Code::ContentUnopened, what);
+        }
+        if locked > 0 {
+            let what = format!("{locked} blobs are sealed, and their key was not given");
+            self.add(Code::ContentLocked, format!("{what}: their content was not checked"));
+        }
     }
 
     fn open_blobs(&mut self, session: Option<SessionId>) -> Blobs {
@@ -72,15 +194,13 @@ impl Check<'_> {
         }
     }
 
-    /// Names files that are no content of this record, and counts what is sealed.
+    /// Names files that are no content of this record, and counts sealed ones that may be those of `locked` blobs.
     fn check_blob_files(
         &mut self,
-        blobs: &Blobs,
-        sizes: &BTreeMap<Digest, Result<u64, Unchecked>>,
+        known: &BTreeSet<PathBuf>,
         files: Vec<PathBuf>,
         locked: usize,
-    ) {
-        let known: BTreeSet<PathBuf> = sizes.keys().map(|digest| blobs.path(digest)).collect();
+    ) -> usize {
         let root = Blobs::sealed_root(self.dir);
         let mut sealed = 0;
         for path in files {
@@ -107,21 +227,7 @@ impl Check<'_> {
             };
             self.findings.push(finding.file(file));
         }
-        if locked > sealed {
-            let missing = locked - sealed;
-            self.add(Code::BlobMissing, format!("{missing} of {locked} sealed blobs are missing"));
-        }
-        if locked > 0 && self.key_is_gone {
-            let what =
-                format!("{locked} blobs can't be opened: the vault has no key of their session");
-            self.add(
-                Code::ContentKeyMissing,
-                format!("{what}, and no note of erasure explains it"),
-            );
-        } else if locked > 0 {
-            let what = format!("{locked} blobs are sealed, and their key was not given");
-            self.add(Code::ContentLocked, format!("{what}: their content was not checked"));
-        }
+        sealed
     }
 
     fn check_erasure(&mut self, session: Option<SessionId>, erased: usize) {

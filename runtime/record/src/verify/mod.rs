@@ -31,7 +31,7 @@ use crate::vault::Vault;
 use crate::witness::{WitnessAssurance, WitnessLevel};
 pub use report::{Code, Concern, Finding, Report};
 use scan::{Chunk, Scan};
-pub use verdict::{Completeness, Integrity, KeySource, Verdict};
+pub use verdict::{Completeness, Contents, Integrity, KeySource, Verdict};
 
 /// Most findings that a report lists.
 pub const MAX_FINDINGS: usize = 1000;
@@ -122,6 +122,7 @@ pub fn verify(dir: &Path, options: &VerifyOptions) -> Report {
         scan: Scan::default(),
         summary: None,
         blobs: 0,
+        contents: Contents::None,
         position: None,
         witnesses: WitnessAssurance::not_looked_for(options.witnesses.as_ref()),
         signer: None,
@@ -140,6 +141,7 @@ struct Check<'a> {
     scan: Scan,
     summary: Option<Summary>,
     blobs: u64,
+    contents: Contents,
     /// Where the seal says that the head is in the installation log.
     position: Option<LogPosition>,
     witnesses: WitnessAssurance,
@@ -222,6 +224,7 @@ impl Check<'_> {
             events: self.scan.entries(),
             root: self.scan.root(),
             blobs: self.blobs,
+            contents: self.contents,
             sealed: !live && !empty,
             installation_log: self.options.installation_log.is_some(),
             witnesses: std::mem::take(&mut self.witnesses),

@@ -6,7 +6,7 @@ use custody_model::{Digest, SessionId};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::verdict::{Completeness, Integrity, KeySource, Verdict};
+use super::verdict::{Completeness, Contents, Integrity, KeySource, Verdict};
 use crate::witness::{WitnessAssurance, WitnessLevel};
 
 /// What a finding says something about.
@@ -101,8 +101,10 @@ codes! {
     BlobDamaged => Integrity,
     /// A blob's size is not the one that the event says.
     BlobSize => Integrity,
-    /// Blobs are sealed, and no key was given: their content was not checked.
+    /// Blobs are sealed, no key was given, and the events do not say what their files were: they were not checked.
     ContentLocked => Note,
+    /// Blobs are sealed, and no key was given: their files are those that were recorded, and were not opened.
+    ContentUnopened => Note,
     /// Blobs are sealed, the vault has no key of their session, and no erasure explains it: their content is lost.
     ContentKeyMissing => Completeness,
     /// The session's content was erased, which a genuine note says: who, when and why.
@@ -265,8 +267,11 @@ pub struct Report {
     pub events: u64,
     /// RFC 6962 root over them.
     pub root: Digest,
-    /// Number of blobs that were checked.
+    /// Number of blobs that events name.
     pub blobs: u64,
+    /// What was found out about them.
+    #[serde(default)]
+    pub contents: Contents,
     /// The record is in its final form.
     pub sealed: bool,
     /// It was compared with the installation log.
@@ -284,8 +289,13 @@ impl Report {
     /// The verdicts alone.
     #[must_use]
     pub fn verdict(&self) -> Verdict {
-        let (integrity, completeness) = (self.integrity, self.completeness);
-        Verdict { integrity, completeness, witnesses: self.witnesses.level }
+        Verdict {
+            integrity: self.integrity,
+            completeness: self.completeness,
+            key: self.key_source,
+            contents: self.contents,
+            witnesses: self.witnesses.level,
+        }
     }
 
     /// With what witnesses vouch for, where that was looked at elsewhere.
@@ -318,6 +328,7 @@ impl Report {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{}", self.verdict())?;
         match self.session {
             Some(session) => writeln!(f, "session       {session}")?,
             None => writeln!(f, "session       unknown")?,

@@ -10,7 +10,7 @@ use std::sync::{Mutex, PoisonError};
 use custody_model::{Digest, SessionId, UserName};
 
 use super::report::{Code, Finding};
-use crate::event::{Body, Event, EventType, MAX_EVENT_BYTES};
+use crate::event::{Body, Event, EventType, MAX_EVENT_BYTES, StoredBlob};
 use crate::tlog::{
     ENTRIES_PER_BUNDLE, Frontier, entries_of, entry_path, hash_path, leaf_hash, root_of, widths,
 };
@@ -27,6 +27,8 @@ pub(super) struct NamedBlob {
     pub(super) seq: u64,
     pub(super) digest: Digest,
     pub(super) size: u64,
+    /// Its sealed file, if the event says that.
+    pub(super) stored: Option<StoredBlob>,
 }
 
 /// What all events of a session have in common.
@@ -149,6 +151,7 @@ impl Chunk {
             seq,
             digest: b.digest,
             size: b.size,
+            stored: b.stored.clone(),
         }));
         if matches!(
             event.body,

@@ -1,5 +1,7 @@
 //! The head of every verdict: what record and evidence have in common.
 
+use std::fmt;
+
 use custody_model::ErrorCode;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -54,6 +56,25 @@ impl KeySource {
     }
 }
 
+/// What was found out about the contents that events name, where nothing is broken.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Contents {
+    /// Some are sealed, no key was given, and the events do not say what their files were: those were not checked.
+    #[default]
+    Unchecked,
+    /// The events name none.
+    None,
+    /// Every content was opened and compared with its digest.
+    Opened,
+    /// The stored files are those that were recorded; some are sealed and were not opened, for want of their key.
+    Stored,
+    /// Some are withheld from the pack; the others were compared with their digests.
+    Withheld,
+    /// Some were erased, which a note says; the others are what was recorded.
+    Erased,
+}
+
 /// The verdicts, which do not mix.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Verdict {
@@ -61,6 +82,10 @@ pub struct Verdict {
     pub integrity: Integrity,
     /// Is everything there?
     pub completeness: Completeness,
+    /// Where did the key come from that this rests on?
+    pub key: KeySource,
+    /// What is known of the contents?
+    pub contents: Contents,
     /// Who but the installation vouches for it?
     pub witnesses: WitnessLevel,
 }
@@ -72,8 +97,7 @@ impl Verdict {
         self.integrity == Integrity::Intact && self.completeness == Completeness::Complete
     }
 
-    /// What is wrong first: integrity, then completeness, then, if witnesses are `wanted`, what they vouch for. `None` if
-    /// nothing is.
+    /// What is wrong first: integrity, then completeness, then, if witnesses are `wanted`, what they vouch for. `None` if nothing is.
     #[must_use]
     pub fn failure(self, wanted: bool) -> Option<ErrorCode> {
         let witnessed = match self.witnesses {
@@ -92,5 +116,31 @@ impl Verdict {
                 (wanted && !witnessed).then_some(ErrorCode::Unwitnessed)
             }
         }
+    }
+}
+
+impl fmt::Display for Verdict {
+    /// One line: the first that a reader sees, so nothing that the verdict rests on is left for later.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match (self.integrity, self.completeness) {
+            (Integrity::Broken, _) => "BROKEN: this is not what was recorded",
+            (Integrity::Intact, Completeness::Complete) => "intact and complete",
+            (Integrity::Intact, Completeness::Incomplete) => "intact, but INCOMPLETE",
+            (Integrity::Intact, Completeness::Open) => "intact as far as it goes, and open",
+        })?;
+        f.write_str(match self.key {
+            KeySource::Given => ", by the key that you gave",
+            KeySource::Installation => ", by the key of this installation",
+            KeySource::Record => ", by a key that nobody vouched for",
+            KeySource::Absent => ", without a key that vouches for it",
+        })?;
+        f.write_str(match self.contents {
+            Contents::Unchecked => "; CONTENTS WERE NOT CHECKED",
+            Contents::None => "; it has no contents",
+            Contents::Opened => "; contents are what was recorded",
+            Contents::Stored => "; contents are stored as recorded, and were not opened",
+            Contents::Withheld => "; some contents are withheld",
+            Contents::Erased => "; some contents were erased",
+        })
     }
 }

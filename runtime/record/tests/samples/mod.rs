@@ -339,6 +339,7 @@ pub(crate) fn golden() -> Vec<Vec<u8>> {
                 digest: Digest::of(b"terminal"),
                 size: 8,
                 media_type: "application/x-asciicast".to_owned(),
+                stored: None,
             }],
             _ => Vec::new(),
         };
