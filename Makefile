@@ -56,7 +56,7 @@ $(TOOLS)/formats/complete: Makefile
 	/usr/bin/python3 -m venv --clear $(TOOLS)/formats
 	$(TOOLS)/formats/bin/pip install --quiet --disable-pip-version-check ocsf-json-schema==1.2.0 \
 	    'jsonschema[format]==4.26.0' cloudevents==2.2.0 opentelemetry-proto-json==0.66b2 \
-	    opentelemetry-semantic-conventions==0.66b2 standardwebhooks==1.1.0
+	    opentelemetry-semantic-conventions==0.66b2 standardwebhooks==1.1.0 cryptography==46.0.3
 	touch $@
 # The program of the asciinema people, and the recordings that its package tests itself with.
 $(TOOLS)/asciinema/casts:

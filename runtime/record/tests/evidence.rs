@@ -614,17 +614,17 @@ fn a_forged_cosignature_is_found_and_its_witness_named() {
     let own = |note: &Note| {
         let mut kept = Note::parse(&fs::read(place.log.join("checkpoint")).unwrap()).unwrap();
         assert_eq!(kept.text(), note.text());
-        kept.add(lines(note)[1].clone());
+        kept.add(lines(note)[2].clone());
         kept
     };
     let mut flipped = 0;
     // Every byte of a cosignature: time and signature.
-    for at in 0..lines(&Note::parse(&fs::read(place.log.join("cosigned")).unwrap()).unwrap())[2]
+    for at in 0..lines(&Note::parse(&fs::read(place.log.join("cosigned")).unwrap()).unwrap())[3]
         .signature
         .len()
     {
         let forged = with_head(&pack, |note| {
-            let mut line = lines(note)[2].clone();
+            let mut line = lines(note)[3].clone();
             line.signature[at] ^= 1 << (at % 8);
             let mut kept = own(note);
             kept.add(line);

@@ -170,7 +170,8 @@ fn other_implementations_verify_our_checkpoint_and_prove_our_events() {
     let note = signed_note::Note::from_bytes(&bytes).unwrap();
     let (verified, unknown) =
         note.verify(&signed_note::VerifierList::new(vec![Box::new(verifier)])).unwrap();
-    assert_eq!((verified.len(), unknown.len()), (1, 0));
+    // The other line is the same key's, under the installation's name.
+    assert_eq!((verified.len(), unknown.len()), (1, 1));
     let checkpoint = tlog_tiles::Checkpoint::from_bytes(note.text()).unwrap();
     assert_eq!(checkpoint.size(), sealed.head.size);
     assert_eq!(&checkpoint.hash().0, sealed.head.root.as_bytes());
@@ -193,4 +194,44 @@ fn other_implementations_verify_our_checkpoint_and_prove_our_events() {
         .unwrap();
     }
     assert_eq!(reader.entry(704).unwrap(), None);
+}
+
+#[test]
+fn the_key_that_is_handed_out_checks_every_note_with_a_tool_of_others() {
+    let place = Place::new();
+    place.sealed(3);
+    let erasure = custody_record::Erasure {
+        session: samples::session(),
+        by: samples::user("admin"),
+        at: samples::at(100),
+        reason: "asked for".to_owned(),
+        event: custody_model::EventId::new(samples::at(100), [1; 10]),
+        seq: Some(7),
+    };
+    erasure.write(&place.record, &keys()).unwrap();
+    let handed_out = fs::read_to_string(place.record.join("installation.vkey")).unwrap();
+    for path in [
+        place.record.join("checkpoint"),
+        place.record.join("erasure.note"),
+        place.log.join("checkpoint"),
+    ] {
+        let bytes = fs::read(&path).unwrap();
+        let note = signed_note::Note::from_bytes(&bytes).unwrap();
+        let known = signed_note::StandardVerifier::new(handed_out.trim()).unwrap();
+        let known = signed_note::VerifierList::new(vec![Box::new(known)]);
+        let (verified, _) = note.verify(&known).unwrap();
+        assert_eq!(verified.len(), 1, "{}", path.display());
+        // What is written under that name counts: a signature that does not fit spoils the note.
+        let text = String::from_utf8(bytes).unwrap();
+        let (first, last) = text.trim_end().rsplit_once('\n').unwrap();
+        let at = last.len() - 8;
+        let other = if last.as_bytes()[at] == b'A' { "B" } else { "A" };
+        let spoiled = format!("{first}\n{}{other}{}\n", &last[..at], &last[at + 1..]);
+        let spoiled = custody_record::tlog::Note::parse(spoiled.as_bytes()).unwrap();
+        let name = spoiled.signatures()[0].name.clone();
+        assert!(spoiled.verify(&keys().verifier().named(&name)).is_err(), "{}", path.display());
+        // A note as the first records have it is good by the line under its own name.
+        let old = custody_record::tlog::Note::parse(&samples::first_form(text.as_bytes())).unwrap();
+        assert!(old.verify(&keys().verifier().named(&name)).is_ok(), "{}", path.display());
+    }
 }

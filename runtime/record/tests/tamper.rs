@@ -372,6 +372,72 @@ fn a_gap_makes_a_record_incomplete_and_leaves_it_intact() {
 }
 
 #[test]
+fn differences_between_workspace_and_record_never_stand_beside_complete() {
+    for count in [0, 1, 5000] {
+        let place = Place::new();
+        let journal = place.journal();
+        observe(&journal, authorized());
+        let compared = custody_record::event::WorkspaceCompared {
+            entries: 3,
+            differences: Vec::new(),
+            difference_count: count,
+        };
+        observe(&journal, custody_record::Body::WorkspaceCompared(compared));
+        observe(&journal, closed(journal.counts()));
+        journal.seal(&keys(), &place.installation_log()).unwrap();
+        let report = check(&place);
+        assert_eq!(report.integrity, Integrity::Intact, "{report}");
+        assert_eq!(report.completeness == Completeness::Complete, count == 0, "{report}");
+        assert_eq!(codes(&report).contains(&Code::Gap), count > 0, "{report}");
+    }
+}
+
+#[test]
+fn a_record_that_begins_lives_and_is_sealed_meanwhile_is_never_broken_or_missing_something() {
+    use std::sync::atomic::{AtomicBool, Ordering};
+    let mut seen = std::collections::BTreeMap::new();
+    for _ in 0..20 {
+        let place = Place::new();
+        let journal = place.journal();
+        let done = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                observe(&journal, authorized());
+                let log = place.installation_log();
+                for number in 0..600 {
+                    observe(&journal, opened(&format!("src/{number}.rs")));
+                    if number % 100 == 99 {
+                        custody_record::living::publish(&journal, &log, 0, samples::at(11))
+                            .unwrap();
+                    }
+                }
+                observe(&journal, closed(journal.counts()));
+                journal.seal(&keys(), &log).unwrap();
+                done.store(true, Ordering::Release);
+            });
+            loop {
+                let last = done.load(Ordering::Acquire);
+                let report = check(&place);
+                assert_eq!(report.integrity, Integrity::Intact, "{report}");
+                // Between its closing event and its seal it is neither open nor whole.
+                let missing = report.findings.iter().all(|finding| {
+                    finding.code == Code::SealMissing
+                        || finding.concern != custody_record::verify::Concern::Completeness
+                });
+                assert!(missing, "{report}");
+                *seen.entry(format!("{:?}", report.completeness)).or_insert(0) += 1;
+                if last {
+                    assert!(report.is_good(), "{report}");
+                    break;
+                }
+            }
+        });
+    }
+    println!("verdicts meanwhile: {seen:?}");
+    assert!(seen.len() > 1, "{seen:?}");
+}
+
+#[test]
 fn a_closing_event_with_wrong_counts_is_named() {
     let place = Place::new();
     let journal = place.journal();

@@ -29,7 +29,8 @@ Exit codes:
   0   intact and complete              69  intact, but the record is incomplete or open
   2   the command line is wrong        74  it can't be read
   68  integrity is broken: it is not what was recorded, or a cosignature is forged
-  79  intact and complete, but the quorum of --policy is not met"
+  79  intact and complete, but the quorum of --policy is not met
+  80  intact and complete, by a key that nobody vouched for: there was no --key"
 )]
 pub(crate) struct Arguments {
     /// An evidence pack (a file) or a record (a directory).

@@ -87,7 +87,7 @@ impl Verdict {
             Self::Record(report) => report.verdict(),
             Self::Evidence(report) => report.verdict(),
         };
-        verdict.failure(wanted).map_or(custody_model::error::EXIT_OK, ErrorCode::exit_code)
+        verdict.exit_code(wanted)
     }
 
     pub(crate) fn shown(&self, json: bool) -> String {

@@ -20,6 +20,7 @@ const BROKEN: i32 = 68;
 const INCOMPLETE: i32 = 69;
 const UNREADABLE: i32 = 74;
 const UNWITNESSED: i32 = 79;
+const UNVOUCHED: i32 = 80;
 
 /// Largest program, in bytes.
 const MAX_PROGRAM: u64 = 10 << 20;
@@ -90,7 +91,12 @@ fn records_and_packs_get_a_verdict_in_words_in_json_and_as_an_exit_code() {
         assert_eq!(value["key_source"], "given");
     }
     // Without a key it says what that means, and with a stranger's nothing holds.
-    assert!(expect(GOOD, &[text(&path)]).contains("not origin"));
+    for target in [&path, &place.record] {
+        let words = expect(UNVOUCHED, &[text(target)]);
+        assert!(words.contains("not origin"), "{words}");
+        let first = words.lines().next().unwrap();
+        assert!(first.contains("by a key that nobody vouched for"), "{first}");
+    }
     let stranger = Keys::from_seed("custody/other", [8; 32]).vkey();
     let value = json(BROKEN, &[text(&path), "--key", &stranger]);
     assert_eq!(value["findings"][0]["code"], "key_differs");

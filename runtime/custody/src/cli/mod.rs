@@ -51,7 +51,8 @@ Exit codes:
   67  not valid                            75  an error of Custody itself
   68  a record fails verification          76  no valid token
   69  a record is incomplete               77  the caller's roles do not allow it
-                                           78  the server can't be reached
+  79  the quorum of witnesses is not met   78  the server can't be reached
+  80  nobody vouched for the key
 `custody run` and `custody attach` exit with the command's own code, or 128 and the signal's number. `custody run` exits
 with 127 where the command's program is not found, 126 where it can't be run, 141 where nobody reads the output any more.";
 

@@ -25,7 +25,8 @@ compared with each other, and with the log as it is now if it is named, as `inst
 directory of a log. A log that showed them different things is named as forked.
 
 Two verdicts: integrity (is what is there unaltered?) and completeness (is everything there?).
-Exit code 0 if both hold, 68 if integrity is broken, 69 if the record is incomplete.")]
+Exit code 0 if both hold, 68 if integrity is broken, 69 if the record is incomplete, 79 if the quorum of --policy is not met, 80 if
+nobody vouched for the key: it was taken from what was checked.")]
 pub struct VerifyArgs {
     /// A session's id, the beginning of it, `last`, the directory of a record, an evidence pack, or a file that ends in `.tlog-proof`.
     #[arg(value_name = "SESSION|DIR|FILE", required_unless_present = "checkpoint")]

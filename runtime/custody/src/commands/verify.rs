@@ -23,6 +23,9 @@ use crate::failure::{Explain, Failure};
 use crate::output;
 use crate::wire::Wire;
 
+/// The file of a record that names its key.
+const KEY_FILE: &str = "installation.vkey";
+
 /// How the names of proof files end (C2SP tlog-proof).
 const PROOF_EXTENSION: &str = "tlog-proof";
 
@@ -59,8 +62,7 @@ pub fn run(wire: &Wire, args: &VerifyArgs) -> Result<ExitCode, Failure> {
 /// Witnesses count where somebody says which.
 fn code(verdict: Verdict, args: &VerifyArgs) -> Result<ExitCode, Failure> {
     let wanted = policy(args)?.is_some_and(|policy| policy.wants_witnesses());
-    let failure = verdict.failure(wanted);
-    Ok(failure.map_or(ExitCode::SUCCESS, |code| ExitCode::from(code.exit_code())))
+    Ok(ExitCode::from(verdict.exit_code(wanted)))
 }
 
 /// An evidence pack, as `custody-verify` checks it.
@@ -89,7 +91,10 @@ fn downloaded(
     tar::Archive::new(archive)
         .unpack(&record)
         .explain(ErrorCode::VerificationFailed, "the record can't be unpacked")?;
-    let (record, options) = (root_of(&record), options(wire, args)?);
+    let (record, mut options) = (root_of(&record), options(wire, args)?);
+    if matches!(options.key, KeyChoice::Record) && record.join(KEY_FILE).exists() {
+        options.key = KeyChoice::Server(named_by_server(server, session, &record)?);
+    }
     let report = verify(&record, &options);
     Ok(match &options.witnesses {
         Some(policy) if options.installation_log.is_none() => {
@@ -98,6 +103,23 @@ fn downloaded(
         }
         Some(_) | None => report,
     })
+}
+
+/// The key that the record names, if the server names it, too.
+fn named_by_server(
+    server: &Connection,
+    session: &custody_api_types::session::Session,
+    record: &Path,
+) -> Result<Verifier, Failure> {
+    let key = Verifier::read(&record.join(KEY_FILE))
+        .explain(ErrorCode::VerificationFailed, "the record's key can't be read")?;
+    let said = server.wait(server.client().verify(session.id))?.key;
+    if said.as_ref() == Some(&key.id()) {
+        return Ok(key);
+    }
+    let said = said.unwrap_or_else(|| "none".to_owned());
+    let message = format!("the record names the key {}, and the server {said}", key.id());
+    Err(Failure::new(ErrorCode::VerificationFailed, message))
 }
 
 /// The directory of the record in what was unpacked: itself, or the only one in it.

@@ -215,6 +215,15 @@ pub struct WorkspaceCompared {
     pub difference_count: u64,
 }
 
+impl WorkspaceCompared {
+    /// What the record does not tell of the workspace, in words; `None` if it tells all that was found.
+    #[must_use]
+    pub fn gap(&self) -> Option<String> {
+        let count = self.difference_count;
+        (count > 0).then(|| format!("the workspace and the record differ at {count} paths"))
+    }
+}
+
 /// Who made a commit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]

@@ -120,6 +120,7 @@ fn is_always_shown(body: &Body) -> bool {
             | Body::SessionClosed(_)
             | Body::CommitCreated(_)
             | Body::RecorderGap(_)
+            | Body::WorkspaceCompared(_)
     )
 }
 

@@ -2,7 +2,8 @@
 //!
 //! `installation.key` is `PRIVATE+KEY+<name>+<hash>+<base64(1 ‖ seed)>`, as other tools for signed notes read it;
 //! `installation.vkey` is `<name>+<hash>+<base64(1 ‖ public key)>`. A log's checkpoints are signed by the same
-//! key under the log's origin as its name, because a checkpoint's key is named like its log.
+//! key under the log's origin as its name, because a checkpoint's key is named like its log, and under its own name, so that the
+//! key that is handed out checks them.
 
 use std::fmt;
 use std::fs;

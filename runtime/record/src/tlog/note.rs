@@ -50,15 +50,20 @@ pub struct Note {
 }
 
 impl Note {
-    /// Signs a text, which must end in a newline, as the key `name` of these keys.
+    /// Signs a text, which must end in a newline, as the key `name` of these keys, and under the name that the installation's
+    /// verifier key is handed out with: so that one key checks every note with any tool for signed notes.
     pub(crate) fn sign(text: &str, keys: &Keys, name: &str) -> Self {
-        let verifier = keys.verifier().named(name);
-        let signature = NoteSignature {
+        let signature = keys.sign(text.as_bytes()).to_vec();
+        let line = |name: &str| NoteSignature {
             name: name.to_owned(),
-            hash: verifier.hash(),
-            signature: keys.sign(text.as_bytes()).to_vec(),
+            hash: keys.verifier().named(name).hash(),
+            signature: signature.clone(),
         };
-        Self { text: text.to_owned(), signatures: vec![signature] }
+        let mut signatures = vec![line(name)];
+        if name != keys.name() {
+            signatures.push(line(keys.name()));
+        }
+        Self { text: text.to_owned(), signatures }
     }
 
     /// With a signature of another key.
@@ -130,14 +135,27 @@ impl Note {
     /// [`NoteError::UnknownKey`], [`NoteError::BadSignature`].
     pub fn signer(&self, verifier: &Verifier) -> Result<(Verifier, Term), NoteError> {
         let mut signer = None;
-        for line in self.signatures.iter().filter(|line| line.name == verifier.name()) {
-            for (key, term) in verifier.keys().filter(|(key, _)| key.hash() == line.hash) {
-                if !key.verify(self.text.as_bytes(), &line.signature) {
-                    return Err(NoteError::BadSignature(key.id()));
-                }
-                signer.get_or_insert((key, term));
+        let mut foreign = Vec::new();
+        for line in &self.signatures {
+            let named = verifier.named(&line.name);
+            let Some((key, term)) = named.keys().find(|(key, _)| key.hash() == line.hash) else {
+                foreign.push(line);
+                continue;
+            };
+            if !key.verify(self.text.as_bytes(), &line.signature) {
+                return Err(NoteError::BadSignature(key.id()));
+            }
+            if line.name == verifier.name() {
+                signer.get_or_insert((key, term, &line.signature));
             }
         }
+        // One that repeats the key's signature was its line under another name before somebody changed it.
+        if let Some((key, _, signature)) = &signer
+            && foreign.iter().any(|line| line.signature == **signature)
+        {
+            return Err(NoteError::BadSignature(key.id()));
+        }
+        let signer = signer.map(|(key, term, _)| (key, term));
         signer.ok_or_else(|| NoteError::UnknownKey(verifier.id()))
     }
 

@@ -135,7 +135,7 @@ impl Check<'_> {
                 self.findings.push(Finding::new(Code::Unreadable, error.to_string()).file("blobs"))
             }
         }
-        self.check_opened(&blobs, locked.len(), unopened.len());
+        self.check_opened(locked.len(), unopened.len());
         self.check_erasure(session, erased);
     }
 
@@ -155,7 +155,7 @@ impl Check<'_> {
     }
 
     /// Says what was not opened, and why.
-    fn check_opened(&mut self, blobs: &Blobs, locked: usize, unopened: usize) {
+    fn check_opened(&mut self, locked: usize, unopened: usize) {
         let sealed = locked + unopened;
         if sealed == 0 {
             return;

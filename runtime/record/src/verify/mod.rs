@@ -12,7 +12,7 @@ mod verdict;
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
-use std::io::BufReader;
+use std::io::{self, BufReader};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -20,7 +20,7 @@ use custody_model::SessionId;
 
 use crate::erasure::ERASURE_FILE;
 use crate::event::{Body, EventType};
-use crate::installation::{InstallationLeaves, LogPosition};
+use crate::installation::{InstallationLeaves, LogError, LogPosition};
 use crate::journal::frame::FrameReader;
 use crate::journal::{FrameError, JOURNAL_FILE, JournalHeader};
 use crate::living::{LIVING_CHECKPOINT, LIVING_PLACE};
@@ -50,6 +50,8 @@ pub enum KeyChoice {
     Given(Verifier),
     /// That of this installation.
     Installation(Verifier),
+    /// The one that the server names which the record came from.
+    Server(Verifier),
     /// The one that the record names: shows that the record is consistent, not whose it is.
     Record,
 }
@@ -110,9 +112,45 @@ impl VerifyOptions {
     }
 }
 
-/// Checks the record in `dir`.
+/// Most readings of a record that changes while it is read.
+const MOST_READINGS: usize = 4;
+
+/// What a record's directory holds of a session that lives, at a moment.
+#[derive(PartialEq, Eq)]
+struct Moment {
+    /// Bytes of the journal, if there is one.
+    journal: Option<u64>,
+    sealed: bool,
+}
+
+impl Moment {
+    fn of(dir: &Path) -> Self {
+        let journal = fs::metadata(dir.join(JOURNAL_FILE)).ok().map(|file| file.len());
+        Self { journal, sealed: dir.join("checkpoint").exists() }
+    }
+
+    /// It begins, lives, or is being sealed: what is read of it in parts need not be of one moment.
+    fn changes(&self) -> bool {
+        self.journal.is_some() || !self.sealed
+    }
+}
+
+/// Checks the record in `dir`. One that changes while it is read is read again before something is found missing or broken.
 #[must_use]
 pub fn verify(dir: &Path, options: &VerifyOptions) -> Report {
+    for _ in 1..MOST_READINGS {
+        let before = Moment::of(dir);
+        let report = read_once(dir, options);
+        let doubtful = report.integrity == Integrity::Broken
+            || report.completeness == Completeness::Incomplete;
+        if !doubtful || !before.changes() || before == Moment::of(dir) {
+            return report;
+        }
+    }
+    read_once(dir, options)
+}
+
+fn read_once(dir: &Path, options: &VerifyOptions) -> Report {
     let mut check = Check {
         dir,
         options,
@@ -128,6 +166,7 @@ pub fn verify(dir: &Path, options: &VerifyOptions) -> Report {
         signer: None,
         terms: Vec::new(),
         key_is_gone: false,
+        leaves: None,
     };
     check.run()
 }
@@ -151,6 +190,9 @@ struct Check<'a> {
     terms: Vec<Term>,
     /// The vault has no key of the session.
     key_is_gone: bool,
+    /// The installation log as it was before the journal of a session that lives was read, and whether its first head was still
+    /// awaited.
+    leaves: Option<(Result<InstallationLeaves, LogError>, bool)>,
 }
 
 impl Check<'_> {
@@ -177,6 +219,7 @@ impl Check<'_> {
             self.check_key(live);
             let head = if live {
                 let shown = self.read_living();
+                self.read_leaves();
                 session = self.read_journal();
                 if let Some((head, note)) = shown {
                     self.check_living(&head, &note);
@@ -261,6 +304,7 @@ impl Check<'_> {
         (self.verifier, self.key_source) = match &self.options.key {
             KeyChoice::Given(verifier) => (Some(verifier.clone()), KeySource::Given),
             KeyChoice::Installation(verifier) => (Some(verifier.clone()), KeySource::Installation),
+            KeyChoice::Server(verifier) => (Some(verifier.clone()), KeySource::Server),
             KeyChoice::Record => match named() {
                 Some(named) => (Some(named), KeySource::Record),
                 None => (None, KeySource::Absent),
@@ -431,6 +475,11 @@ impl Check<'_> {
             if let Body::RecorderGap(gap) = &event.body {
                 findings.push(Finding::new(Code::Gap, gap.reason.clone()).seq(event.seq));
             }
+            if let Body::WorkspaceCompared(compared) = &event.body
+                && let Some(what) = compared.gap()
+            {
+                findings.push(Finding::new(Code::Gap, what).seq(event.seq));
+            }
             if let Body::SessionClosed(closed) = &event.body {
                 closed_at = Some(event.seq);
                 let said: BTreeMap<&str, u64> =
@@ -468,6 +517,16 @@ impl Check<'_> {
         self.summary = summary;
     }
 
+    /// Reads the installation log before the journal, which goes on meanwhile: so it has every event of which the log knows. The
+    /// first head of a session that has just begun is on its way to the log, and may be the installation's first one, too.
+    fn read_leaves(&mut self) {
+        let (Some(dir), Some(verifier)) = (&self.options.installation_log, &self.verifier) else {
+            return;
+        };
+        let awaited = !self.dir.join(LIVING_PLACE).exists();
+        self.leaves = Some((InstallationLeaves::read(dir, verifier, &[]), awaited));
+    }
+
     fn check_installation_log(&mut self, session: Option<SessionId>, live: bool) {
         let Some(dir) = &self.options.installation_log else {
             self.add(
@@ -484,7 +543,18 @@ impl Check<'_> {
             return;
         };
         let wanted: Vec<u64> = self.position.iter().map(|p| p.size).collect();
-        let log = match InstallationLeaves::read(dir, verifier, &wanted) {
+        let (read, awaited) = match self.leaves.take() {
+            Some(read) => read,
+            None => (InstallationLeaves::read(dir, verifier, &wanted), false),
+        };
+        if awaited
+            && matches!(&read, Err(LogError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound)
+        {
+            let what = "the installation log has no head yet";
+            self.add(Code::InstallationLogNotGiven, what);
+            return;
+        }
+        let log = match read {
             Ok(log) => log,
             Err(error) => {
                 let mut text = error.to_string();
@@ -527,7 +597,10 @@ impl Check<'_> {
                 sealed |= leaf.sealed && leaf.size == total;
             }
         }
-        if !known {
+        if !known && awaited {
+            let what = "the installation log has no head of the session yet";
+            findings.push(Finding::new(Code::InstallationLogNotGiven, what));
+        } else if !known {
             findings.push(Finding::new(
                 Code::NotInInstallationLog,
                 "the installation log does not know the session",

@@ -159,6 +159,7 @@ impl Chunk {
                 | Body::SessionClosed(_)
                 | Body::CommitCreated(_)
                 | Body::RecorderGap(_)
+                | Body::WorkspaceCompared(_)
         ) {
             self.notable.push(event);
         }

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use custody_model::ErrorCode;
+use custody_model::error::{EXIT_KEY_UNVOUCHED, EXIT_OK};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -38,6 +39,8 @@ pub enum KeySource {
     Given,
     /// It is the key of this installation.
     Installation,
+    /// The server that what was checked came from names it.
+    Server,
     /// What was checked named it: this shows that it is consistent, not whose it is.
     Record,
     /// There was none.
@@ -45,11 +48,21 @@ pub enum KeySource {
 }
 
 impl KeySource {
+    /// Whether somebody other than what was checked says whose key it is.
+    #[must_use]
+    pub const fn is_vouched_for(self) -> bool {
+        match self {
+            Self::Given | Self::Installation | Self::Server => true,
+            Self::Record | Self::Absent => false,
+        }
+    }
+
     /// In words; `of` is what was checked.
     pub(crate) fn words(self, of: &str) -> String {
         match self {
             Self::Given => "given by you".to_owned(),
             Self::Installation => "of this installation".to_owned(),
+            Self::Server => "named by the server".to_owned(),
             Self::Record => format!("taken from the {of} itself: it shows consistency, not origin"),
             Self::Absent => "none".to_owned(),
         }
@@ -119,6 +132,20 @@ impl Verdict {
     }
 }
 
+impl Verdict {
+    /// The exit code that says so: that of [`Verdict::failure`], after integrity and completeness one of its own for a key that
+    /// nobody vouched for.
+    #[must_use]
+    pub fn exit_code(self, wanted: bool) -> u8 {
+        match (self.failure(false), self.failure(wanted)) {
+            (Some(failure), _) => failure.exit_code(),
+            (None, _) if !self.key.is_vouched_for() => EXIT_KEY_UNVOUCHED,
+            (None, Some(failure)) => failure.exit_code(),
+            (None, None) => EXIT_OK,
+        }
+    }
+}
+
 impl fmt::Display for Verdict {
     /// One line: the first that a reader sees, so nothing that the verdict rests on is left for later.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -131,6 +158,7 @@ impl fmt::Display for Verdict {
         f.write_str(match self.key {
             KeySource::Given => ", by the key that you gave",
             KeySource::Installation => ", by the key of this installation",
+            KeySource::Server => ", by the key that the server names",
             KeySource::Record => ", by a key that nobody vouched for",
             KeySource::Absent => ", without a key that vouches for it",
         })?;

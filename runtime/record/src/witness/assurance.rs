@@ -203,7 +203,8 @@ impl WitnessAssurance {
             Ok(opened) => opened,
             Err(error) => return Self::missing(&format!("the head can't be believed ({error})")),
         };
-        let others = note.signatures().iter().filter(|line| line.name != head.origin);
+        let own = [head.origin.as_str(), verifier.name()];
+        let others = note.signatures().iter().filter(|line| !own.contains(&&*line.name));
         let mut claimed: Vec<String> = others.map(|line| line.name.clone()).collect();
         claimed.dedup();
         let Some(policy) = policy else {

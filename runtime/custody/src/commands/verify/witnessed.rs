@@ -26,7 +26,9 @@ pub(super) fn judge(
         return Ok(WitnessAssurance::not_yet());
     };
     let verifier = match key {
-        KeyChoice::Given(key) | KeyChoice::Installation(key) => key.clone(),
+        KeyChoice::Given(key) | KeyChoice::Installation(key) | KeyChoice::Server(key) => {
+            key.clone()
+        }
         KeyChoice::Record => Verifier::read(&dir.join("installation.vkey"))
             .explain(ErrorCode::Io, "the record's key can't be read")?,
     };

@@ -7,6 +7,7 @@ use custody_model::Digest;
 use super::Check;
 use super::events::Events;
 use crate::canonical;
+use crate::event::Coverage;
 use crate::evidence::manifest::{MANIFEST, Manifest, PackFile};
 use crate::installation::SessionHead;
 use crate::seal::LogReference;
@@ -103,6 +104,16 @@ impl Check<'_> {
             |counts: &BTreeMap<String, u64>| counts.get("recorder.gap").copied().unwrap_or(0);
         if gaps(&closed.counts) > gaps(&events.counts) {
             let what = "gaps that the closing event counts are withheld";
+            self.found(Finding::new(Code::Gap, what).seq(*seq));
+        }
+        // The first packs could withhold what the comparison of the workspace found; its coverage tells that it did.
+        let compared =
+            |counts: &BTreeMap<String, u64>| counts.get("workspace.compared").copied().unwrap_or(0);
+        let gaps = ["workspace", "files"].iter().any(|place| {
+            closed.coverage.get(*place).is_some_and(|coverage| *coverage == Coverage::Gaps)
+        });
+        if compared(&closed.counts) > compared(&events.counts) && gaps && !self.incomplete {
+            let what = "the workspace has gaps, and what tells of them is withheld";
             self.found(Finding::new(Code::Gap, what).seq(*seq));
         }
     }

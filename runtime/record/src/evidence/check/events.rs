@@ -84,6 +84,11 @@ impl Check<'_> {
                 if let Body::RecorderGap(gap) = &event.body {
                     self.found(at(Code::Gap, gap.reason.clone()));
                 }
+                if let Body::WorkspaceCompared(compared) = &event.body
+                    && let Some(what) = compared.gap()
+                {
+                    self.found(at(Code::Gap, what));
+                }
                 if let Some(foreign) = self.events.take(event) {
                     self.found(at(Code::EventForeign, foreign.to_owned()));
                 }

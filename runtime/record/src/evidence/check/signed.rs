@@ -23,6 +23,7 @@ impl Check<'_> {
         let (trusted, source) = match &self.options.key {
             KeyChoice::Given(key) => (Some(key), KeySource::Given),
             KeyChoice::Installation(key) => (Some(key), KeySource::Installation),
+            KeyChoice::Server(key) => (Some(key), KeySource::Server),
             KeyChoice::Record => (None, KeySource::Record),
         };
         self.key_source = source;
