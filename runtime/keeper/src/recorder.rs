@@ -12,7 +12,7 @@ use custody_model::{Actor, Clock, EventId, ImageId, ProcessRef, Timestamp};
 use custody_record::event::{
     BlobRef, Body, Draft, EgressDenied, ExitStatus, Gap, GapSource, ProcessExecuted, ProcessExited,
 };
-use custody_record::{Redactor, Sink, SinkError};
+use custody_record::{Sink, SinkError};
 use custody_workspace::AccessSink;
 
 use crate::processes::{Image, Processes};
@@ -23,8 +23,6 @@ use searches::{Due, Searches};
 pub struct Recorder {
     sink: Arc<dyn Sink>,
     clock: Arc<dyn Clock>,
-    /// Finds credentials in what is cut before it reaches the sink, which redacts everything.
-    redactor: Arc<Redactor>,
     own_pid: u32,
     state: Mutex<State>,
     /// Microseconds since 1970 of the last sign of life of the sandbox.
@@ -64,9 +62,9 @@ pub struct Exec {
     pub parent: Option<u32>,
     /// The path given to `execve`.
     pub exe: String,
-    /// The arguments, cut at the limit.
+    /// The arguments. The journal cuts them, once they are redacted.
     pub argv: Vec<String>,
-    /// They were cut.
+    /// They could not be read to their end.
     pub argv_cut: bool,
     /// The working directory.
     pub cwd: Option<String>,
@@ -81,14 +79,13 @@ pub struct Exec {
 }
 
 impl Recorder {
-    /// A recorder that appends to `sink`, which redacts with the same `redactor`.
+    /// A recorder that appends to `sink`.
     #[must_use]
-    pub fn new(sink: Arc<dyn Sink>, clock: Arc<dyn Clock>, redactor: Arc<Redactor>) -> Self {
+    pub fn new(sink: Arc<dyn Sink>, clock: Arc<dyn Clock>) -> Self {
         let now = clock.now().as_micros();
         Self {
             sink,
             clock,
-            redactor,
             own_pid: std::process::id(),
             state: Mutex::default(),
             active: AtomicI64::new(now),
@@ -182,6 +179,7 @@ impl Recorder {
             exe: exec.exe,
             argv: exec.argv,
             argv_cut: exec.argv_cut,
+            argv_whole: None,
             cwd: exec.cwd,
             failed: exec.failed,
             file: exec.file,

@@ -192,6 +192,7 @@ impl Population {
         observe(authorized(number)?)?;
         observe(Body::SessionStarted(SessionStarted {
             command: vec!["agent".to_owned()],
+            command_whole: None,
             cwd: "/workspace".to_owned(),
             terminal: false,
         }))?;
@@ -250,9 +251,11 @@ fn authorized(number: usize) -> Result<Body, Failed> {
             base_tree: oid(0, 1)?,
             dirty: false,
             command: vec!["agent".to_owned()],
+            command_whole: None,
             image: "host".to_owned(),
             limits: Limits::default(),
             environment: Vec::new(),
+            environment_whole: None,
             strict: false,
         },
         policy_name: "local".to_owned(),

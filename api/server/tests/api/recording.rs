@@ -44,9 +44,11 @@ impl Recording {
                 base_tree: request.base_tree,
                 dirty: request.dirty,
                 command: request.command.clone(),
+                command_whole: None,
                 image: request.image,
                 limits: request.limits,
                 environment: request.environment,
+                environment_whole: None,
                 strict: request.strict,
             },
             policy_name: row.policy_name.clone(),
@@ -54,6 +56,7 @@ impl Recording {
         }));
         recording.keeper(Body::SessionStarted(SessionStarted {
             command: request.command,
+            command_whole: None,
             cwd: "/workspace".to_owned(),
             terminal: false,
         }));

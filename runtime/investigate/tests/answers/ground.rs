@@ -182,9 +182,11 @@ impl Ground {
                 base_tree: base,
                 dirty: false,
                 command: vec!["agent".to_owned()],
+                command_whole: None,
                 image: "host".to_owned(),
                 limits: Limits::default(),
                 environment: Vec::new(),
+                environment_whole: None,
                 strict: false,
             },
             policy_name: "local".to_owned(),
@@ -192,6 +194,7 @@ impl Ground {
         }));
         observe(Body::SessionStarted(SessionStarted {
             command: vec!["agent".to_owned()],
+            command_whole: None,
             cwd: "/workspace".to_owned(),
             terminal: false,
         }));

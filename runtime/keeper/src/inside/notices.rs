@@ -114,8 +114,9 @@ pub struct NoticeLimits {
 }
 
 impl NoticeLimits {
-    /// Most bytes of arguments by default.
-    pub const MAX_ARGV_BYTES: usize = 256 << 10;
+    /// Most bytes of arguments by default: more than 6 MiB, pointers included, Linux takes from nobody (`fs/exec.c`, three
+    /// quarters of `_STK_LIM`).
+    pub const MAX_ARGV_BYTES: usize = 6 << 20;
     /// Most waiting connects by default.
     pub const MAX_WAITING_CONNECTS: usize = 64;
 }

@@ -15,8 +15,8 @@ use nix::sys::stat::{SFlag, fstat};
 use super::{Exec, Recorder};
 use crate::inside::{ExecNotice, LifeSink, NoticeSink};
 
-/// Bytes of arguments that stand in the event itself: it has to stay below 65,535 bytes, and JSON may write a byte as six.
-const MAX_INLINE_ARGV_BYTES: usize = 8 << 10;
+/// Longest argument that Linux takes, in bytes with its NUL (`MAX_ARG_STRLEN`).
+const MAX_ARGUMENT_BYTES: usize = 32 * 4096;
 
 /// Bytes of an environment in which a search path is looked for.
 const MAX_ENVIRONMENT_BYTES: u64 = 256 << 10;
@@ -27,16 +27,17 @@ impl NoticeSink for Recorder {
             Some(mode) => (!can_run(mode)).then_some(Errno::EACCES),
             None => fails(notice.pid, &notice.path),
         };
-        let failed = failed.map(|errno| format!("{errno:?}"));
-        let (argv, argv_cut) = self.short(notice.argv, notice.argv_cut);
+        // The kernel counts the arguments after it has opened the file.
+        let too_many = too_many(&notice.argv, notice.argv_cut).then_some(Errno::E2BIG);
         let path = if failed.is_some() { search_path(notice.pid) } else { Vec::new() };
+        let failed = failed.or(too_many).map(|errno| format!("{errno:?}"));
         let exec = Exec {
             time: notice.time,
             pid: notice.pid,
             parent: notice.parent,
             exe: notice.path,
-            argv,
-            argv_cut,
+            argv: notice.argv,
+            argv_cut: notice.argv_cut,
             cwd: notice.cwd,
             failed,
             file: notice.file,
@@ -53,14 +54,13 @@ impl NoticeSink for Recorder {
         image: ImageId,
         opened: String,
     ) -> Result<(), SinkError> {
-        let (argv, argv_cut) = self.short(notice.argv, notice.argv_cut);
         let exec = Exec {
             time,
             pid: notice.pid,
             parent: notice.parent,
             exe: opened,
-            argv,
-            argv_cut,
+            argv: notice.argv,
+            argv_cut: notice.argv_cut,
             cwd: notice.cwd,
             failed: None,
             file: None,
@@ -94,14 +94,6 @@ impl NoticeSink for Recorder {
     }
 }
 
-impl Recorder {
-    /// The arguments that fit into the event. What is a credential is found in all of them, before they are cut.
-    fn short(&self, argv: Vec<String>, already_cut: bool) -> (Vec<String>, bool) {
-        let (kept, cut) = self.redactor.cut_list(argv, MAX_INLINE_ARGV_BYTES);
-        (kept, cut || already_cut)
-    }
-}
-
 impl LifeSink for Recorder {
     fn forked(&self, parent: u32, child: u32) {
         self.lock().processes.forked(parent, child);
@@ -129,6 +121,11 @@ fn search_path(pid: u32) -> Vec<String> {
     let path = environment.split(|b| *b == 0).find_map(|entry| entry.strip_prefix(b"PATH="));
     let path = path.unwrap_or_default();
     path.split(|b| *b == b':').map(|p| String::from_utf8_lossy(p).into_owned()).collect()
+}
+
+/// Whether the kernel refuses these arguments. What else counts there, the environment and the stack's limit, is not looked at.
+fn too_many(argv: &[String], cut: bool) -> bool {
+    cut || argv.iter().any(|argument| argument.len() >= MAX_ARGUMENT_BYTES)
 }
 
 /// Whether a file with these type and permission bits can be run by anybody.

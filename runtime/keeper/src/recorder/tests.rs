@@ -6,10 +6,6 @@ use custody_record::event::{Access, FileKind, FileOpened, FileRead};
 use super::*;
 use crate::inside::LifeSink;
 
-fn redactor() -> Arc<Redactor> {
-    Arc::new(Redactor::standard().unwrap())
-}
-
 struct Fixed;
 
 impl Clock for Fixed {
@@ -65,7 +61,7 @@ fn opened(path: &str, size: u64) -> Body {
 
 fn recorder() -> (Arc<Kept>, Recorder) {
     let kept = Arc::new(Kept::default());
-    let recorder = Recorder::new(kept.clone(), Arc::new(Fixed), redactor());
+    let recorder = Recorder::new(kept.clone(), Arc::new(Fixed));
     recorder.started_by(EventId::new(Timestamp::from_micros(0), [0; 10]));
     (kept, recorder)
 }
@@ -105,7 +101,7 @@ fn every_access_names_the_exec_that_led_to_it() {
 #[test]
 fn what_happens_before_the_command_starts_is_no_process_of_the_sandbox() {
     let kept = Arc::new(Kept::default());
-    let recorder = Recorder::new(kept.clone(), Arc::new(Fixed), redactor());
+    let recorder = Recorder::new(kept.clone(), Arc::new(Fixed));
     recorder.access(Timestamp::from_micros(7), 90_000_001, opened("a", 1)).unwrap();
     assert!(kept.0.lock().unwrap().is_empty());
 }

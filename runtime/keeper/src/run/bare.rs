@@ -55,9 +55,8 @@ pub fn with_bare_workspace<T>(
             .map_err(KeeperError::step("opening the journal"))?;
     let redactor =
         Redactor::standard().map_err(KeeperError::step("reading what is to be redacted"))?;
-    let redactor = Arc::new(redactor);
-    let journal = Arc::new(journal.with_redactor(redactor.clone()));
-    let recorder = Arc::new(Recorder::new(journal, request.clock.clone(), redactor));
+    let journal = Arc::new(journal.with_redactor(Arc::new(redactor)));
+    let recorder = Arc::new(Recorder::new(journal, request.clock.clone()));
     // Whoever uses the mount is taken for a process of the session.
     recorder.started_by(EventId::new(request.clock.now(), [0; 10]));
     let (messages, _nobody_listens) = channel();

@@ -74,7 +74,7 @@ pub(super) fn finish(
     let coverage = match served.ran {
         true => {
             let counts = served.terminal.as_ref().map(|recorded| recorded.counts);
-            covered(&session.recorder, compared.as_ref(), counts)
+            covered(session, compared.as_ref(), counts)
         }
         false => nothing_covered(),
     };
@@ -238,13 +238,13 @@ pub(super) fn nothing_covered() -> BTreeMap<String, Coverage> {
 }
 
 fn covered(
-    recorder: &Recorder,
+    session: &Session<'_>,
     compared: Option<&WorkspaceCompared>,
     terminal: Option<Counts>,
 ) -> BTreeMap<String, Coverage> {
     let by = |complete: bool| if complete { Coverage::Complete } else { Coverage::Gaps };
     let same = compared.is_some_and(|c| c.difference_count == 0);
-    let whole = |source| !recorder.has_gap(source);
+    let whole = |source| !session.recorder.has_gap(source) && !session.journal.has_gap(source);
     Place::coverage(|place| match place {
         Place::Workspace => by(same && whole(GapSource::Files)),
         // Git maps its packs: that it opened them is on record, which objects it read is not. Programs that are run from
@@ -306,9 +306,8 @@ pub fn close_refused(
     // The reason of a refusal may quote what was asked for.
     let redactor =
         Redactor::standard().map_err(KeeperError::step("reading what is to be redacted"))?;
-    let redactor = std::sync::Arc::new(redactor);
-    let journal = std::sync::Arc::new(journal.with_redactor(redactor.clone()));
-    let recorder = Recorder::new(journal.clone(), clock, redactor);
+    let journal = std::sync::Arc::new(journal.with_redactor(std::sync::Arc::new(redactor)));
+    let recorder = Recorder::new(journal.clone(), clock);
     let (rule, reason) = (refused.rule.text.clone(), refused.reason.clone());
     recorder.keeper(refusal(rule, reason.clone(), decision), Vec::new())?;
     let ended = Ended { outcome: Outcome::Refused, reason, exit: None };

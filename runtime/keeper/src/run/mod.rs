@@ -147,7 +147,7 @@ pub fn run(setup: Setup<'_>) -> Result<Ended, KeeperError> {
     health::watch(&journal, setup.clock.clone(), sender.clone());
     signals::forward(sender.clone()).map_err(KeeperError::file("catching signals"))?;
     let clients = attach(&dir, &sender)?;
-    let recorder = Arc::new(Recorder::new(journal.clone(), setup.clock.clone(), redactor.clone()));
+    let recorder = Arc::new(Recorder::new(journal.clone(), setup.clock.clone()));
     let ending = Arc::new(Patience::new("disk.end_wait", setup.waits.end));
     let session = Session {
         setup,

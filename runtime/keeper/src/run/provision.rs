@@ -189,6 +189,7 @@ fn record(
     let started = session.recorder.keeper(
         Body::SessionStarted(SessionStarted {
             command: session.spec.command.clone(),
+            command_whole: None,
             cwd: session.spec.start_directory(),
             terminal: session.spec.terminal.is_some(),
         }),

@@ -182,10 +182,14 @@ pub(crate) struct Encoder {
 /// Where the parts of an event are in the bytes that [`Encoder::parts`] appended to.
 #[derive(Clone, Debug)]
 pub(crate) struct Parts {
+    /// Where the event begins.
+    pub(crate) start: usize,
     /// The value of `data`.
     pub(crate) data: Range<usize>,
     /// Where the values of `prev` and `seq` go.
     pub(crate) gap: usize,
+    /// Most bytes that the event has.
+    pub(crate) size: usize,
 }
 
 impl Encoder {
@@ -198,6 +202,7 @@ impl Encoder {
     }
 
     /// Appends both parts of an event to `out`: what stands before the gap for `prev` and `seq`, and what stands after it.
+    /// Whether it has room is the writer's to judge.
     pub(crate) fn parts(
         &self,
         out: &mut Vec<u8>,
@@ -206,11 +211,10 @@ impl Encoder {
     ) -> Result<Parts, EventError> {
         let start = out.len();
         let kind = draft.body.type_name();
-        let parts = self
+        let (data, gap) = self
             .append_parts(out, id, draft)
             .map_err(|source| EventError::NotEncodable { kind, source })?;
-        let size = out.len() - start + GAP_BYTES;
-        if size > MAX_EVENT_BYTES { Err(EventError::TooLong { kind, size }) } else { Ok(parts) }
+        Ok(Parts { start, data, gap, size: out.len() - start + GAP_BYTES })
     }
 
     fn append_parts(
@@ -218,7 +222,7 @@ impl Encoder {
         out: &mut Vec<u8>,
         id: EventId,
         draft: &Draft,
-    ) -> Result<Parts, CanonicalError> {
+    ) -> Result<(Range<usize>, usize), CanonicalError> {
         out.extend_from_slice(br#"{"actor":"#);
         draft.actor.write(out)?;
         out.extend_from_slice(br#","blobs":"#);
@@ -238,7 +242,7 @@ impl Encoder {
         out.extend_from_slice(br#","type":""#);
         out.extend_from_slice(draft.body.type_name().as_bytes());
         out.extend_from_slice(END);
-        Ok(Parts { data, gap })
+        Ok((data, gap))
     }
 }
 

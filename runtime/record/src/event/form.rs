@@ -152,6 +152,15 @@ fn escaped(text: &[u8]) -> Option<(u8, usize)> {
     short_escape(byte).is_none().then_some((byte, 6))
 }
 
+/// How many bytes a byte of a string takes in canonical form.
+pub(super) const fn canonical_width(byte: u8) -> usize {
+    match (SPECIAL[byte as usize], short_escape(byte)) {
+        (false, _) => 1,
+        (true, Some(_)) => 2,
+        (true, None) => 6,
+    }
+}
+
 pub(super) fn write_string(out: &mut Vec<u8>, mut text: &str) {
     out.push(b'"');
     while let Some(end) = plain_end(text) {

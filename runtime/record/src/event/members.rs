@@ -13,7 +13,7 @@ use super::{
     OutsidePlace, PolicyDecided, PolicyViolated, ProcessExecuted, ProcessExited, RecorderDegraded,
     RecorderRestored, Redaction, RedactionApplied, RequestedSession, SessionAuthorized,
     SessionClosed, SessionPaused, SessionProvisioned, SessionResumed, SessionStarted, StoredBlob,
-    TerminalRecorded, Transport, Uncertain, WorkspaceCompared,
+    TerminalRecorded, Transport, Uncertain, WholeList, WorkspaceCompared,
 };
 use crate::canonical::CanonicalError;
 
@@ -182,8 +182,7 @@ macro_rules! objects {
 }
 
 objects! {
-    BlobRef { must digest, must media_type, must role, must size, may stored }
-    StoredBlob { must digest, must name }
+    BlobRef, StoredBlob, WholeList, bytes, count, digest, may, media_type, must, name, role, size, stored,
     Limits {
         may cpu_millicores, may disk_bytes, may idle_seconds, may memory_bytes, may processes,
         may wall_seconds,
@@ -205,7 +204,7 @@ objects! {
         may content, must kind, flag open, must operation, must path, must place, may target,
     }
     ProcessExecuted {
-        must argv, flag argv_cut, may corrects, may cwd, must exe, may failed, may file, must image,
+        must argv, flag argv_cut, may argv_whole, may corrects, may cwd, must exe, may failed, may file, must image,
         may parent, may parent_image, must pid, may tried,
     }
     ProcessExited { may image, must pid, may status }
@@ -213,14 +212,14 @@ objects! {
         may address, may host, may port, must reason, may request, must transport, must via,
     }
     RequestedSession {
-        must base_commit, must base_tree, must command, must dirty, must environment, must image,
-        must limits, must repository, must strict,
+        must base_commit, must base_tree, must command, may command_whole, must dirty,
+        must environment, may environment_whole, must image, must limits, must repository, must strict,
     }
     SessionAuthorized { must approvers, must policy_name, must request, must requester, must rule }
     SessionProvisioned {
         must driver, must guards, must init, must kernel, must mediation, must protections,
     }
-    SessionStarted { must command, must cwd, must terminal }
+    SessionStarted { must command, may command_whole, must cwd, must terminal }
     SessionPaused { must reason }
     SessionResumed { must paused_micros }
     SessionClosed { must counts, must coverage, may exit, must outcome, must reason }

@@ -10,6 +10,7 @@ mod codec;
 mod content;
 mod coverage;
 mod file;
+pub(crate) mod fit;
 mod form;
 mod members;
 mod outside;
@@ -21,7 +22,7 @@ use custody_model::{Actor, Digest, EventId, SessionId, Timestamp, UserName};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-pub(crate) use codec::{Encoder, append_gap};
+pub(crate) use codec::{Encoder, Parts, append_gap};
 pub use codec::{EventError, EventType};
 pub use content::{BlobRef, InvalidSealedName, SealedName, StoredBlob};
 pub use coverage::{Coverage, Place};
@@ -29,6 +30,7 @@ pub use file::{
     Access, AttributesChanged, FileDenied, FileKind, FileLinked, FileOpened, FileRead, FileRemoved,
     FileRenamed, FileReopened, FileSymlinked, FileWritten, Operation, Uncertain,
 };
+pub use fit::MAX_ARGUMENT_BYTES;
 pub use outside::{FileOutside, OutsidePlace};
 pub use process::{EgressDenied, EgressVia, ExitStatus, ProcessExecuted, ProcessExited, Transport};
 pub use redaction::{MAX_REDACTIONS_TOLD, Redaction, RedactionApplied};
@@ -36,7 +38,8 @@ pub use session::{
     ChangeStatus, ChangedFile, CommitAuthor, CommitCreated, CreatedRef, Decision, Difference,
     DifferenceKind, Gap, GapSource, Outcome, PolicyDecided, PolicyViolated, RecorderDegraded,
     RecorderRestored, RequestedSession, SessionAuthorized, SessionClosed, SessionPaused,
-    SessionProvisioned, SessionResumed, SessionStarted, TerminalRecorded, WorkspaceCompared,
+    SessionProvisioned, SessionResumed, SessionStarted, TerminalRecorded, WholeList,
+    WorkspaceCompared,
 };
 
 /// Version of the envelope.

@@ -4,6 +4,8 @@ use custody_model::ImageId;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::session::WholeList;
+
 /// `process.executed`: one `execve`, reported before it happened. The actor is the process that called it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -27,11 +29,14 @@ pub struct ProcessExecuted {
     /// `exe` is what ran. The arguments are still those that were reported.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub corrects: Option<ImageId>,
-    /// The arguments; cut (then the whole is a blob `argv`) when they are longer than the limit.
+    /// The arguments; their beginning, if they take more than [`super::MAX_ARGUMENT_BYTES`].
     pub argv: Vec<String>,
     /// The arguments were cut.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub argv_cut: bool,
+    /// All arguments, if they were cut; absent where they could not be read to their end.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub argv_whole: Option<WholeList>,
     /// Its working directory.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cwd: Option<String>,

@@ -39,7 +39,7 @@ pub struct RedactionApplied {
     /// The event whose strings or blobs they are.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub event: Option<EventId>,
-    /// The first [`MAX_REDACTIONS_TOLD`].
+    /// The first [`MAX_REDACTIONS_TOLD`], fewer where they have no room.
     pub redactions: Vec<Redaction>,
 }
 

@@ -9,6 +9,18 @@ use serde::{Deserialize, Serialize};
 use super::coverage::Coverage;
 use super::process::ExitStatus;
 
+/// A list of texts as a whole, where its event has room for its beginning only.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct WholeList {
+    /// Bytes of all texts, each with a NUL at its end.
+    pub bytes: u64,
+    /// Number of texts.
+    pub count: u64,
+    /// SHA-256 of these bytes, after their redaction.
+    pub digest: Digest,
+}
+
 /// What was asked for.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -23,12 +35,18 @@ pub struct RequestedSession {
     pub dirty: bool,
     /// The command and its arguments.
     pub command: Vec<String>,
+    /// The whole command, if it was cut because the event had no room for it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub command_whole: Option<WholeList>,
     /// `host`, or the image's name.
     pub image: String,
     /// What it may use.
     pub limits: Limits,
     /// Names of the environment variables that enter (never their values).
     pub environment: Vec<String>,
+    /// All names, if they were cut because the event had no room for them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub environment_whole: Option<WholeList>,
     /// The whole workspace is mediated synchronously.
     pub strict: bool,
 }
@@ -73,6 +91,9 @@ pub struct SessionProvisioned {
 pub struct SessionStarted {
     /// The command and its arguments.
     pub command: Vec<String>,
+    /// The whole command, if it was cut because the event had no room for it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub command_whole: Option<WholeList>,
     /// Its working directory inside.
     pub cwd: String,
     /// Its standard streams are a terminal.
@@ -209,7 +230,7 @@ pub struct Difference {
 pub struct WorkspaceCompared {
     /// Entries of the upper layer that were compared.
     pub entries: u64,
-    /// The first differences, at most 200.
+    /// The first differences, at most 200, fewer where their paths are long.
     pub differences: Vec<Difference>,
     /// All of them.
     pub difference_count: u64,
@@ -288,7 +309,8 @@ pub struct CommitCreated {
     pub branch: String,
     /// Who made it.
     pub author: CommitAuthor,
-    /// The first 100 files that differ from the first parent; all are in the blob `files` (JSON) when there are more.
+    /// The first files that differ from the first parent, at most 100 and fewer where their paths are long; all are in the
+    /// blob `files` (JSON) when there are more.
     pub files: Vec<ChangedFile>,
     /// How many differ.
     pub file_count: u64,
@@ -324,7 +346,9 @@ pub struct RecorderRestored {
 }
 
 /// What could not be recorded.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(rename_all = "snake_case")]
 #[expect(missing_docs, reason = "the names are those of the channels")]
 pub enum GapSource {

@@ -1,5 +1,6 @@
 //! Appending to a journal, and waiting until what was appended is written or durable.
 
+use std::borrow::Cow;
 use std::sync::{MutexGuard, PoisonError};
 use std::time::Instant;
 
@@ -8,7 +9,7 @@ use custody_model::error::chain;
 
 use super::state::State;
 use super::{Journal, redacted, writer};
-use crate::event::{Draft, EventError, EventType};
+use crate::event::{Draft, EventError, EventType, GapSource, MAX_EVENT_BYTES, Parts, fit};
 use crate::sink::{Sink, SinkError};
 
 impl Journal {
@@ -31,6 +32,39 @@ impl Journal {
         let (state, _) =
             self.shared.done.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner);
         Ok(state)
+    }
+
+    /// Has an event stand in `out` in a form that has room in the record; says where its gap for `prev` and `seq` is, and
+    /// what is incomplete if another event had to take its place. `parts`: it stands there as it is.
+    fn fit(
+        &self,
+        out: &mut Vec<u8>,
+        id: EventId,
+        draft: &mut Cow<'_, Draft>,
+        parts: Option<Parts>,
+    ) -> Result<(usize, Option<GapSource>), SinkError> {
+        let parts = match parts {
+            Some(parts) => parts,
+            None => self.encoder.parts(out, id, draft).map_err(malformed)?,
+        };
+        if !fit::is_oversized(draft.body.event_type(), parts.data.len(), parts.size) {
+            return Ok((parts.gap, None));
+        }
+        let whole = out.split_off(parts.start);
+        *draft = Cow::Owned(fit::reduced(draft.as_ref().clone()));
+        let reduced = self.encoder.parts(out, id, draft).map_err(malformed)?;
+        if reduced.size <= MAX_EVENT_BYTES {
+            return Ok((reduced.gap, None));
+        }
+        let data = &whole[parts.data.start - parts.start..parts.data.end - parts.start];
+        let Some((lost, gap)) = fit::gap(draft, data, parts.size) else {
+            let kind = draft.body.type_name();
+            return Err(malformed(EventError::TooLong { kind, size: reduced.size }));
+        };
+        out.truncate(parts.start);
+        *draft = Cow::Owned(gap);
+        let parts = self.encoder.parts(out, id, draft).map_err(malformed)?;
+        Ok((parts.gap, Some(lost)))
     }
 
     fn wait_for(
@@ -62,17 +96,22 @@ impl Sink for Journal {
             };
             let id = new_id()?;
             let mut parts = self.encoder.parts(scratch, id, &draft).map_err(malformed)?;
-            let kind = draft.body.event_type();
+            let mut draft = Cow::Borrowed(&draft);
             // What was redacted stands before the event, which may be the last one.
             let mut told = None;
-            if let Some((draft, applied)) =
-                redacted::redact(&draft, id, &scratch[parts.data], &self.redactor, &self.blobs)?
+            let data = &scratch[parts.data.clone()];
+            if let Some((clean, applied)) =
+                redacted::redact(&draft, id, data, &self.redactor, &self.blobs)?
             {
                 scratch.clear();
-                let before = self.encoder.parts(scratch, new_id()?, &applied).map_err(malformed)?;
-                told = Some((before.gap, scratch.len()));
+                let (gap, _) = self.fit(scratch, new_id()?, &mut Cow::Owned(applied), None)?;
+                told = Some((gap, scratch.len()));
+                draft = Cow::Owned(clean);
                 parts = self.encoder.parts(scratch, id, &draft).map_err(malformed)?;
             }
+            // Cut is what was redacted, so that no half of a credential is left.
+            let (gap, lost) = self.fit(scratch, id, &mut draft, Some(parts))?;
+            let kind = draft.body.event_type();
             let mut state = self.shared.lock();
             let mut full_since = None;
             loop {
@@ -99,9 +138,10 @@ impl Sink for Journal {
                 state.appended += 1;
                 *state.counts.entry(EventType::RedactionApplied).or_insert(0) += 1;
             }
-            state.queue.events.push((start + parts.gap, end));
+            state.queue.events.push((start + gap, end));
             state.appended += 1;
             *state.counts.entry(kind).or_insert(0) += 1;
+            state.lost.extend(lost);
             state.last = Some(kind);
             // One wake-up when something begins to wait, one when much does: never one per event.
             let wake =

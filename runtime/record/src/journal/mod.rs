@@ -29,7 +29,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::blob::Blobs;
 use crate::disk::Disk;
-use crate::event::{Encoder, EventType};
+use crate::event::{Encoder, EventType, GapSource};
 use crate::installation::InstallationLog;
 use crate::redact::Redactor;
 use crate::seal::{self, SealError, Sealed};
@@ -151,6 +151,12 @@ impl Journal {
     pub fn counts(&self) -> BTreeMap<String, u64> {
         let state = self.shared.lock();
         state.counts.iter().map(|(kind, count)| (kind.as_str().to_owned(), *count)).collect()
+    }
+
+    /// Whether an event of this channel had no room, so that a gap stands in its place.
+    #[must_use]
+    pub fn has_gap(&self, source: GapSource) -> bool {
+        self.shared.lock().lost.contains(&source)
     }
 
     /// Size and root of everything appended so far, once it is written to the kernel.

@@ -1,10 +1,10 @@
 //! What the writer of a journal and everybody else share: the events that wait, how far they have come, and what is wrong.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use super::trouble::{Condition, Trouble};
-use crate::event::EventType;
+use crate::event::{EventType, GapSource};
 use crate::sink::SinkError;
 use crate::tlog::Frontier;
 
@@ -28,6 +28,8 @@ pub(super) struct State {
     pub(super) sync_to: u64,
     pub(super) counts: BTreeMap<EventType, u64>,
     pub(super) last: Option<EventType>,
+    /// What is incomplete, because an event had no room and a gap stands in its place.
+    pub(super) lost: BTreeSet<GapSource>,
     /// Of what is written.
     pub(super) frontier: Frontier,
     /// It can't be written now.

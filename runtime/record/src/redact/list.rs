@@ -35,50 +35,6 @@ impl Redactor {
             .collect()
     }
 
-    /// The first `room` bytes of a list, and whether that is not all of it. A secret at the cut is left out whole, and what
-    /// is a secret only by what is cut off is redacted here already.
-    #[must_use]
-    pub fn cut_list(&self, texts: Vec<String>, room: usize) -> (Vec<String>, bool) {
-        if texts.iter().map(String::len).sum::<usize>() <= room {
-            return (texts, false);
-        }
-        let found = self.find_in_list(&texts);
-        let (mut kept, mut left) = (Vec::new(), room);
-        for (text, found) in texts.iter().zip(&found) {
-            let mut end = text.floor_char_boundary(left);
-            if let Some(cut) = found.iter().find(|hit| hit.range.start < end && end < hit.range.end)
-            {
-                end = cut.range.start;
-            }
-            kept.push(text[..text.floor_char_boundary(end)].to_owned());
-            if end < text.len() {
-                break;
-            }
-            left -= end;
-            if left == 0 {
-                break;
-            }
-        }
-        let seen = self.find_in_list(&kept);
-        for ((text, found), seen) in kept.iter_mut().zip(found).zip(seen) {
-            let lost: Vec<Found> = found
-                .into_iter()
-                .filter(|hit| hit.range.end <= text.len())
-                .filter(|hit| {
-                    !seen
-                        .iter()
-                        .any(|s| s.range.start <= hit.range.start && hit.range.end <= s.range.end)
-                })
-                .collect();
-            if !lost.is_empty() {
-                let mut out = Vec::with_capacity(text.len());
-                replace(text.as_bytes(), &lost, 0..text.len(), &mut out);
-                *text = String::from_utf8_lossy(&out).into_owned();
-            }
-        }
-        (kept, true)
-    }
-
     fn find_in_list(&self, texts: &[String]) -> Vec<Vec<Found>> {
         let mut found: Vec<Vec<Found>> =
             texts.iter().map(|text| self.find(text.as_bytes())).collect();
@@ -106,28 +62,5 @@ impl Redactor {
             found[at].push(Found { range, kind: ARGUMENT.into(), digest });
         }
         found.into_iter().zip(&words).map(|(found, text)| apart(text, found)).collect()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_secret_where_a_list_is_cut_is_left_out_whole() {
-        let redactor = Redactor::new([1; 32], &[], &[]).unwrap();
-        let token = ["gh", "p_", "x4T9bK2mQ7wZ1rV8cN5yH3jL6pD0sF4gAe2u"].concat();
-        let secret = ["wJ4lrXUtnF", "EMIK7MDENGb", "PxRfiCYzQ1p", "mk3yKeY2"].concat();
-        let id = ["AK", "IA", "Q3EGPN5XWVYT7LKB"].concat();
-        let list = vec!["run".to_owned(), format!("é {token} after"), format!("{secret} {id}")];
-        let length: usize = list.iter().map(String::len).sum();
-        for room in 0..=length {
-            let (kept, cut) = redactor.cut_list(list.clone(), room);
-            assert_eq!(cut, room < length);
-            let clean = redactor.clean_list(&kept).join(" ");
-            assert!(!clean.contains("p_x4"), "{room}: {clean}");
-            // What is cut off says that it is one.
-            assert!(!clean.contains(&secret[..8]), "{room}: {clean}");
-        }
     }
 }
