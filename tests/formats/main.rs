@@ -4,6 +4,7 @@
 mod attribution;
 mod golden;
 mod pushes;
+mod readings;
 mod receiver;
 mod session;
 mod terminal;

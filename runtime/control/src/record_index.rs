@@ -7,15 +7,14 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use custody_model::state::session::{SessionState, StopReason};
 use custody_model::{SessionId, Timestamp, WorkspacePath};
-use custody_record::event::{Body, ChangedFile, CommitCreated, FileRead, Outcome, SessionClosed};
+use custody_record::event::{
+    Body, ChangedFile, CommitCreated, Deed, FileRead, Outcome, SessionClosed,
+};
 use custody_record::tlog::{Frontier, leaf_hash};
 use custody_record::{Blobs, Event, ReadError};
 use custody_store::{BlobRow, Change, CommitRow, Counts, FileRow, SessionRow, Touch, UnitOfWork};
 
 use crate::error::ControlError;
-
-/// Git's own directory: what a session does there is on record, and no file of the repository.
-const GIT: &[u8] = b".git";
 
 /// The limit that a session reached, where its record names none.
 const SOME_LIMIT: &str = "limit";
@@ -89,18 +88,31 @@ impl RecordIndexer {
 
     fn take(&mut self, event: Event) -> Result<(), ControlError> {
         let at = (event.seq, event.time);
+        for deed in Deed::of(&event.body) {
+            self.count(at, deed);
+        }
         match event.body {
             Body::SessionAuthorized(_)
             | Body::SessionProvisioned(_)
             | Body::PolicyDecided(_)
             | Body::PolicyViolated(_)
+            | Body::ProcessExecuted(_)
             | Body::ProcessExited(_)
+            | Body::FileOpened(_)
             | Body::FileReopened(_)
             | Body::FileOutside(_)
+            | Body::FileWritten(_)
+            | Body::FileRenamed(_)
+            | Body::FileRemoved(_)
+            | Body::FileLinked(_)
+            | Body::FileSymlinked(_)
             | Body::AttributesChanged(_)
+            | Body::FileDenied(_)
+            | Body::EgressDenied(_)
             | Body::TerminalRecorded(_)
             | Body::WorkspaceCompared(_)
             | Body::RedactionApplied(_)
+            | Body::RecorderGap(_)
             | Body::RecorderDegraded(_)
             | Body::RecorderRestored(_) => {}
             Body::SessionStarted(_) => self.started_at = Some(event.time),
@@ -110,41 +122,6 @@ impl RecordIndexer {
                 self.paused_micros += resumed.paused_micros;
             }
             Body::SessionClosed(closed) => self.closed = Some((event.time, closed)),
-            Body::ProcessExecuted(executed) => {
-                // A correction tells of one that was counted.
-                if executed.failed.is_none() && executed.corrects.is_none() {
-                    self.counts.executed += 1;
-                }
-            }
-            Body::FileOpened(opened) => {
-                if opened.kind == custody_record::event::FileKind::File {
-                    self.touch(at, opened.path, |row| read(row, &opened.content));
-                }
-            }
-            Body::FileWritten(written) => {
-                if written.kind == custody_record::event::FileKind::File {
-                    self.touch(at, written.path, |row| wrote(row, &written.after));
-                }
-            }
-            Body::FileRenamed(renamed) => {
-                self.touch(at, renamed.from, |row| row.touch.removed = true);
-                self.touch(at, renamed.to, |row| row.touch.written = true);
-            }
-            Body::FileRemoved(removed) => {
-                self.touch(at, removed.path, |row| row.touch.removed = true);
-            }
-            Body::FileLinked(linked) => {
-                self.touch(at, linked.path, |row| row.touch.written = true);
-            }
-            Body::FileSymlinked(linked) => {
-                self.touch(at, linked.path, |row| row.touch.written = true);
-            }
-            Body::FileDenied(denied) => {
-                self.counts.denied += denied.count;
-                self.touch(at, denied.path, |row| row.touch.denied = true);
-            }
-            Body::EgressDenied(_) => self.counts.egress_denied += 1,
-            Body::RecorderGap(_) => self.counts.gaps += 1,
             Body::CommitCreated(commit) => {
                 let files = self.files_of(&commit, &event.blobs)?;
                 self.output(at, event.id, commit, files);
@@ -153,15 +130,29 @@ impl RecordIndexer {
         Ok(())
     }
 
+    /// Counts what was done, and keeps to which file.
+    fn count(&mut self, at: (u64, Timestamp), deed: Deed<'_>) {
+        match deed {
+            Deed::Read { path, content } => self.touch(at, path, |row| read(row, content)),
+            Deed::Wrote { path, content } => self.touch(at, path, |row| wrote(row, content)),
+            Deed::Removed { path } => self.touch(at, path, |row| row.touch.removed = true),
+            Deed::Refused(denied) => {
+                self.counts.denied += denied.count;
+                self.touch(at, &denied.path, |row| row.touch.denied = true);
+            }
+            Deed::Ran(_) => self.counts.executed += 1,
+            Deed::EgressRefused(_) => self.counts.egress_denied += 1,
+            Deed::Missed(_) => self.counts.gaps += 1,
+            Deed::ReadAgain { .. } | Deed::RanInstead(_) | Deed::Violated(_) => {}
+        }
+    }
+
     fn touch(
         &mut self,
         (seq, time): (u64, Timestamp),
-        path: WorkspacePath,
+        path: &WorkspacePath,
         how: impl FnOnce(&mut FileRow),
     ) {
-        if path.is_root() || path.as_bytes().split(|b| *b == b'/').any(|name| name == GIT) {
-            return;
-        }
         let row = self.files.entry(path.clone()).or_insert_with(|| FileRow {
             session: self.session,
             repository: self.repository.clone(),
@@ -179,7 +170,7 @@ impl RecordIndexer {
         row.last_at = row.last_at.max(time);
         row.last_seq = seq;
         how(row);
-        self.changed.insert(path);
+        self.changed.insert(path.clone());
     }
 
     /// All files of a commit; those that its event has no room for are a blob.
@@ -335,8 +326,10 @@ fn read(row: &mut FileRow, content: &FileRead) {
     row.touch.read = true;
 }
 
-fn wrote(row: &mut FileRow, content: &FileRead) {
+fn wrote(row: &mut FileRow, content: Option<&FileRead>) {
     row.touch.written = true;
-    row.written_blob.clone_from(&content.git_blob);
-    row.written_digest = content.digest;
+    if let Some(content) = content {
+        row.written_blob.clone_from(&content.git_blob);
+        row.written_digest = content.digest;
+    }
 }

@@ -8,8 +8,8 @@ use std::collections::BTreeMap;
 
 use custody_model::{Actor, Digest, EventId, SessionId, Timestamp, UserName, WorkspacePath};
 use custody_record::event::{
-    Access, Body, CommitCreated, Coverage, EgressVia, ExitStatus, FileKind, Operation, Outcome,
-    OutsidePlace, Place, RequestedSession,
+    Body, CommitCreated, Coverage, Deed, EgressVia, ExitStatus, Operation, Outcome, OutsidePlace,
+    Place, ProcessExecuted, RequestedSession,
 };
 use custody_record::verify::CLOCK_TOLERANCE;
 use custody_record::witness::WitnessAssurance;
@@ -52,11 +52,11 @@ pub struct Summary {
     pub reason: Option<String>,
     /// How the command ended.
     pub exit: Option<ExitStatus>,
-    /// Files whose content was opened for reading (without git's own directory).
+    /// Files whose content was opened, to read or to run it (without the repository's own `.git`).
     pub read: Vec<Touched>,
-    /// Files that were created, written or truncated (without git's own directory).
+    /// Files that were created, written, truncated, linked or renamed to this (without the repository's own `.git`).
     pub written: Vec<Touched>,
-    /// Files that were removed or renamed away (without git's own directory).
+    /// Files that were removed or renamed away (without the repository's own `.git`).
     pub removed: Vec<Touched>,
     /// Distinct programs with their arguments.
     pub executed: Vec<Executed>,
@@ -321,6 +321,9 @@ impl Summarizer {
         let proof = EventRef { seq: event.seq, id: event.id };
         self.note_time(event.time, proof);
         let moment = Moment { time: event.time, event: proof };
+        for deed in Deed::of(&event.body) {
+            self.take(&event.actor, proof, deed);
+        }
         match &event.body {
             Body::SessionAuthorized(data) => {
                 self.summary.requester = Some(data.requester.clone());
@@ -345,66 +348,11 @@ impl Summarizer {
             Body::PolicyDecided(data) => {
                 self.summary.rule.get_or_insert_with(|| data.rule.clone());
             }
-            Body::PolicyViolated(data) => self.summary.violations.push(Violation {
-                path: data.path.clone(),
-                rule: data.rule.clone(),
-                what: data.what.clone(),
-                event: proof,
-            }),
-            Body::ProcessExecuted(data) if data.failed.is_none() => {
-                let ran = data.corrects.map(|_| data.exe.clone());
-                // Its name in the arguments is that of the program that did not run.
-                let argv = if ran.is_some() { &[] } else { data.argv.as_slice() };
-                self.programs.insert(data.image.0, program(argv, &data.exe));
-                let argv = &data.argv;
-                let entry = |ran: &Option<String>| Executed {
-                    argv: argv.clone(),
-                    ran: ran.clone(),
-                    count: 0,
-                    event: proof,
-                };
-                if ran.is_some() {
-                    let key = (argv.clone(), None);
-                    let announced = self.executed.entry(&key, || entry(&None));
-                    announced.count = announced.count.saturating_sub(1);
-                }
-                let key = (argv.clone(), ran);
-                self.executed.entry(&key, || entry(&key.1)).count += 1;
+            Body::WorkspaceCompared(data) => {
+                self.summary.differences = Some(data.difference_count);
             }
-            Body::FileOpened(data) => {
-                let content = data.kind == FileKind::File && data.access == Access::Read;
-                if content && !is_gits(&data.path) {
-                    touch(&mut self.read, &data.path, proof);
-                }
-            }
-            Body::FileReopened(data) => {
-                if let Some(read) = self.read.get_mut(&data.path) {
-                    read.count += data.count;
-                }
-            }
-            Body::FileWritten(data) => {
-                if data.kind != FileKind::Directory && !is_gits(&data.path) {
-                    touch(&mut self.written, &data.path, proof);
-                }
-            }
-            Body::FileSymlinked(data) if !is_gits(&data.path) => {
-                touch(&mut self.written, &data.path, proof);
-            }
-            Body::FileLinked(data) if !is_gits(&data.path) => {
-                touch(&mut self.written, &data.path, proof);
-            }
-            Body::FileRenamed(data) => {
-                if !is_gits(&data.from) {
-                    touch(&mut self.removed, &data.from, proof);
-                }
-                if !is_gits(&data.to) {
-                    touch(&mut self.written, &data.to, proof);
-                }
-            }
-            Body::FileRemoved(data) => {
-                if data.kind != FileKind::Directory && !is_gits(&data.path) {
-                    touch(&mut self.removed, &data.path, proof);
-                }
+            Body::CommitCreated(data) => {
+                self.summary.commits.push(CommitSeen { commit: data.clone(), event: proof })
             }
             Body::FileOutside(data) => {
                 let place = match data.place {
@@ -419,9 +367,43 @@ impl Summarizer {
                     || Outside { place: data.place, path, operation, count: 0, event: proof };
                 self.outside.entry(&key, first).count += 1;
             }
-            Body::FileDenied(data) => {
+            Body::SessionPaused(_)
+            | Body::SessionResumed(_)
+            | Body::PolicyViolated(_)
+            | Body::ProcessExecuted(_)
+            | Body::ProcessExited(_)
+            | Body::FileOpened(_)
+            | Body::FileReopened(_)
+            | Body::FileWritten(_)
+            | Body::FileRenamed(_)
+            | Body::FileRemoved(_)
+            | Body::FileLinked(_)
+            | Body::FileSymlinked(_)
+            | Body::AttributesChanged(_)
+            | Body::FileDenied(_)
+            | Body::EgressDenied(_)
+            | Body::RedactionApplied(_)
+            | Body::TerminalRecorded(_)
+            | Body::RecorderGap(_)
+            | Body::RecorderDegraded(_)
+            | Body::RecorderRestored(_) => {}
+        }
+    }
+
+    /// Lists what was done.
+    fn take(&mut self, actor: &Actor, proof: EventRef, deed: Deed<'_>) {
+        match deed {
+            Deed::Read { path, .. } => touch(&mut self.read, path, proof),
+            Deed::ReadAgain { path, count } => {
+                if let Some(read) = self.read.get_mut(path) {
+                    read.count += count;
+                }
+            }
+            Deed::Wrote { path, .. } => touch(&mut self.written, path, proof),
+            Deed::Removed { path } => touch(&mut self.removed, path, proof),
+            Deed::Refused(data) => {
                 let key = (data.path.clone(), format!("{:?}", data.operation));
-                let program = || self.programs.get(&image(&event.actor)).cloned();
+                let program = || self.programs.get(&image(actor)).cloned();
                 let first = || Denied {
                     path: data.path.clone(),
                     operation: data.operation,
@@ -432,7 +414,18 @@ impl Summarizer {
                 };
                 self.denied.entry(&key, first).count += data.count;
             }
-            Body::EgressDenied(data) => {
+            Deed::Ran(data) => {
+                self.programs.insert(data.image.0, program(&data.argv, &data.exe));
+                self.ran(data, None, proof).count += 1;
+            }
+            Deed::RanInstead(data) => {
+                // Its name in the arguments is that of the program that did not run.
+                self.programs.insert(data.image.0, program(&[], &data.exe));
+                let announced = self.ran(data, None, proof);
+                announced.count = announced.count.saturating_sub(1);
+                self.ran(data, Some(data.exe.clone()), proof).count += 1;
+            }
+            Deed::EgressRefused(data) => {
                 let host = data.host.as_ref().or(data.address.as_ref());
                 let host = host.map_or("?", String::as_str);
                 let target = match data.port {
@@ -440,32 +433,37 @@ impl Summarizer {
                     None => host.to_owned(),
                 };
                 let key = (target.clone(), format!("{:?}", data.via));
-                let program = || self.programs.get(&image(&event.actor)).cloned();
+                let program = || self.programs.get(&image(actor)).cloned();
                 let first =
                     || Egress { target, via: data.via, count: 0, program: program(), event: proof };
                 self.egress.entry(&key, first).count += 1;
             }
-            Body::WorkspaceCompared(data) => {
-                self.summary.differences = Some(data.difference_count);
-            }
-            Body::CommitCreated(data) => {
-                self.summary.commits.push(CommitSeen { commit: data.clone(), event: proof })
-            }
-            Body::RecorderGap(data) => {
+            Deed::Violated(data) => self.summary.violations.push(Violation {
+                path: data.path.clone(),
+                rule: data.rule.clone(),
+                what: data.what.clone(),
+                event: proof,
+            }),
+            Deed::Missed(data) => {
                 self.summary.gaps.push(GapSeen { reason: data.reason.clone(), event: proof });
             }
-            Body::SessionPaused(_)
-            | Body::SessionResumed(_)
-            | Body::ProcessExecuted(_)
-            | Body::ProcessExited(_)
-            | Body::FileSymlinked(_)
-            | Body::FileLinked(_)
-            | Body::AttributesChanged(_)
-            | Body::RedactionApplied(_)
-            | Body::TerminalRecorded(_)
-            | Body::RecorderDegraded(_)
-            | Body::RecorderRestored(_) => {}
         }
+    }
+
+    /// What stands for these arguments, and for the file that ran in place of the announced one.
+    fn ran(
+        &mut self,
+        data: &ProcessExecuted,
+        ran: Option<String>,
+        proof: EventRef,
+    ) -> &mut Executed {
+        let key = (data.argv.clone(), ran);
+        self.executed.entry(&key, || Executed {
+            argv: key.0.clone(),
+            ran: key.1.clone(),
+            count: 0,
+            event: proof,
+        })
     }
 
     /// The summary of what was taken.
@@ -489,11 +487,6 @@ impl Summarizer {
 
 fn touch(tally: &mut Tally<WorkspacePath, Touched>, path: &WorkspacePath, event: EventRef) {
     tally.entry(path, || Touched { path: path.clone(), count: 0, event }).count += 1;
-}
-
-/// Whether it is git's own: of no interest to somebody who asks what an agent read and wrote.
-fn is_gits(path: &WorkspacePath) -> bool {
-    path.as_bytes() == b".git" || path.as_bytes().starts_with(b".git/")
 }
 
 fn image(actor: &Actor) -> u64 {

@@ -12,8 +12,9 @@ use super::object::{file, outside_file};
 
 fn activity(access: Access) -> Activity {
     match access {
-        Access::Read => Activity::ReadFile,
-        Access::Execute | Access::Write => Activity::OpenFile,
+        // As [`custody_record::event::Deed`] reads it: to run a file takes its content.
+        Access::Read | Access::Execute => Activity::ReadFile,
+        Access::Write => Activity::OpenFile,
     }
 }
 

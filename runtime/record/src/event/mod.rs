@@ -9,6 +9,7 @@ mod agreement;
 mod codec;
 mod content;
 mod coverage;
+mod deed;
 mod file;
 pub(crate) mod fit;
 mod form;
@@ -26,6 +27,7 @@ pub(crate) use codec::{Encoder, Parts, append_gap};
 pub use codec::{EventError, EventType};
 pub use content::{BlobRef, InvalidSealedName, SealedName, StoredBlob};
 pub use coverage::{Coverage, Place};
+pub use deed::Deed;
 pub use file::{
     Access, AttributesChanged, FileDenied, FileKind, FileLinked, FileOpened, FileRead, FileRemoved,
     FileRenamed, FileReopened, FileSymlinked, FileWritten, Operation, Uncertain,
