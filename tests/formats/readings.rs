@@ -61,6 +61,7 @@ fn executed(image: u64, argv: &str) -> ProcessExecuted {
         failed: None,
         file: None,
         corrects: None,
+        tried: None,
     }
 }
 
@@ -96,6 +97,7 @@ fn body(numbers: &mut Numbers, ran: &mut Vec<ProcessExecuted>) -> Body {
             path: path(numbers),
             operation: numbers.of(&[Operation::Open, Operation::Unlink]),
             target: None,
+            object: None,
             rule: "secrets/**".to_owned(),
             errno: "EACCES".to_owned(),
             count: 1 + numbers.below(3),
@@ -362,7 +364,8 @@ fn list_and_show_agree_with_each_other_and_with_what_was_done() {
     let installation = Installation::new();
     let policy = installation.policy(include_str!("../support/policy.yaml"));
     let script = ": >>README.md; mkdir -p lib/.git; echo 1 >lib/.git/x; cat sub/a";
-    installation.run(&repository, &["--quiet", "--policy", &policy], script).succeeded();
+    let output = installation.run(&repository, &["--quiet", "--policy", &policy], script);
+    assert_eq!(output.code, Some(0), "{}", output.text());
     let custody =
         |words: &[&str]| installation.custody(repository.path(), words).succeeded().json();
     let list = custody(&["--output", "json", "session", "list"]);

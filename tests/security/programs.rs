@@ -93,3 +93,32 @@ PATH=/nowhere:$PATH perl -e 'exec q(no-such-other)'; PATH=/nowhere:/usr/local/no
         found[0].tried.as_ref().is_some_and(|tried| tried[..2] == ["/nowhere", "/usr/local/none"])
     );
 }
+
+#[test]
+fn an_exec_is_on_record_with_as_many_arguments_as_the_kernel_takes_and_fails_there_with_more() {
+    let script =
+        "perl -e 'for my $args ([(q()) x 100000], [(q(x) x 120000) x 10], [q(x) x 140000]) {
+        printf qq(RAN=%d\\n), system(q(/bin/true), @$args) }'";
+    let (record, text) = session(&[], script);
+    let ran: Vec<&str> = text.lines().filter_map(|line| line.trim().strip_prefix("RAN=")).collect();
+    assert_eq!(ran, ["0", "0", "-1"], "{text}");
+    let execs: Vec<&ProcessExecuted> =
+        record.executed().map(|(_, data)| data).filter(|exec| exec.exe == "/bin/true").collect();
+    let told: Vec<_> = execs
+        .iter()
+        .map(|exec| {
+            let whole = exec.argv_whole.expect("the whole");
+            (whole.count, whole.bytes, exec.failed.as_deref())
+        })
+        .collect();
+    let name = "/bin/true".len() as u64 + 1;
+    assert_eq!(
+        told,
+        [
+            (100_001, name + 100_000, None),
+            (11, name + 10 * 120_001, None),
+            (2, name + 140_001, Some("E2BIG")),
+        ]
+    );
+    assert!(execs.iter().all(|exec| exec.argv_cut && exec.argv[0] == "/bin/true"));
+}
