@@ -14,6 +14,12 @@ use crate::git::{Git, GitError};
 /// Most files that the event itself names.
 const FILES_IN_EVENT: usize = 100;
 
+/// Most bytes that they take there, as far as their paths go …
+const FILES_BYTES_IN_EVENT: usize = 32 << 10;
+
+/// … and the rest of each: status, blob, digest, and the names of these members.
+const FILE_BYTES: usize = 200;
+
 /// The event of one commit.
 pub(super) fn describe(
     git: &Git,
@@ -42,18 +48,29 @@ pub(super) fn describe(
             ChangedFile { path: change.path, status, blob: change.new, digest }
         })
         .collect();
-    let (file_count, many) = (files.len() as u64, files.len() > FILES_IN_EVENT);
+    let shown = in_event(&files);
+    let (file_count, many) = (files.len() as u64, shown.len() < files.len());
     let event = CommitCreated {
         commit: commit.clone(),
         tree,
         parents,
         branch: branch.to_owned(),
         author,
-        files: files.iter().take(FILES_IN_EVENT).cloned().collect(),
+        files: shown,
         file_count,
         refs: None,
     };
     Ok(CreatedCommit { event, all_files: many.then_some(files) })
+}
+
+/// The first files, as many as the event has room for.
+fn in_event(files: &[ChangedFile]) -> Vec<ChangedFile> {
+    let mut room = FILES_BYTES_IN_EVENT;
+    let fits = |file: &&ChangedFile| {
+        let left = room.checked_sub(file.path.to_text().len() + FILE_BYTES);
+        left.inspect(|left| room = *left).is_some()
+    };
+    files.iter().take(FILES_IN_EVENT).take_while(fits).cloned().collect()
 }
 
 /// The SHA-256 of each new blob.
@@ -120,5 +137,18 @@ mod tests {
             let mut rest = bytes.as_slice();
             while let Ok(Some(_)) = next_digest(&mut rest) {}
         }
+    }
+
+    #[test]
+    fn an_event_names_a_hundred_files_and_fewer_with_long_paths() {
+        let files = |path: &str| -> Vec<ChangedFile> {
+            let path = path.parse().unwrap();
+            let file =
+                ChangedFile { path, status: ChangeStatus::Deleted, blob: None, digest: None };
+            vec![file; 150]
+        };
+        assert_eq!(in_event(&files("src/lib.rs")).len(), FILES_IN_EVENT);
+        let long = vec!["d".repeat(250); 16].join("/");
+        assert_eq!(in_event(&files(&long)).len(), FILES_BYTES_IN_EVENT / (long.len() + FILE_BYTES));
     }
 }
