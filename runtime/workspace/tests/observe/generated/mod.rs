@@ -33,6 +33,7 @@ const SHOWN: usize = 20;
 /// Events that may be false or lack, of a thousand that are told: what is known to be left. Only to be lowered.
 const KNOWN_FAULTS_PER_THOUSAND: u64 = 15;
 
+#[expect(clippy::disallowed_methods, reason = "a test program has no arguments of its own")]
 fn setting(name: &str, otherwise: u64) -> u64 {
     std::env::var(name).map_or(otherwise, |text| text.parse().expect("a number"))
 }
