@@ -75,6 +75,7 @@ fn body(numbers: &mut Numbers, ran: &mut Vec<ProcessExecuted>) -> Body {
             kind,
             access,
             content: content(numbers),
+            uncertain: None,
         }),
         1 => Body::FileReopened(FileReopened { path: path(numbers), access, count: 2 }),
         2 => Body::FileWritten(FileWritten {
@@ -83,16 +84,28 @@ fn body(numbers: &mut Numbers, ran: &mut Vec<ProcessExecuted>) -> Body {
             before: None,
             after: content(numbers),
             open: false,
+            uncertain: None,
         }),
         3 => Body::FileRenamed(FileRenamed {
             from: path(numbers),
             to: path(numbers),
             kind,
             replaced: None,
+            exchanged: false,
+            uncertain: None,
         }),
-        4 => Body::FileRemoved(FileRemoved { path: path(numbers), kind, before: None }),
-        5 => Body::FileLinked(FileLinked { path: path(numbers), target: None }),
-        6 => Body::FileSymlinked(FileSymlinked { path: path(numbers), target: "a".to_owned() }),
+        4 => Body::FileRemoved(FileRemoved {
+            path: path(numbers),
+            kind,
+            before: None,
+            uncertain: None,
+        }),
+        5 => Body::FileLinked(FileLinked { path: path(numbers), target: None, uncertain: None }),
+        6 => Body::FileSymlinked(FileSymlinked {
+            path: path(numbers),
+            target: "a".to_owned(),
+            uncertain: None,
+        }),
         7 => Body::FileDenied(FileDenied {
             path: path(numbers),
             operation: numbers.of(&[Operation::Open, Operation::Unlink]),
@@ -133,6 +146,7 @@ fn body(numbers: &mut Numbers, ran: &mut Vec<ProcessExecuted>) -> Body {
             path: path(numbers),
             mode: Some("0644".to_owned()),
             xattr: None,
+            uncertain: None,
         }),
     }
 }

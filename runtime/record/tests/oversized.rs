@@ -116,6 +116,7 @@ fn every_type_of_event_with_any_oversized_member_is_reduced_or_a_gap_or_refused(
         let blob = BlobRef {
             role: "files".to_owned(),
             digest: Digest::of(b"x"),
+            stored: None,
             size: 1,
             media_type: "text/plain".to_owned(),
         };

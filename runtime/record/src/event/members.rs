@@ -182,7 +182,9 @@ macro_rules! objects {
 }
 
 objects! {
-    BlobRef, StoredBlob, WholeList, bytes, count, digest, may, media_type, must, name, role, size, stored,
+    BlobRef { must digest, must media_type, must role, must size, may stored }
+    StoredBlob { must digest, must name }
+    WholeList { must bytes, must count, must digest }
     Limits {
         may cpu_millicores, may disk_bytes, may idle_seconds, may memory_bytes, may processes,
         may wall_seconds,
