@@ -92,6 +92,10 @@ fn downloaded(
         .unpack(&record)
         .explain(ErrorCode::VerificationFailed, "the record can't be unpacked")?;
     let (record, mut options) = (root_of(&record), options(wire, args)?);
+    if args.key.is_none() && !server.target().is_own() {
+        // It is another installation's: what this machine may have of its own has nothing to do with it.
+        (options.key, options.vault) = (KeyChoice::Record, None);
+    }
     if matches!(options.key, KeyChoice::Record) && record.join(KEY_FILE).exists() {
         options.key = KeyChoice::Server(named_by_server(server, session, &record)?);
     }
