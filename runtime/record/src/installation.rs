@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use crate::canonical::{self, CanonicalError};
 use crate::disk::{self, Disk};
 use crate::tlog::{
-    Anchor, Checkpoint, CheckpointError, ExtendError, Frontier, Keys, SignedLog, Verifier,
+    Anchor, Checkpoint, CheckpointError, ExtendError, Frontier, Keys, LogLock, SignedLog, Verifier,
     entries_of, entry_path, widths,
 };
 use crate::witness::COSIGNED_FILE;
@@ -242,20 +242,19 @@ impl InstallationLeaves {
     }
 
     fn read_at_rest(dir: &Path, verifier: &Verifier, wanted: &[u64]) -> Result<Self, LogError> {
-        let io = |source| LogError::Io { path: dir.to_owned(), source };
-        // A keeper may append meanwhile and remove partial tiles of the head that was read: then read again.
-        let mut tries = 0;
-        loop {
-            let bytes = fs::read(dir.join("checkpoint")).map_err(io)?;
+        let read = || {
+            let bytes = fs::read(dir.join("checkpoint"))
+                .map_err(|source| LogError::Io { path: dir.to_owned(), source })?;
             let checkpoint = Checkpoint::open(&bytes, &verifier.log_origin(), verifier)?;
-            match Self::read_at(dir, checkpoint, wanted) {
-                Err(LogError::Io { source, .. })
-                    if source.kind() == io::ErrorKind::NotFound && tries < 20 =>
-                {
-                    tries += 1;
-                }
-                other => return other,
+            Self::read_at(dir, checkpoint, wanted)
+        };
+        match read() {
+            // A keeper may append: the first head is not there yet, or partial tiles of the head that was read are gone.
+            Err(LogError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
+                let _at_rest = LogLock::shared(dir);
+                read()
             }
+            other => other,
         }
     }
 

@@ -14,7 +14,7 @@ use custody_store::{Room, SessionRow, Taken};
 
 use crate::approve::approvals;
 use crate::error::SessionError;
-use crate::lost::{Beginning, beginning};
+use crate::lost::{Beginning, beginning, first_beginning};
 use crate::orchestrator::Orchestrator;
 use crate::queue::{self, Place};
 use crate::reconcile::has_record;
@@ -28,6 +28,8 @@ struct Context {
     row: SessionRow,
     taken: Option<Taken>,
     child: Option<Child>,
+    /// This launch put it on record.
+    first: bool,
     /// A keeper was started by this launch, and came to nothing.
     launched: bool,
 }
@@ -80,7 +82,8 @@ impl Orchestrator {
             running += 1;
             let (this, row) = (self.clone(), row.clone());
             // The lease is taken before the next is looked at, so that each counts those before it.
-            let mut context = Context { row, taken: None, child: None, launched: false };
+            let mut context =
+                Context { row, taken: None, child: None, first: false, launched: false };
             match lease(&this, &mut context).await {
                 Ok(()) if context.taken == Some(Taken::Taken) => {
                     self.begin_launch(id);
@@ -106,7 +109,7 @@ impl Orchestrator {
 
     /// Goes on with a session whose launch is on record and whose keeper never came to be.
     pub(crate) async fn launch_again(self: &Arc<Self>, row: SessionRow) {
-        self.launch(Context { row, taken: None, child: None, launched: false }).await;
+        self.launch(Context { row, taken: None, child: None, first: false, launched: false }).await;
     }
 
     /// Where a session stands in the line; `None` if it does not wait for room.
@@ -163,6 +166,7 @@ async fn record(
             let body = ControlBody::SessionLaunched(SessionLaunched { session, approvers });
             orchestrator.plane().record(&Author::server(), vec![body]).await?;
             context.row = orchestrator.row(session).await?;
+            context.first = true;
             Ok(())
         }
         SessionState::Provisioning { .. } => {
@@ -232,8 +236,9 @@ async fn start_keeper(
 ) -> Result<(), SessionError> {
     let (state, session) = (orchestrator.state().clone(), context.row.id);
     let keeper = orchestrator.keeper().clone();
+    let looked = if context.first { first_beginning } else { beginning };
     let child = tokio::task::spawn_blocking(move || {
-        match beginning(&state, session)? {
+        match looked(&state, session)? {
             // Another instance, or this step once before, started one.
             Beginning::Begun => return Ok(None),
             Beginning::Lost(reason) => {

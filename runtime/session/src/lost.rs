@@ -64,6 +64,21 @@ pub(crate) fn beginning(state: &StateDir, session: SessionId) -> Result<Beginnin
     })
 }
 
+/// The same of a session whose launch was put on record just now: nobody can have begun it before, so the installation log
+/// has nothing of it.
+///
+/// # Errors
+/// As [`beginning`].
+pub(crate) fn first_beginning(
+    state: &StateDir,
+    session: SessionId,
+) -> Result<Beginning, SessionError> {
+    let dir = state.session(session);
+    let doing = SessionError::file("looking for a session's keeper");
+    let whole = missing(&dir).is_none() && !has_record(&dir) && !locked(&dir).map_err(doing)?;
+    if whole { Ok(Beginning::Never) } else { beginning(state, session) }
+}
+
 /// Why nothing is said of any session where there is no directory of one.
 const UNMOUNTED: &str =
     "no session has a directory: mount the disk that they are on, or put them back from a backup";

@@ -88,10 +88,23 @@ pub(crate) struct SignedLog {
     keys: Keys,
 }
 
+/// The file in the log's directory that is locked.
+const LOCK_FILE: &str = ".lock";
+
 /// Held by whoever extends the log; other processes wait.
 #[derive(Debug)]
 pub(crate) struct LogLock {
     _file: File,
+}
+
+impl LogLock {
+    /// Waits until nobody extends the log in `dir`, and keeps others from it; `None` where there is no lock, as in a copy.
+    pub(crate) fn shared(dir: &Path) -> Option<Self> {
+        let file = File::open(dir.join(LOCK_FILE)).ok()?;
+        // SAFETY: flock takes any open descriptor, and this one is open; closing it releases the lock.
+        let locked = unsafe { libc::flock(file.as_raw_fd(), libc::LOCK_SH) } == 0;
+        locked.then_some(Self { _file: file })
+    }
 }
 
 impl SignedLog {
@@ -126,7 +139,7 @@ impl SignedLog {
 
     /// Waits for the lock.
     pub(crate) fn lock(&self) -> Result<LogLock, ExtendError> {
-        let lock = self.disk.open_lock(&self.dir.join(".lock")).map_err(self.io())?;
+        let lock = self.disk.open_lock(&self.dir.join(LOCK_FILE)).map_err(self.io())?;
         // SAFETY: flock takes any open descriptor, and this one is open; closing it releases the lock.
         if unsafe { libc::flock(lock.as_raw_fd(), libc::LOCK_EX) } != 0 {
             return Err(self.io()(io::Error::last_os_error()));
