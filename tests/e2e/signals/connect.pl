@@ -24,11 +24,11 @@ sub full {
 for my $limit (0, 2) {
     for my $flags (0, SA_RESTART) {
         my ($listener, $address, $fill) = full();
-        my ($ran, $taken) = (0, 0);
+        my ($ran, @taken) = (0);
         my $handler = sub {
             $ran++;
-            # The second signal makes room, so that what waits on can end.
-            if ($ran == 2) { for (1 .. 3) { $taken++ if accept(my $peer, $listener) } }
+            # From the second signal on there is room, so that what waits on can end: those that fill the queue try again, too.
+            if ($ran >= 2) { while (accept(my $peer, $listener)) { push @taken, $peer } }
         };
         sigaction(SIGALRM, POSIX::SigAction->new($handler, POSIX::SigSet->new, $flags));
         socket(my $socket, PF_INET, SOCK_STREAM, 0) or die;
