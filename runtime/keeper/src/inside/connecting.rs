@@ -42,11 +42,8 @@ pub(super) fn connect(socket: &OwnedFd, bytes: &[u8], tid: u32, pid: u32) -> Con
     // What the kernel says at the end of the time: the first call and those after it differ (connect(2)).
     let late = if began(socket) { Errno::EALREADY } else { Errno::EINPROGRESS };
     loop {
-        let length = libc::socklen_t::try_from(bytes.len()).unwrap_or(0);
-        // SAFETY: the kernel reads `length` bytes, all of which are in `bytes`.
-        let done = unsafe { libc::connect(socket.as_raw_fd(), bytes.as_ptr().cast(), length) };
-        match Errno::result(done) {
-            Ok(_) => return Connected::Ended(Ok(())),
+        match once(socket, bytes) {
+            Ok(()) => return Connected::Ended(Ok(())),
             Err(Errno::EINTR) => {}
             Err(errno) => return Connected::Ended(Err(errno)),
         }
@@ -61,6 +58,14 @@ pub(super) fn connect(socket: &OwnedFd, bytes: &[u8], tid: u32, pid: u32) -> Con
             return Connected::Ended(Err(late));
         }
     }
+}
+
+/// One call of connect(2), to the address in `bytes`.
+pub(super) fn once(socket: &OwnedFd, bytes: &[u8]) -> Result<(), Errno> {
+    let length = libc::socklen_t::try_from(bytes.len()).unwrap_or(0);
+    // SAFETY: the kernel reads `length` bytes, all of which are in `bytes`.
+    let done = unsafe { libc::connect(socket.as_raw_fd(), bytes.as_ptr().cast(), length) };
+    Errno::result(done).map(drop)
 }
 
 /// Whether a signal waits for the thread that it does not block; `None` if the thread is gone.

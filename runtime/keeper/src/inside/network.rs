@@ -261,11 +261,7 @@ struct Job {
 impl Job {
     /// A connect that does not block.
     fn run(&self) -> Reply {
-        let length = libc::socklen_t::try_from(self.bytes.len()).unwrap_or(0);
-        // SAFETY: the kernel reads `length` bytes, all of which are in `bytes`.
-        let done =
-            unsafe { libc::connect(self.socket.as_raw_fd(), self.bytes.as_ptr().cast(), length) };
-        self.answer(Errno::result(done).map(|_| ()))
+        self.answer(connecting::once(&self.socket, &self.bytes))
     }
 
     /// One that may block, on a thread of its own.

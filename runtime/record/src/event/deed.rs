@@ -20,28 +20,28 @@ const GIT: &[u8] = b".git";
 pub enum Deed<'a> {
     /// A file's content was opened.
     Read {
-        /// Which.
+        /// The file that was opened.
         path: &'a WorkspacePath,
         /// The content.
         content: &'a FileRead,
     },
     /// It was opened again, by the same process.
     ReadAgain {
-        /// Which.
+        /// The file that was opened again.
         path: &'a WorkspacePath,
         /// How many more times.
         count: u64,
     },
     /// A file was created, written, truncated, linked, or renamed to this.
     Wrote {
-        /// Which.
+        /// The file that was written.
         path: &'a WorkspacePath,
         /// Its content, where the event tells it.
         content: Option<&'a FileRead>,
     },
     /// A file was removed or renamed away.
     Removed {
-        /// Which.
+        /// The file that is gone.
         path: &'a WorkspacePath,
     },
     /// An access to a file was refused.
