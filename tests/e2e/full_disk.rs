@@ -7,7 +7,7 @@ use std::process::Stdio;
 use std::sync::mpsc::{Receiver, channel};
 
 use custody_record::Reader;
-use custody_record::event::{Body, Outcome, SessionPaused};
+use custody_record::event::{Body, Outcome, PauseCode, SessionPaused};
 use custody_tests::deadline::{PATIENCE, until};
 use custody_tests::{Installation, Repository, Server};
 
@@ -126,9 +126,10 @@ fn a_session_is_frozen_while_its_disk_is_full_and_goes_on_when_there_is_room_aga
                 assert!(told.waited > 0 && told.attempts > 0, "{told:?}");
                 restored += 1;
             }
-            Body::SessionPaused(SessionPaused { reason })
-                if reason.contains("can't be written") =>
-            {
+            Body::SessionPaused(SessionPaused {
+                code: Some(PauseCode::RecordUnwritable),
+                reason,
+            }) if reason.contains("can't be written") => {
                 paused += 1;
             }
             Body::SessionResumed(_) => resumed += 1,

@@ -1,6 +1,7 @@
 //! The machine around a sandbox is out of reach.
 
-use custody_record::event::Outcome;
+use custody_model::LimitName;
+use custody_record::event::{ClosingCode, ExitStatus, Outcome};
 use custody_tests::repository::POLICY;
 use custody_tests::{Installation, Repository};
 
@@ -79,6 +80,23 @@ fn a_file_of_holes_is_no_larger_than_the_disk_may_be() {
     );
 }
 
+/// The record, the list and the summary name the limit by its code.
+fn assert_says_which_limit(installation: &Installation, repository: &Repository, limit: LimitName) {
+    let record = installation.record(installation.session());
+    let closed = record.closed();
+    assert_eq!((closed.code, closed.limit), (Some(ClosingCode::LimitReached), Some(limit)));
+    let code = serde_json::to_value(limit).expect("JSON");
+    let custody = |words: &[&str]| {
+        let output = installation.custody(repository.path(), words).succeeded();
+        output.json().to_string()
+    };
+    let list = custody(&["--output", "json", "session", "list"]);
+    assert!(list.contains(&format!("\"limit\":{code}")), "{list}");
+    let show = custody(&["--output", "json", "session", "show", "last"]);
+    assert!(show.contains("\"code\":\"limit_reached\""), "{show}");
+    assert!(show.contains("\"mediation\":\"observed\""), "{show}");
+}
+
 #[test]
 fn a_record_that_grows_for_ever_ends_the_session_at_its_disk_limit() {
     let (installation, repository) = (Installation::new(), Repository::example());
@@ -87,6 +105,8 @@ fn a_record_that_grows_for_ever_ends_the_session_at_its_disk_limit() {
     let script = "while :; do : >made; rm made; done";
     let output = installation.run(&repository, &["--policy", &policy, "--timeout", "2m"], script);
     assert!(output.text().contains("its record"), "{}", output.text());
+    assert_eq!(output.code, Some(73), "{}", output.text());
+    assert_says_which_limit(&installation, &repository, LimitName::DiskBytes);
     let verified = installation.verify(installation.session());
     assert_eq!(
         verified.code,
@@ -104,9 +124,11 @@ fn the_wall_time_ends_a_session_that_does_not_end() {
         &["--timeout", "2s"],
         "trap '' TERM; while :; do sleep 1; done",
     );
-    // The command ignores SIGTERM, so SIGKILL ends it.
-    assert_eq!(output.code, Some(128 + 9), "{}", output.text());
+    assert_eq!(output.code, Some(73), "{}", output.text());
     let record = installation.record(installation.session());
     assert_eq!(record.closed().outcome, Outcome::Stopped);
+    // The command ignores SIGTERM, so SIGKILL ends it.
+    assert_eq!(record.closed().exit, Some(ExitStatus::Signal(9)));
+    assert_says_which_limit(&installation, &repository, LimitName::WallSeconds);
     assert!(record.closed().reason.contains("wall time"), "{}", record.closed().reason);
 }

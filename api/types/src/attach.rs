@@ -3,7 +3,8 @@
 //!
 //! The kinds are those of the keeper's socket.
 
-use custody_record::event::{ExitStatus, Outcome};
+use custody_model::LimitName;
+use custody_record::event::{ClosingCode, ExitStatus, Outcome};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -59,6 +60,12 @@ pub struct Taken {
 pub struct Ended {
     /// How.
     pub outcome: Outcome,
+    /// Why.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub code: Option<ClosingCode>,
+    /// The limit that was reached.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limit: Option<LimitName>,
     /// Why, in words.
     pub reason: String,
     /// How the command ended, if it ran.
@@ -198,7 +205,9 @@ mod tests {
     fn every_frame_survives_the_wire() {
         let progress = Progress { step: "checkout".into(), done: Some(1), total: None };
         let exit = Some(ExitStatus::Code(0));
-        let ended = Ended { outcome: Outcome::Completed, reason: "it ended".into(), exit };
+        let (code, limit) = (Some(ClosingCode::CommandEnded), Some(LimitName::MemoryBytes));
+        let outcome = Outcome::Completed;
+        let ended = Ended { outcome, code, limit, reason: "it ended".into(), exit };
         let frames = [
             Frame::Progress(progress),
             Frame::Position(Position { output: 7, input_window: Some(9) }),

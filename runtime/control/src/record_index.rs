@@ -6,18 +6,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use custody_model::state::session::{SessionState, StopReason};
-use custody_model::{SessionId, Timestamp, WorkspacePath};
+use custody_model::{LimitName, SessionId, Timestamp, WorkspacePath};
 use custody_record::event::{
-    Body, ChangedFile, CommitCreated, Deed, FileRead, Outcome, SessionClosed,
+    Body, ChangedFile, ClosingCode, CommitCreated, Deed, FileRead, Outcome, SessionClosed,
 };
 use custody_record::tlog::{Frontier, leaf_hash};
 use custody_record::{Blobs, Event, ReadError};
 use custody_store::{BlobRow, Change, CommitRow, Counts, FileRow, SessionRow, Touch, UnitOfWork};
 
 use crate::error::ControlError;
-
-/// The limit that a session reached, where its record names none.
-const SOME_LIMIT: &str = "limit";
 
 /// What is known of one session's record so far.
 #[derive(Debug)]
@@ -305,16 +302,36 @@ fn ended(at: Timestamp, closed: &SessionClosed, row: &SessionRow) -> SessionStat
     let reason = closed.reason.clone();
     match closed.outcome {
         Outcome::Completed => SessionState::Sealed { at, reason: StopReason::CommandEnded },
-        Outcome::Stopped => {
-            let reason = match &row.stop {
-                Some(stop) => StopReason::Asked { by: stop.by.clone() },
-                None => StopReason::Limit { limit: SOME_LIMIT.to_owned() },
-            };
-            SessionState::Sealed { at, reason }
-        }
+        Outcome::Stopped => SessionState::Sealed { at, reason: stopped(closed, row) },
         Outcome::Refused => SessionState::Refused { at, reason },
         Outcome::Failed => SessionState::Failed { at, reason },
         Outcome::Interrupted => SessionState::Interrupted { at, reason },
+    }
+}
+
+/// Why it was stopped. The record says by which code; who asked for it is in the control log.
+fn stopped(closed: &SessionClosed, row: &SessionRow) -> StopReason {
+    let asked = || row.stop.as_ref().map(|stop| StopReason::Asked { by: stop.by.clone() });
+    let limit = StopReason::Limit { limit: closed.limit.unwrap_or(LimitName::Untold) };
+    match closed.code {
+        Some(ClosingCode::LimitReached) => limit,
+        Some(ClosingCode::KeeperTerminated) => StopReason::KeeperTerminated,
+        Some(ClosingCode::RecordUnwritable) => StopReason::RecordUnwritable,
+        Some(
+            ClosingCode::Asked
+            | ClosingCode::CommandEnded
+            | ClosingCode::CommandNotRun
+            | ClosingCode::SandboxLost
+            | ClosingCode::Refused
+            | ClosingCode::NotProvisioned
+            | ClosingCode::StepFailed
+            | ClosingCode::RecordingFailed
+            | ClosingCode::OutputsFailed
+            | ClosingCode::KeeperDied
+            | ClosingCode::KeeperGaveUp,
+        ) => asked().unwrap_or(StopReason::Client),
+        // From before the codes.
+        None => asked().unwrap_or(limit),
     }
 }
 

@@ -11,7 +11,7 @@ use custody_api_types::ApiCode;
 use custody_api_types::attach::{Ended, Frame, Progress, SignalRequest, StopRequest};
 use custody_api_types::session::Session;
 use custody_model::{ErrorCode, SessionId};
-use custody_record::event::Outcome;
+use custody_record::event::{ClosingCode, Outcome};
 use signal_hook::consts::{SIGINT, SIGQUIT};
 use tokio::sync::mpsc;
 
@@ -349,7 +349,9 @@ pub fn ended(session: &Session) -> Ended {
         | SessionState::Paused { .. }
         | SessionState::Stopping { .. } => None,
     });
-    Ended { outcome, reason: reason.unwrap_or_default(), exit: session.exit }
+    let limit = session.state.limit();
+    let code = limit.map(|_| ClosingCode::LimitReached);
+    Ended { outcome, code, limit, reason: reason.unwrap_or_default(), exit: session.exit }
 }
 
 #[cfg(test)]

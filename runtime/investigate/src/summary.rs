@@ -6,10 +6,12 @@ mod tally;
 
 use std::collections::BTreeMap;
 
-use custody_model::{Actor, Digest, EventId, SessionId, Timestamp, UserName, WorkspacePath};
+use custody_model::{
+    Actor, Digest, EventId, LimitName, SessionId, Timestamp, UserName, WorkspacePath,
+};
 use custody_record::event::{
-    Body, CommitCreated, Coverage, Deed, EgressVia, ExitStatus, Operation, Outcome, OutsidePlace,
-    Place, ProcessExecuted, RequestedSession,
+    Body, ClosingCode, CommitCreated, Coverage, Deed, EgressVia, ExitStatus, GapCode,
+    MediationMode, Operation, Outcome, OutsidePlace, Place, ProcessExecuted, RequestedSession,
 };
 use custody_record::verify::CLOCK_TOLERANCE;
 use custody_record::witness::WitnessAssurance;
@@ -36,8 +38,11 @@ pub struct Summary {
     pub rule: Option<String>,
     /// What was asked for.
     pub request: Option<RequestedSession>,
-    /// `observed` or `strict`.
-    pub mediation: Option<String>,
+    /// How the workspace was mediated.
+    pub mediation: Option<MediationMode>,
+    /// Why it was strict where nobody asked for that, in words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mediation_reason: Option<String>,
     /// When it was authorised.
     pub authorized: Option<Moment>,
     /// When the sandbox existed.
@@ -48,6 +53,12 @@ pub struct Summary {
     pub closed: Option<Moment>,
     /// How it ended.
     pub outcome: Option<Outcome>,
+    /// Why; absent in records from before the codes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub code: Option<ClosingCode>,
+    /// The limit that was reached.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limit: Option<LimitName>,
     /// Why, in words.
     pub reason: Option<String>,
     /// How the command ended.
@@ -221,7 +232,10 @@ pub struct Violation {
 /// Something that could not be recorded.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct GapSeen {
-    /// Why and what.
+    /// Why; absent in records from before the codes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub code: Option<GapCode>,
+    /// Why and what, in words.
     pub reason: String,
     /// The event.
     pub event: EventRef,
@@ -268,11 +282,14 @@ impl Summarizer {
                 rule: None,
                 request: None,
                 mediation: None,
+                mediation_reason: None,
                 authorized: None,
                 provisioned: None,
                 started: None,
                 closed: None,
                 outcome: None,
+                code: None,
+                limit: None,
                 reason: None,
                 exit: None,
                 read: Vec::new(),
@@ -334,13 +351,15 @@ impl Summarizer {
                 self.summary.authorized = Some(moment);
             }
             Body::SessionProvisioned(data) => {
-                self.summary.mediation = Some(data.mediation.clone());
+                self.summary.mediation = MediationMode::of(&data.mediation);
+                self.summary.mediation_reason.clone_from(&data.mediation_reason);
                 self.summary.provisioned = Some(moment);
             }
             Body::SessionStarted(_) => self.summary.started = Some(moment),
             Body::SessionClosed(data) => {
                 self.summary.closed = Some(moment);
                 self.summary.outcome = Some(data.outcome);
+                (self.summary.code, self.summary.limit) = (data.code, data.limit);
                 self.summary.reason = Some(data.reason.clone());
                 self.summary.exit = data.exit;
                 self.summary.coverage = Place::named(&data.coverage);
@@ -445,7 +464,11 @@ impl Summarizer {
                 event: proof,
             }),
             Deed::Missed(data) => {
-                self.summary.gaps.push(GapSeen { reason: data.reason.clone(), event: proof });
+                self.summary.gaps.push(GapSeen {
+                    code: data.code,
+                    reason: data.reason.clone(),
+                    event: proof,
+                });
             }
         }
     }

@@ -356,8 +356,13 @@ mod tests {
         let stop = Frame::Stop(StopRequest { reason: "enough".into() });
         stop.write(&mut stream).unwrap();
         assert_eq!(requests.recv().unwrap(), stop);
-        let ended =
-            Frame::Ended(Ended { outcome: Outcome::Stopped, reason: "enough".into(), exit: None });
+        let ended = Frame::Ended(Ended {
+            outcome: Outcome::Stopped,
+            code: None,
+            limit: None,
+            reason: "enough".into(),
+            exit: None,
+        });
         clients.end(ended.clone());
         assert_eq!(Frame::read(&mut stream).unwrap(), Some(ended));
         assert_eq!(Frame::read(&mut stream).unwrap(), None);

@@ -5,7 +5,8 @@
 
 use std::io::{self, Read, Write};
 
-use custody_record::event::{ExitStatus, Outcome};
+use custody_model::LimitName;
+use custody_record::event::{ClosingCode, ExitStatus, Outcome};
 use serde::{Deserialize, Serialize};
 
 use crate::spec::Window;
@@ -74,6 +75,12 @@ pub struct Taken {
 pub struct Ended {
     /// How.
     pub outcome: Outcome,
+    /// Why.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub code: Option<ClosingCode>,
+    /// The limit that was reached.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limit: Option<LimitName>,
     /// Why, in words.
     pub reason: String,
     /// How the command ended, if it ran.
@@ -221,6 +228,8 @@ mod tests {
             Frame::ErrorOutput(vec![]),
             Frame::Ended(Ended {
                 outcome: Outcome::Completed,
+                code: Some(ClosingCode::CommandEnded),
+                limit: None,
                 reason: "it ended".into(),
                 exit: Some(ExitStatus::Code(0)),
             }),

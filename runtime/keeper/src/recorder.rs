@@ -10,7 +10,8 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use custody_model::{Actor, Clock, EventId, ImageId, ProcessRef, Timestamp};
 use custody_record::event::{
-    BlobRef, Body, Draft, EgressDenied, ExitStatus, Gap, GapSource, ProcessExecuted, ProcessExited,
+    BlobRef, Body, Draft, EgressDenied, ExitStatus, Gap, GapCode, GapSource, ProcessExecuted,
+    ProcessExited,
 };
 use custody_record::{Sink, SinkError};
 use custody_workspace::AccessSink;
@@ -260,9 +261,10 @@ impl Recorder {
     ///
     /// # Errors
     /// The record can't be written.
-    pub fn gap(&self, source: GapSource, reason: String) -> Result<(), SinkError> {
+    pub fn gap(&self, source: GapSource, code: GapCode, reason: String) -> Result<(), SinkError> {
         self.gaps[source as usize].fetch_add(1, Ordering::Relaxed);
-        let gap = Gap { source, reason, from: None, until: None, process: None };
+        let code = Some(code);
+        let gap = Gap { source, code, reason, from: None, until: None, process: None };
         self.keeper(Body::RecorderGap(gap), Vec::new())?;
         Ok(())
     }

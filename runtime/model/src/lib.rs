@@ -21,7 +21,7 @@ pub use caller::{Caller, Origin, Transport};
 pub use digest::{Digest, GitOid};
 pub use error::ErrorCode;
 pub use id::{EventId, RequestId, SessionId, TokenId};
-pub use limits::Limits;
+pub use limits::{LimitName, Limits};
 pub use path::WorkspacePath;
 pub use role::{Grants, InvalidProjectName, ProjectName, Role, Scope};
 pub use state::InvalidTransition;

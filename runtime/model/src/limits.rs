@@ -3,6 +3,24 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+/// One of the [`Limits`], by its name there.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
+#[serde(rename_all = "snake_case")]
+#[expect(missing_docs, reason = "each is documented at the member of this name")]
+pub enum LimitName {
+    CpuMillicores,
+    MemoryBytes,
+    Processes,
+    DiskBytes,
+    WallSeconds,
+    IdleSeconds,
+    /// A record from before limits were named does not tell which.
+    #[serde(rename = "limit")]
+    Untold,
+}
+
 /// Limits of one session; each is enforced, none is advice. Absent means: not limited.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]

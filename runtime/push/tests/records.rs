@@ -45,7 +45,8 @@ impl Place {
         let journal =
             Journal::create(&self.path(session), header, JournalOptions::default()).unwrap();
         for n in 0..events {
-            let body = Body::SessionPaused(SessionPaused { reason: format!("{word} {n}") });
+            let body =
+                Body::SessionPaused(SessionPaused { code: None, reason: format!("{word} {n}") });
             let at = Timestamp::from_micros(i64::try_from(n).unwrap() * 1_000_000);
             journal.observe(Draft::new(at, Actor::Keeper, body)).unwrap();
         }

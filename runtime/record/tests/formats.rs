@@ -123,7 +123,7 @@ fn an_event_that_can_t_be_written_is_refused_by_name_and_leaves_no_hole() {
     let refused = journal.observe(Draft::new(samples::at(1), samples::process(), resumed));
     let Err(SinkError::Malformed(text)) = refused else { panic!("it was taken") };
     assert!(text.contains("session.resumed"), "{text}");
-    let paused = Body::SessionPaused(SessionPaused { reason: "x".repeat(64_000) });
+    let paused = Body::SessionPaused(SessionPaused { code: None, reason: "x".repeat(64_000) });
     journal.observe(Draft::new(samples::at(1), samples::process(), paused)).unwrap();
     assert_eq!(journal.head().unwrap().size, 1);
 }

@@ -14,7 +14,9 @@ use custody_keeper::redactor::redactor;
 use custody_keeper::spec::SessionSpec;
 use custody_model::{Actor, Clock, SessionId, Timestamp};
 use custody_policy::PolicyVersion;
-use custody_record::event::{Body, Coverage, Draft, Gap, GapSource, Outcome, Place, SessionClosed};
+use custody_record::event::{
+    Body, ClosingCode, Coverage, Draft, Gap, GapCode, GapSource, Outcome, Place, SessionClosed,
+};
 use custody_record::{
     ExtendError, InstallationLog, Journal, JournalError, JournalHeader, JournalOptions, Keys,
     Redactor, Scope, Sink, Vault, recover,
@@ -268,6 +270,7 @@ pub(crate) fn close(
         }
         let gap = Gap {
             source: GapSource::Keeper,
+            code: Some(GapCode::KeeperLost),
             reason: text,
             from,
             until: Some(until),
@@ -278,6 +281,7 @@ pub(crate) fn close(
             for reason in gaps {
                 let gap = Gap {
                     source: GapSource::Files,
+                    code: Some(GapCode::NotCompared),
                     reason,
                     from: None,
                     until: Some(until),
@@ -380,8 +384,14 @@ fn closing(journal: &Journal, dir: &SessionDir) -> Body {
         ),
         false => format!("its keeper {} before the command ran", fate(dir)),
     };
+    let code = match dir.gave_up().exists() {
+        true => ClosingCode::KeeperGaveUp,
+        false => ClosingCode::KeeperDied,
+    };
     Body::SessionClosed(SessionClosed {
         outcome: Outcome::Interrupted,
+        code: Some(code),
+        limit: None,
         reason,
         exit: None,
         counts,

@@ -216,6 +216,8 @@ impl Population {
         *counts.entry("session.closed".to_owned()).or_insert(0) += 1;
         observe(Body::SessionClosed(SessionClosed {
             outcome: Outcome::Completed,
+            code: None,
+            limit: None,
             reason: "the command ended".to_owned(),
             exit: Some(ExitStatus::Code(0)),
             counts,

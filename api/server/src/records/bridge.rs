@@ -274,7 +274,10 @@ impl Bridge {
             "interrupted" => custody_record::event::Outcome::Interrupted,
             _ => custody_record::event::Outcome::Failed,
         });
-        Some(wire::Ended { outcome, reason: row.reason.unwrap_or_default(), exit: row.exit })
+        let limit = row.state.limit();
+        let code = limit.map(|_| custody_record::event::ClosingCode::LimitReached);
+        let reason = row.reason.unwrap_or_default();
+        Some(wire::Ended { outcome, code, limit, reason, exit: row.exit })
     }
 
     fn failed(&self, error: &(dyn std::error::Error + 'static)) -> End {
@@ -296,8 +299,8 @@ async fn send(socket: &mut WebSocket, frame: &wire::Frame) -> bool {
 }
 
 fn shown(ended: frame::Ended) -> wire::Ended {
-    let frame::Ended { outcome, reason, exit } = ended;
-    wire::Ended { outcome, reason, exit }
+    let frame::Ended { outcome, code, limit, reason, exit } = ended;
+    wire::Ended { outcome, code, limit, reason, exit }
 }
 
 /// What the keeper says to clients; the end is not passed on before the store shows it.

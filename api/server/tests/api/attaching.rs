@@ -95,7 +95,13 @@ async fn the_requester_types_and_sees_the_session_to_its_end() {
         let typed = [(); 3].map(|()| frame::Frame::read(&mut stream).unwrap().unwrap());
         say(&mut stream, frame::Frame::ErrorOutput(vec![0, 255]));
         let exit = Some(ExitStatus::Code(3));
-        let ended = frame::Ended { outcome: Outcome::Completed, reason: "over".to_owned(), exit };
+        let ended = frame::Ended {
+            outcome: Outcome::Completed,
+            code: None,
+            limit: None,
+            reason: "over".to_owned(),
+            exit,
+        };
         say(&mut stream, frame::Frame::Ended(ended));
         typed
     });
@@ -113,7 +119,13 @@ async fn the_requester_types_and_sees_the_session_to_its_end() {
     send(&mut socket, &Frame::Input(Vec::new())).await;
     assert_eq!(next(&mut socket).await.unwrap(), Frame::ErrorOutput(vec![0, 255]));
     let exit = Some(ExitStatus::Code(3));
-    let ended = Ended { outcome: Outcome::Completed, reason: "over".to_owned(), exit };
+    let ended = Ended {
+        outcome: Outcome::Completed,
+        code: None,
+        limit: None,
+        reason: "over".to_owned(),
+        exit,
+    };
     assert_eq!(next(&mut socket).await.unwrap(), Frame::Ended(ended));
     assert_eq!(next(&mut socket).await, Err(1000));
     let typed = played.join().unwrap();

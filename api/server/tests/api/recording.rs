@@ -109,6 +109,8 @@ impl Recording {
         *counts.entry("session.closed".to_owned()).or_insert(0) += 1;
         self.keeper(Body::SessionClosed(SessionClosed {
             outcome: Outcome::Completed,
+            code: None,
+            limit: None,
             reason: "the command ended".to_owned(),
             exit: Some(ExitStatus::Code(0)),
             counts,

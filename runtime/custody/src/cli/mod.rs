@@ -53,7 +53,8 @@ Exit codes:
   69  a record is incomplete               77  the caller's roles do not allow it
   79  the quorum of witnesses is not met   78  the server can't be reached
   80  nobody vouched for the key
-`custody run` and `custody attach` exit with the command's own code, or 128 and the signal's number. `custody run` exits
+`custody run` and `custody attach` exit with the command's own code, or 128 and the signal's number, and with 73 where a limit
+stopped the session (`session show` names it). `custody run` exits
 with 127 where the command's program is not found, 126 where it can't be run, 141 where nobody reads the output any more.";
 
 /// A managed runtime for AI coding agents whose product is the record.
@@ -178,4 +179,19 @@ pub enum Command {
     /// Tools for Custody's own tests.
     #[command(hide = true, subcommand)]
     Debug(DebugCommand),
+}
+
+#[cfg(test)]
+mod tests {
+    use custody_model::error::ErrorCode;
+
+    #[test]
+    fn the_help_lists_every_exit_code_once() {
+        let table = super::AFTER.split("Exit codes:").nth(1).unwrap();
+        let table = table.split("`custody run`").next().unwrap();
+        for code in ErrorCode::ALL {
+            let number = format!(" {} ", code.exit_code());
+            assert_eq!(table.matches(&number).count(), 1, "{code:?} ({number})");
+        }
+    }
 }

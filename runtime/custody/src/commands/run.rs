@@ -10,7 +10,7 @@ use custody_api_types::session::Session;
 use custody_investigate::Summary;
 use custody_model::state::session::SessionState;
 use custody_model::{ErrorCode, SessionId};
-use custody_record::event::{ExitStatus, Outcome};
+use custody_record::event::{ClosingCode, ExitStatus, Outcome};
 use serde_json::json;
 
 use super::repo;
@@ -182,9 +182,16 @@ fn finish(
 const NOT_EXECUTABLE: u8 = 126;
 const NOT_FOUND: u8 = 127;
 
+/// What a session is stopped with first.
+const SIGTERM: u8 = 15;
+
 /// The exit code of a session's command, or why there is none.
 pub fn exit(session: SessionId, ended: &Ended) -> Result<ExitCode, Failure> {
     let show = format!("`custody session show {session}` says what is on record");
+    if (ended.outcome, ended.code) == (Outcome::Stopped, Some(ClosingCode::LimitReached)) {
+        let message = format!("session {session} reached a limit: {}", ended.reason);
+        return Err(Failure::new(ErrorCode::LimitReached, message).hint(show));
+    }
     Ok(match (ended.outcome, ended.exit) {
         (Outcome::Completed | Outcome::Stopped, Some(ExitStatus::Code(code))) => {
             ExitCode::from(code)
@@ -200,7 +207,8 @@ pub fn exit(session: SessionId, ended: &Ended) -> Result<ExitCode, Failure> {
             let message = format!("the keeper of session {session} died: {}", ended.reason);
             return Err(Failure::new(ErrorCode::Internal, message).hint(show));
         }
-        (Outcome::Stopped, None) => ExitCode::from(ErrorCode::LimitReached.exit_code()),
+        // It was made to end, and nobody saw how.
+        (Outcome::Stopped, None) => ExitCode::from(128 + SIGTERM),
         // The command's program is not there or can't be run: the code is what a shell would have given.
         (Outcome::Failed, Some(ExitStatus::Code(code @ (NOT_EXECUTABLE | NOT_FOUND)))) => {
             eprintln!("custody: {}\n  {show}", ended.reason);
@@ -225,4 +233,44 @@ fn epilogue(summary: &Summary) -> String {
     }
     text.push_str(&format!("  look closer    custody session show {id}\n"));
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use custody_model::{LimitName, Timestamp};
+
+    use super::*;
+
+    /// The exit code of a session that ended so.
+    fn code(outcome: Outcome, code: ClosingCode, exit: Option<ExitStatus>) -> ExitCode {
+        let limit = (code == ClosingCode::LimitReached).then_some(LimitName::WallSeconds);
+        let ended = Ended { outcome, code: Some(code), limit, reason: "why".to_owned(), exit };
+        let session = SessionId::new(Timestamp::from_micros(0), [0; 10]);
+        super::exit(session, &ended)
+            .unwrap_or_else(|failure| ExitCode::from(failure.code.exit_code()))
+    }
+
+    #[test]
+    fn a_session_exits_with_its_commands_code_or_with_what_ended_it() {
+        let (term, three) = (Some(ExitStatus::Signal(15)), Some(ExitStatus::Code(3)));
+        let table = [
+            (Outcome::Completed, ClosingCode::CommandEnded, three, 3),
+            (Outcome::Completed, ClosingCode::CommandEnded, Some(ExitStatus::Signal(9)), 137),
+            (Outcome::Stopped, ClosingCode::LimitReached, term, 73),
+            (Outcome::Stopped, ClosingCode::LimitReached, three, 73),
+            (Outcome::Stopped, ClosingCode::LimitReached, None, 73),
+            (Outcome::Stopped, ClosingCode::Asked, term, 143),
+            (Outcome::Stopped, ClosingCode::Asked, None, 143),
+            (Outcome::Stopped, ClosingCode::KeeperTerminated, term, 143),
+            (Outcome::Refused, ClosingCode::Refused, None, 64),
+            (Outcome::Failed, ClosingCode::CommandNotRun, Some(ExitStatus::Code(127)), 127),
+            (Outcome::Failed, ClosingCode::NotProvisioned, None, 70),
+            (Outcome::Failed, ClosingCode::OutputsFailed, three, 70),
+            (Outcome::Interrupted, ClosingCode::KeeperDied, None, 75),
+        ];
+        for (outcome, closing, exit, wanted) in table {
+            let found = code(outcome, closing, exit);
+            assert_eq!(found, ExitCode::from(wanted), "{outcome:?} {closing:?} {exit:?}");
+        }
+    }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fmt::Write;
 
 use custody_investigate::Summary;
-use custody_record::event::{ExitStatus, Outcome};
+use custody_record::event::{ExitStatus, MediationMode, Outcome};
 
 use super::{command_line, count, cut, listed, tame};
 
@@ -36,8 +36,10 @@ pub fn page(summary: &Summary) -> String {
             request.repository,
             request.base_commit.short()
         );
-        let mediation = summary.mediation.as_deref().unwrap_or("-");
-        let _ = writeln!(text, "sandbox     image {}, workspace {mediation}", request.image);
+        let mediation = summary.mediation.map_or("-", MediationMode::as_str);
+        let why = summary.mediation_reason.as_deref();
+        let why = why.map_or_else(String::new, |why| format!(", because {why}"));
+        let _ = writeln!(text, "sandbox     image {}, workspace {mediation}{why}", request.image);
     }
     if let Some(started) = summary.started {
         let _ = writeln!(text, "started     {}", started.time);

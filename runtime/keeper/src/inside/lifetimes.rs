@@ -12,7 +12,7 @@ use std::os::fd::AsFd;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
-use custody_record::event::ExitStatus;
+use custody_record::event::{ExitStatus, GapCode};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::eventfd::EventFd;
@@ -26,7 +26,7 @@ pub trait LifeSink: Send + Sync {
     /// `pid` ended; how is absent where it was not heard.
     fn exited(&self, pid: u32, status: Option<ExitStatus>);
     /// Something was missed, in words.
-    fn gap(&self, reason: String);
+    fn gap(&self, code: GapCode, reason: String);
 }
 
 /// Hears of the forks and exits below one process.
@@ -64,7 +64,7 @@ impl Lifetimes {
         let connector = match Connector::open() {
             Ok(connector) => Some(connector),
             Err(error) => {
-                sink.gap(format!(
+                sink.gap(GapCode::LifetimesLost, format!(
                     "the kernel's process connector can't be had ({error}): processes that live \
                      shortly and never exec are not seen, and exit codes are not known"
                 ));
@@ -146,7 +146,10 @@ impl Shared {
             match poll(&mut ready, PollTimeout::NONE) {
                 Ok(_) | Err(Errno::EINTR) => {}
                 Err(errno) => {
-                    self.sink.gap(format!("waiting for the process connector failed: {errno}"));
+                    self.sink.gap(
+                        GapCode::LifetimesLost,
+                        format!("waiting for the process connector failed: {errno}"),
+                    );
                     return;
                 }
             }
@@ -177,6 +180,7 @@ impl Shared {
                 Ok(Received::Nothing) => return true,
                 Ok(Received::Overflow) => {
                     self.sink.gap(
+                        GapCode::LifetimesLost,
                         "the kernel's process connector overflowed: forks and exits were missed"
                             .into(),
                     );
@@ -184,7 +188,10 @@ impl Shared {
                     return true;
                 }
                 Err(error) => {
-                    self.sink.gap(format!("the kernel's process connector failed: {error}"));
+                    self.sink.gap(
+                        GapCode::LifetimesLost,
+                        format!("the kernel's process connector failed: {error}"),
+                    );
                     return false;
                 }
             }
@@ -210,7 +217,10 @@ impl Shared {
         let living = match scan::processes() {
             Ok(living) => living,
             Err(error) => {
-                self.sink.gap(format!("the list of processes can't be read: {error}"));
+                self.sink.gap(
+                    GapCode::LifetimesLost,
+                    format!("the list of processes can't be read: {error}"),
+                );
                 return;
             }
         };

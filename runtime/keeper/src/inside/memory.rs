@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 
+use custody_record::event::GapCode;
 use nix::errno::Errno;
 
 use super::notices::NoticeSink;
@@ -37,7 +38,10 @@ impl MemoryError {
             Self::PathTooLong => Errno::ENAMETOOLONG,
             Self::Descriptor => Errno::EBADF,
             Self::Unreadable(error) => {
-                sink.gap(format!("{what} was refused, because its process can't be read: {error}"));
+                sink.gap(
+                    GapCode::ProcessUnreadable,
+                    format!("{what} was refused, because its process can't be read: {error}"),
+                );
                 Errno::EIO
             }
         })

@@ -13,7 +13,7 @@ use std::thread::JoinHandle;
 
 use custody_model::{Clock, ImageId, Timestamp};
 use custody_record::SinkError;
-use custody_record::event::{EgressDenied, FileDenied, FileOutside};
+use custody_record::event::{EgressDenied, FileDenied, FileOutside, GapCode};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::eventfd::EventFd;
@@ -76,7 +76,7 @@ pub trait NoticeSink: Send + Sync {
     fn outside(&self, time: Timestamp, pid: u32, outside: FileOutside) -> Result<(), SinkError>;
 
     /// Something was missed, in words.
-    fn gap(&self, reason: String);
+    fn gap(&self, code: GapCode, reason: String);
 }
 
 /// One `execve` or `execveat`, before it happens. Texts that are not UTF-8 have U+FFFD in place of what is not.
@@ -215,7 +215,8 @@ impl Server {
             match poll(&mut ready, PollTimeout::NONE) {
                 Ok(_) | Err(Errno::EINTR) => {}
                 Err(errno) => {
-                    self.sink.gap(format!("waiting for notices failed: {errno}"));
+                    self.sink
+                        .gap(GapCode::NoticesLost, format!("waiting for notices failed: {errno}"));
                     return;
                 }
             }
@@ -225,7 +226,10 @@ impl Server {
                     Ok(Received::Notification(notification)) => self.answer(notification),
                     Ok(Received::Gone) => {}
                     Err(error) => {
-                        self.sink.gap(format!("receiving a notice failed: {error}"));
+                        self.sink.gap(
+                            GapCode::NoticesLost,
+                            format!("receiving a notice failed: {error}"),
+                        );
                         return;
                     }
                 }
@@ -247,12 +251,15 @@ impl Server {
             Call::Send(send) => self.network.send(time, &notification, *send),
             Call::Name(name) => self.name(time, &notification, name),
             Call::Unknown(number) => {
-                self.sink.gap(format!("a notice of system call {number}, which nobody asked for"));
+                self.sink.gap(
+                    GapCode::NoticesLost,
+                    format!("a notice of system call {number}, which nobody asked for"),
+                );
                 Reply::Errno(Errno::ENOSYS)
             }
         };
         if let Err(error) = self.listener.reply(notification.id, reply) {
-            self.sink.gap(format!("answering a notice failed: {error}"));
+            self.sink.gap(GapCode::NoticesLost, format!("answering a notice failed: {error}"));
         }
     }
 
@@ -262,7 +269,7 @@ impl Server {
             // It is only for the record: the kernel refuses by itself what has to be refused.
             Ok(Some(_) | None) => return Reply::Continue,
             Err(MemoryError::Unreadable(error)) => {
-                self.sink.gap(format!(
+                self.sink.gap(GapCode::ProcessUnreadable, format!(
                     "a rename, removal or link was not looked at, because its process can't be read: {error}"
                 ));
                 return Reply::Continue;

@@ -16,7 +16,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use custody_model::{Clock, GitOid, WorkspacePath};
-use custody_record::event::{FileDenied, FileKind, FileOutside, Operation, OutsidePlace};
+use custody_record::event::{FileDenied, FileKind, FileOutside, GapCode, Operation, OutsidePlace};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::eventfd::EventFd;
@@ -138,7 +138,10 @@ impl Server {
             match poll(&mut ready, PollTimeout::NONE) {
                 Ok(_) | Err(Errno::EINTR) => {}
                 Err(errno) => {
-                    self.sink.gap(format!("waiting for what git opens failed: {errno}"));
+                    self.sink.gap(
+                        GapCode::ObjectsUnobserved,
+                        format!("waiting for what git opens failed: {errno}"),
+                    );
                     return;
                 }
             }
@@ -148,7 +151,10 @@ impl Server {
                     Ok(read) => parse(&buffer[..read]).into_iter().for_each(|e| self.answer(e)),
                     Err(Errno::EAGAIN | Errno::EINTR) => {}
                     Err(errno) => {
-                        self.sink.gap(format!("what git opens can't be read: {errno}"));
+                        self.sink.gap(
+                            GapCode::ObjectsUnobserved,
+                            format!("what git opens can't be read: {errno}"),
+                        );
                         return;
                     }
                 }
@@ -167,7 +173,10 @@ impl Server {
         let mut bytes = event.file.as_raw_fd().to_ne_bytes().to_vec();
         bytes.extend(response.to_ne_bytes());
         if let Err(errno) = nix::unistd::write(&self.group, &bytes) {
-            self.sink.gap(format!("an open of git's objects was not answered: {errno}"));
+            self.sink.gap(
+                GapCode::ObjectsUnobserved,
+                format!("an open of git's objects was not answered: {errno}"),
+            );
         }
     }
 
@@ -177,7 +186,10 @@ impl Server {
         }
         let path = event.file.try_clone().ok().and_then(|fd| Spot::of(fd).ok());
         let Some(path) = path.and_then(|spot| spot.path()) else {
-            self.sink.gap("what was opened of git's objects can't be told".to_owned());
+            self.sink.gap(
+                GapCode::ObjectsUnobserved,
+                "what was opened of git's objects can't be told".to_owned(),
+            );
             return true;
         };
         let time = self.clock.now();

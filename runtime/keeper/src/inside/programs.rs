@@ -19,6 +19,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use custody_model::{Clock, ImageId};
 use custody_record::SinkError;
+use custody_record::event::GapCode;
 use nix::errno::Errno;
 
 use super::notices::{ExecNotice, NoticeSink};
@@ -146,7 +147,10 @@ impl Programs {
                 Ok(0) | Err(Errno::EAGAIN) => return Ok(()),
                 Err(Errno::EINTR) => continue,
                 Err(errno) => {
-                    self.sink.gap(format!("what is opened to be run can't be read: {errno}"));
+                    self.sink.gap(
+                        GapCode::ExecutableUnknown,
+                        format!("what is opened to be run can't be read: {errno}"),
+                    );
                     return Ok(());
                 }
             };
@@ -168,7 +172,10 @@ impl Programs {
             Ok((Some(path), identity)) => (path, identity),
             Ok((None, _)) | Err(_) => {
                 let what = &notice.path;
-                self.sink.gap(format!("what was opened to run {what:?} can't be told"));
+                self.sink.gap(
+                    GapCode::ExecutableUnknown,
+                    format!("what was opened to run {what:?} can't be told"),
+                );
                 return Ok(());
             }
         };

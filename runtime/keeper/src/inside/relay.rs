@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use custody_model::{Clock, Timestamp};
 use custody_record::SinkError;
-use custody_record::event::{EgressDenied, EgressVia, Transport};
+use custody_record::event::{EgressDenied, EgressVia, GapCode, Transport};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::eventfd::EventFd;
@@ -196,7 +196,7 @@ impl Shared {
             match poll(&mut ready, PollTimeout::NONE) {
                 Err(Errno::EINTR) => {}
                 Err(errno) => {
-                    self.sink.gap(format!("the relay stopped: {errno}"));
+                    self.sink.gap(GapCode::RelayFailed, format!("the relay stopped: {errno}"));
                     return false;
                 }
                 Ok(_) => return ready[0].revents().is_some_and(|r| !r.is_empty()),
@@ -227,7 +227,10 @@ fn accept(shared: &Arc<Shared>, listener: &TcpListener, service: Service) {
             Ok(accepted) => accepted,
             Err(error) if is_passing(&error) => continue,
             Err(error) => {
-                shared.sink.gap(format!("the relay accepts no more connections: {error}"));
+                shared.sink.gap(
+                    GapCode::RelayFailed,
+                    format!("the relay accepts no more connections: {error}"),
+                );
                 return;
             }
         };
@@ -252,7 +255,10 @@ fn accept(shared: &Arc<Shared>, listener: &TcpListener, service: Service) {
         });
         if let Err(error) = started {
             shared.one_less();
-            shared.sink.gap(format!("a connection to the relay got no thread: {error}"));
+            shared.sink.gap(
+                GapCode::RelayFailed,
+                format!("a connection to the relay got no thread: {error}"),
+            );
         }
     }
 }
@@ -441,7 +447,9 @@ fn names(shared: &Arc<Shared>, socket: &UdpSocket) {
                 continue;
             }
             Err(error) => {
-                shared.sink.gap(format!("the name server stopped: {error}"));
+                shared
+                    .sink
+                    .gap(GapCode::NameServerFailed, format!("the name server stopped: {error}"));
                 return;
             }
         };

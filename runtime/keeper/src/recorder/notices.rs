@@ -6,7 +6,9 @@ use std::os::fd::AsFd;
 
 use custody_model::{ImageId, Timestamp};
 use custody_record::SinkError;
-use custody_record::event::{Body, EgressDenied, ExitStatus, FileDenied, FileOutside, GapSource};
+use custody_record::event::{
+    Body, EgressDenied, ExitStatus, FileDenied, FileOutside, GapCode, GapSource,
+};
 use custody_workspace::AccessSink;
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, OpenHow, ResolveFlag, openat2};
@@ -87,8 +89,8 @@ impl NoticeSink for Recorder {
         self.access(time, pid, Body::FileOutside(outside))
     }
 
-    fn gap(&self, reason: String) {
-        if let Err(error) = Self::gap(self, GapSource::Processes, reason) {
+    fn gap(&self, code: GapCode, reason: String) {
+        if let Err(error) = Self::gap(self, GapSource::Processes, code, reason) {
             self.tell_broken(error);
         }
     }
@@ -103,8 +105,8 @@ impl LifeSink for Recorder {
         Self::exited(self, pid, status);
     }
 
-    fn gap(&self, reason: String) {
-        if let Err(error) = Self::gap(self, GapSource::Processes, reason) {
+    fn gap(&self, code: GapCode, reason: String) {
+        if let Err(error) = Self::gap(self, GapSource::Processes, code, reason) {
             self.tell_broken(error);
         }
     }

@@ -8,8 +8,8 @@ use std::path::PathBuf;
 use custody_model::Clock;
 use custody_policy::Refusal;
 use custody_record::event::{
-    BlobRef, Body, ChangedFile, Coverage, Decision, GapSource, Outcome, Place, TerminalRecorded,
-    WorkspaceCompared,
+    BlobRef, Body, ChangedFile, ClosingCode, Coverage, Decision, GapCode, GapSource, Outcome,
+    Place, TerminalRecorded, WorkspaceCompared,
 };
 use custody_record::{
     InstallationLog, Journal, JournalHeader, JournalOptions, Keys, Redactor, Sink, SinkError,
@@ -46,7 +46,13 @@ pub(super) fn finish(
     served: Served,
 ) -> Result<Finished, KeeperError> {
     session.progress("closing the record", None, None);
-    let mut ended = Ended { outcome: served.outcome, reason: served.reason, exit: served.exit };
+    let mut ended = Ended {
+        outcome: served.outcome,
+        code: Some(served.code),
+        limit: served.limit,
+        reason: served.reason,
+        exit: served.exit,
+    };
     // What comes now reads and writes much: not before the record can be written.
     health::insist(session, "the record", &session.ending, || Ok(session.journal.barrier()?))?;
     let (mut compared, mut keep) = (None, false);
@@ -61,6 +67,7 @@ pub(super) fn finish(
             ended.reason =
                 format!("{}; its outputs could not be published: {}", ended.reason, error.chain());
             ended.outcome = Outcome::Failed;
+            ended.code = Some(ClosingCode::OutputsFailed);
             keep = true;
             let upper = prepared.workspace.upper();
             let upper = upper.strip_prefix(session.dir.path()).unwrap_or(upper);
@@ -102,7 +109,7 @@ fn compare_workspace(
     let compared = compare(upper.as_fd(), &prepared.contents, Spelling::as_it_is())
         .map_err(KeeperError::step("comparing the workspace with the record"))?;
     for gap in compared.gaps {
-        session.recorder.gap(GapSource::Files, gap)?;
+        session.recorder.gap(GapSource::Files, GapCode::NotCompared, gap)?;
     }
     session.recorder.keeper(Body::WorkspaceCompared(compared.told.clone()), Vec::new())?;
     Ok(compared.told)
@@ -201,7 +208,7 @@ fn record_outputs(
         session.recorder.keeper(Body::CommitCreated(commit.event.clone()), blobs)?;
     }
     if let Some(cut) = outputs.diff.as_ref().and_then(|diff| diff.cut.as_ref()) {
-        session.recorder.gap(GapSource::Keeper, cut.clone())?;
+        session.recorder.gap(GapSource::Keeper, GapCode::DiffCut, cut.clone())?;
     }
     health::insist(session, OUTPUTS, patience, || Ok(session.journal.barrier()?))
 }
@@ -310,7 +317,8 @@ pub fn close_refused(
     let recorder = Recorder::new(journal.clone(), clock);
     let (rule, reason) = (refused.rule.text.clone(), refused.reason.clone());
     recorder.keeper(refusal(rule, reason.clone(), decision), Vec::new())?;
-    let ended = Ended { outcome: Outcome::Refused, reason, exit: None };
+    let (outcome, code) = (Outcome::Refused, Some(ClosingCode::Refused));
+    let ended = Ended { outcome, code, limit: None, reason, exit: None };
     recorder.keeper(closing(&journal, &ended, nothing_covered()), Vec::new())?;
     journal.seal(&keys, &log).map_err(KeeperError::step("sealing the record"))?;
     Ok(())

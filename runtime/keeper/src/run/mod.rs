@@ -22,7 +22,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 
 use custody_model::{Clock, SessionId};
 use custody_policy::PolicyVersion;
-use custody_record::event::{Body, Outcome, PolicyDecided, SessionClosed};
+use custody_record::event::{Body, ClosingCode, Outcome, PolicyDecided, SessionClosed};
 use custody_record::{
     InstallationLog, Journal, JournalHeader, JournalOptions, Keys, Redactor, Scope, SinkError,
     Vault,
@@ -172,12 +172,18 @@ pub fn run(setup: Setup<'_>) -> Result<Ended, KeeperError> {
         }
         Err(error) => {
             // Everything stays as it is: whoever finds the record closes it.
-            if matches!(error, KeeperError::Disk { .. }) {
+            let gave_up = matches!(error, KeeperError::Disk { .. });
+            if gave_up {
                 finish::leave_word(&session.dir);
             }
             let reason = error.chain();
             tracing::error!(error = reason, "the keeper ends before its record is closed");
-            let ended = Ended { outcome: Outcome::Interrupted, reason, exit: None };
+            let code = match gave_up {
+                true => Some(ClosingCode::KeeperGaveUp),
+                false => Some(ClosingCode::KeeperDied),
+            };
+            let outcome = Outcome::Interrupted;
+            let ended = Ended { outcome, code, limit: None, reason, exit: None };
             session.clients.end(Frame::Ended(ended));
             Err(error)
         }
@@ -211,16 +217,16 @@ fn course(session: &Session<'_>) -> Result<Finished, KeeperError> {
     result.or_else(|error| {
         let chain = error.chain();
         tracing::error!(error = %chain, "the session failed");
-        let outcome = match &error {
-            KeeperError::Refused { .. } => Outcome::Refused,
-            KeeperError::File { .. }
-            | KeeperError::Request { .. }
-            | KeeperError::Step { .. }
-            | KeeperError::NotRun { .. }
-            | KeeperError::Record(_) => Outcome::Failed,
+        let (outcome, code) = match &error {
+            KeeperError::Refused { .. } => (Outcome::Refused, ClosingCode::Refused),
+            KeeperError::NotRun { .. } => (Outcome::Failed, ClosingCode::CommandNotRun),
+            KeeperError::File { .. } | KeeperError::Request { .. } | KeeperError::Step { .. } => {
+                (Outcome::Failed, ClosingCode::StepFailed)
+            }
+            KeeperError::Record(_) => (Outcome::Failed, ClosingCode::RecordUnwritable),
             KeeperError::Disk { .. } => return Err(error),
         };
-        let ended = Ended { outcome, reason: chain, exit: None };
+        let ended = Ended { outcome, code: Some(code), limit: None, reason: chain, exit: None };
         finish::close(session, &ended, finish::nothing_covered())?;
         Ok(Finished { ended, keep: false })
     })
@@ -307,6 +313,8 @@ pub(crate) fn closing(
     *counts.entry("session.closed".to_owned()).or_default() += 1;
     Body::SessionClosed(SessionClosed {
         outcome: ended.outcome,
+        code: ended.code,
+        limit: ended.limit,
         reason: ended.reason.clone(),
         exit: ended.exit,
         counts,

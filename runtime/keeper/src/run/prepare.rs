@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use custody_model::{Clock, GitOid};
 use custody_policy::PathRules;
 use custody_record::SinkError;
-use custody_record::event::GapSource;
+use custody_record::event::{GapCode, GapSource};
 use custody_sandbox::{Authorization, Identity};
 use custody_workspace::base::{Base, BaseRequest, Progress};
 use custody_workspace::content::{Contents, GitHash, HashLimits};
@@ -291,7 +291,8 @@ struct Bells {
 
 impl Alarms for Bells {
     fn gap(&self, reason: String) {
-        if let Err(error) = self.recorder.gap(GapSource::Files, reason) {
+        let (source, code) = (GapSource::Files, GapCode::FilesUnobserved);
+        if let Err(error) = self.recorder.gap(source, code, reason) {
             self.failed(&error);
         }
     }

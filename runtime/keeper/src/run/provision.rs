@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use custody_record::event::{Body, SessionProvisioned, SessionStarted};
+use custody_record::event::{Body, MediationMode, SessionProvisioned, SessionStarted};
 use custody_record::{Sink, SinkError};
 use custody_sandbox::spec::{HOME_INSIDE, WORKSPACE_INSIDE};
 use custody_sandbox::{Authorization, Identity, Root, Sandbox, SandboxSpec};
@@ -166,11 +166,12 @@ fn record(
     prepared: &Prepared,
     protections: BTreeMap<String, String>,
 ) -> Result<(), KeeperError> {
-    let (mediation, guards) = match prepared.workspace.mediation() {
-        Mediation::Observed { guarded } => ("observed".to_owned(), guarded.len() as u64),
-        Mediation::Strict { reason: StrictReason::Asked } => ("strict".to_owned(), 1),
+    let (mediation, mediation_reason, guards) = match prepared.workspace.mediation() {
+        Mediation::Observed { guarded } => (MediationMode::Observed, None, guarded.len() as u64),
+        Mediation::Strict { reason: StrictReason::Asked } => (MediationMode::Strict, None, 1),
         Mediation::Strict { reason: StrictReason::TooManyGuardedPaths { found, limit } } => {
-            (format!("strict, because {found} guarded paths are more than {limit}"), 1)
+            let reason = format!("{found} guarded paths are more than {limit}");
+            (MediationMode::Strict, Some(reason), 1)
         }
     };
     let uname =
@@ -178,7 +179,8 @@ fn record(
     session.recorder.keeper(
         Body::SessionProvisioned(SessionProvisioned {
             driver: session.setup.driver.name().to_owned(),
-            mediation,
+            mediation: mediation.as_str().to_owned(),
+            mediation_reason,
             guards,
             kernel: uname.release().to_string_lossy().into_owned(),
             init: inside::init_digest(),

@@ -3,8 +3,10 @@
 use std::sync::mpsc::RecvTimeoutError;
 use std::time::{Duration, Instant};
 
-use custody_model::Actor;
-use custody_record::event::{Body, Draft, ExitStatus, Outcome, SessionPaused, SessionResumed};
+use custody_model::{Actor, LimitName};
+use custody_record::event::{
+    Body, ClosingCode, Draft, ExitStatus, Outcome, PauseCode, SessionPaused, SessionResumed,
+};
 use custody_record::living::{PublishError, publish};
 use custody_record::{Sink, SinkError};
 
@@ -29,6 +31,8 @@ const END_PATIENCE: Duration = Duration::from_secs(10);
 /// How it went.
 pub(super) struct Served {
     pub(super) outcome: Outcome,
+    pub(super) code: ClosingCode,
+    pub(super) limit: Option<LimitName>,
     pub(super) reason: String,
     pub(super) exit: Option<ExitStatus>,
     /// What the terminal carried; absent if nothing ran.
@@ -40,26 +44,44 @@ pub(super) struct Served {
 impl Served {
     /// Nothing ran.
     pub(super) fn failed(error: &KeeperError) -> Self {
-        let exit = match error {
-            KeeperError::NotRun { exit, .. } => *exit,
-            KeeperError::File { .. }
-            | KeeperError::Request { .. }
-            | KeeperError::Refused { .. }
-            | KeeperError::Step { .. }
-            | KeeperError::Record(_)
-            | KeeperError::Disk { .. } => None,
+        let (code, exit) = match error {
+            KeeperError::NotRun { exit, .. } => (ClosingCode::CommandNotRun, *exit),
+            KeeperError::Refused { .. } => (ClosingCode::Refused, None),
+            KeeperError::Record(_) | KeeperError::Disk { .. } => {
+                (ClosingCode::RecordUnwritable, None)
+            }
+            KeeperError::File { .. } | KeeperError::Request { .. } | KeeperError::Step { .. } => {
+                (ClosingCode::NotProvisioned, None)
+            }
         };
         let (outcome, reason) = (Outcome::Failed, error.chain());
-        Self { outcome, reason, exit, terminal: None, ran: false }
+        Self { outcome, code, limit: None, reason, exit, terminal: None, ran: false }
+    }
+}
+
+/// Why a session is being stopped.
+struct Stop {
+    code: ClosingCode,
+    limit: Option<LimitName>,
+    reason: String,
+}
+
+impl Stop {
+    fn at(limit: LimitName, reason: String) -> Self {
+        Self { code: ClosingCode::LimitReached, limit: Some(limit), reason }
+    }
+
+    fn by(code: ClosingCode, reason: String) -> Self {
+        Self { code, limit: None, reason }
     }
 }
 
 /// What the loop keeps in mind.
 struct Course {
     exit: Option<ExitStatus>,
-    failed: Option<String>,
+    failed: Option<(ClosingCode, String)>,
     /// Why it is being stopped.
-    stopping: Option<String>,
+    stopping: Option<Stop>,
     killed: Option<Instant>,
     /// What the sandbox is held for: a backlog of the recorder, a record that can't be written.
     backlog: bool,
@@ -114,11 +136,13 @@ impl Course {
             Message::Inside(Event::Exited(status)) => self.exit = Some(status_of(status)),
             Message::Inside(Event::Failed(failed)) => {
                 self.exit = not_run(&failed);
-                self.failed = Some(format!("the command could not be run: {}", failed.message));
+                let reason = format!("the command could not be run: {}", failed.message);
+                self.failed = Some((ClosingCode::CommandNotRun, reason));
             }
             Message::Inside(Event::HungUp) => return true,
             Message::InsideLost(reason) => {
-                self.failed = Some(format!("the connection to init broke: {reason}"));
+                let reason = format!("the connection to init broke: {reason}");
+                self.failed = Some((ClosingCode::SandboxLost, reason));
                 self.kill(running);
                 return true;
             }
@@ -130,26 +154,28 @@ impl Course {
             }
             Message::Backlog(high) => {
                 self.backlog = high;
-                self.hold(session, running, "the recorder has a backlog".to_owned());
+                let reason = "the recorder has a backlog".to_owned();
+                self.hold(session, running, PauseCode::Backlog, reason);
             }
             Message::Degraded(trouble) => {
                 session.progress(&format!("paused: {trouble}"), None, None);
                 self.degraded = true;
-                self.hold(session, running, format!("the record can't be written: {trouble}"));
+                let reason = format!("the record can't be written: {trouble}");
+                self.hold(session, running, PauseCode::RecordUnwritable, reason);
             }
             Message::Restored => {
                 session.progress("running", None, None);
                 self.degraded = false;
-                self.hold(session, running, String::new());
+                self.hold(session, running, PauseCode::RecordUnwritable, String::new());
             }
             Message::DiskFull(used) => {
-                self.stop(
-                    running,
-                    format!("its workspace and its record hold {used} bytes, more than its limit"),
-                );
+                let reason =
+                    format!("its workspace and its record hold {used} bytes, more than its limit");
+                self.stop(running, Stop::at(LimitName::DiskBytes, reason));
             }
             Message::Terminated(signal) => {
-                self.stop(running, format!("the keeper was told to end by signal {signal}"));
+                let reason = format!("the keeper was told to end by signal {signal}");
+                self.stop(running, Stop::by(ClosingCode::KeeperTerminated, reason));
             }
         }
         false
@@ -175,7 +201,9 @@ impl Course {
                     tracing::warn!(%error, "the signal could not be passed on");
                 }
             }
-            Frame::Stop(request) => self.stop(running, request.reason),
+            Frame::Stop(request) => {
+                self.stop(running, Stop::by(ClosingCode::Asked, request.reason));
+            }
             Frame::Progress(_)
             | Frame::Position(_)
             | Frame::Output(_)
@@ -198,15 +226,14 @@ impl Course {
         if let Some(limit) = running.limits.wall_seconds
             && self.started.elapsed() > Duration::from_secs(limit)
         {
-            self.stop(running, format!("it ran for {limit} s, its limit of wall time"));
+            let reason = format!("it ran for {limit} s, its limit of wall time");
+            self.stop(running, Stop::at(LimitName::WallSeconds, reason));
         }
         if let Some(limit) = running.limits.idle_seconds {
             let idle = session.setup.clock.now().micros_since(session.recorder.last_active());
             if idle > limit.saturating_mul(1_000_000) && self.paused.is_none() {
-                self.stop(
-                    running,
-                    format!("nothing happened for {limit} s, its limit of idle time"),
-                );
+                let reason = format!("nothing happened for {limit} s, its limit of idle time");
+                self.stop(running, Stop::at(LimitName::IdleSeconds, reason));
             }
         }
         // init gives what is left SIGKILL after the grace; this is for the case that it can't.
@@ -234,12 +261,12 @@ impl Course {
         Ok(())
     }
 
-    fn stop(&mut self, running: &mut Running, reason: String) {
+    fn stop(&mut self, running: &mut Running, stop: Stop) {
         if self.stopping.is_some() {
             return;
         }
-        tracing::info!(reason, "the session is being stopped");
-        self.stopping = Some(reason);
+        tracing::info!(reason = stop.reason, "the session is being stopped");
+        self.stopping = Some(stop);
         self.killed = Some(Instant::now() + GRACE * 2);
         if self.degraded {
             // What it did to end in good order could not be recorded.
@@ -265,11 +292,17 @@ impl Course {
 
     /// Freezes the sandbox while there is a backlog or a record that can't be written: the recorder catches up, and
     /// nothing is dropped.
-    fn hold(&mut self, session: &Session<'_>, running: &mut Running, reason: String) {
+    fn hold(
+        &mut self,
+        session: &Session<'_>,
+        running: &mut Running,
+        code: PauseCode,
+        reason: String,
+    ) {
         let done = match (self.backlog || self.degraded, self.paused) {
             (true, None) => running.sandbox.freeze().map(|()| {
                 self.paused = Some(Instant::now());
-                Some(Body::SessionPaused(SessionPaused { reason }))
+                Some(Body::SessionPaused(SessionPaused { code: Some(code), reason }))
             }),
             (false, Some(since)) => running.sandbox.thaw().map(|()| {
                 self.paused = None;
@@ -327,7 +360,8 @@ impl Course {
         let counts = match terminal.finish(self.exit) {
             Ok(counts) => Some(counts),
             Err(error) => {
-                self.failed.get_or_insert(format!("the terminal's recording: {error}"));
+                let reason = format!("the terminal's recording: {error}");
+                self.failed.get_or_insert((ClosingCode::RecordingFailed, reason));
                 None
             }
         };
@@ -342,33 +376,43 @@ impl Course {
             tracing::error!(%error, "something of the sandbox is left");
         }
         let memory_kills = usage.ok().and_then(|u| u.memory_kills).unwrap_or(0);
-        let (outcome, reason) = self.verdict(memory_kills);
-        Served { outcome, reason, exit: self.exit, terminal: counts, ran: true }
+        let exit = self.exit;
+        let (outcome, Stop { code, limit, reason }) = self.verdict(memory_kills);
+        Served { outcome, code, limit, reason, exit, terminal: counts, ran: true }
     }
 
-    fn verdict(&self, memory_kills: u64) -> (Outcome, String) {
+    fn verdict(self, memory_kills: u64) -> (Outcome, Stop) {
         if let Some(error) = &self.broken {
-            return (Outcome::Failed, error.to_string());
+            return (Outcome::Failed, Stop::by(ClosingCode::RecordUnwritable, error.to_string()));
         }
-        if let Some(reason) = &self.stopping {
-            return (Outcome::Stopped, reason.clone());
+        if let Some(stop) = self.stopping {
+            return (Outcome::Stopped, stop);
         }
-        if let Some(reason) = &self.failed {
-            return (Outcome::Failed, reason.clone());
+        if let Some((code, reason)) = self.failed {
+            return (Outcome::Failed, Stop::by(code, reason));
         }
-        let memory = match memory_kills {
-            0 => String::new(),
-            n => format!("; {n} processes were killed at the memory limit"),
+        let (memory, limit) = match memory_kills {
+            0 => (String::new(), None),
+            n => (
+                format!("; {n} processes were killed at the memory limit"),
+                Some(LimitName::MemoryBytes),
+            ),
         };
-        match self.exit {
+        let (outcome, code, reason) = match self.exit {
             Some(ExitStatus::Code(code)) => {
-                (Outcome::Completed, format!("the command ended with code {code}{memory}"))
+                let reason = format!("the command ended with code {code}{memory}");
+                (Outcome::Completed, ClosingCode::CommandEnded, reason)
             }
             Some(ExitStatus::Signal(signal)) => {
-                (Outcome::Completed, format!("signal {signal} ended the command{memory}"))
+                let reason = format!("signal {signal} ended the command{memory}");
+                (Outcome::Completed, ClosingCode::CommandEnded, reason)
             }
-            None => (Outcome::Failed, format!("the sandbox ended before its command{memory}")),
-        }
+            None => {
+                let reason = format!("the sandbox ended before its command{memory}");
+                (Outcome::Failed, ClosingCode::SandboxLost, reason)
+            }
+        };
+        (outcome, Stop { code, limit, reason })
     }
 }
 

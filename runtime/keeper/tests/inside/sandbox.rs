@@ -84,7 +84,7 @@ impl NoticeSink for Told {
         panic!("nothing outside is watched here: {outside:?}");
     }
 
-    fn gap(&self, reason: String) {
+    fn gap(&self, _: custody_record::event::GapCode, reason: String) {
         self.gaps.lock().unwrap().push(reason);
     }
 }
@@ -98,7 +98,7 @@ impl LifeSink for Told {
         self.exits.lock().unwrap().push((pid, status));
     }
 
-    fn gap(&self, reason: String) {
+    fn gap(&self, _: custody_record::event::GapCode, reason: String) {
         self.gaps.lock().unwrap().push(reason);
     }
 }

@@ -5,7 +5,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::InvalidTransition;
-use crate::{Timestamp, UserName};
+use crate::{LimitName, Timestamp, UserName};
 
 /// Why a session stops.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -20,9 +20,13 @@ pub enum StopReason {
     },
     /// It reached a limit, as in `wall_seconds`.
     Limit {
-        /// Which, as [`crate::Limits`] names it.
-        limit: String,
+        /// Which.
+        limit: LimitName,
     },
+    /// A client that was attached to it ended it.
+    Client,
+    /// The process that keeps it was told to end.
+    KeeperTerminated,
     /// Its record can't be written, so nothing more may happen in it.
     RecordUnwritable,
 }
@@ -144,6 +148,26 @@ impl SessionState {
             Self::Failed { .. } => "failed",
             Self::Interrupted { .. } => "interrupted",
             Self::Lost { .. } => "lost",
+        }
+    }
+
+    /// The limit that stopped it.
+    #[must_use]
+    pub const fn limit(&self) -> Option<LimitName> {
+        match self {
+            Self::Sealed { reason: StopReason::Limit { limit }, .. }
+            | Self::Stopping { reason: StopReason::Limit { limit }, .. } => Some(*limit),
+            Self::Sealed { .. }
+            | Self::Stopping { .. }
+            | Self::Requested { .. }
+            | Self::AwaitingApproval { .. }
+            | Self::Queued { .. }
+            | Self::Provisioning { .. }
+            | Self::Running { .. }
+            | Self::Paused { .. }
+            | Self::Refused { .. }
+            | Self::Failed { .. }
+            | Self::Interrupted { .. } => None,
         }
     }
 

@@ -9,7 +9,9 @@ use custody_model::{Actor, Digest};
 use sha2::{Digest as _, Sha256};
 
 use super::form::{Form, canonical_width as width};
-use super::{Body, Draft, EgressDenied, EventType, Gap, GapSource, MAX_EVENT_BYTES, WholeList};
+use super::{
+    Body, Draft, EgressDenied, EventType, Gap, GapCode, GapSource, MAX_EVENT_BYTES, WholeList,
+};
 
 /// Canonical bytes of the arguments of a `process.executed`: longer ones are cut.
 pub const MAX_ARGUMENT_BYTES: usize = 8 << 10;
@@ -109,7 +111,8 @@ pub(crate) fn gap(draft: &Draft, data: &[u8], size: usize) -> Option<(GapSource,
         draft.body.type_name(),
         Digest::of(data),
     );
-    let gap = Gap { source, reason, from: None, until: None, process };
+    let code = Some(GapCode::EventTooLong);
+    let gap = Gap { source, code, reason, from: None, until: None, process };
     let body = Body::RecorderGap(gap);
     let gap = Draft { cause: draft.cause, ..Draft::new(draft.time, Actor::Keeper, body) };
     Some((source, gap))

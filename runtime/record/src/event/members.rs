@@ -2,18 +2,19 @@
 
 use std::collections::BTreeMap;
 
-use custody_model::{Actor, Limits, ProcessRef};
+use custody_model::{Actor, LimitName, Limits, ProcessRef};
 
 use super::form::{Cursor, Form, write_string};
 use super::{
-    Access, AttributesChanged, BlobRef, ChangeStatus, ChangedFile, CommitAuthor, CommitCreated,
-    Coverage, CreatedRef, Decision, Difference, DifferenceKind, EgressDenied, EgressVia,
-    ExitStatus, FileDenied, FileKind, FileLinked, FileOpened, FileOutside, FileRead, FileRemoved,
-    FileRenamed, FileReopened, FileSymlinked, FileWritten, Gap, GapSource, Operation, Outcome,
-    OutsidePlace, PolicyDecided, PolicyViolated, ProcessExecuted, ProcessExited, RecorderDegraded,
-    RecorderRestored, Redaction, RedactionApplied, RequestedSession, SessionAuthorized,
-    SessionClosed, SessionPaused, SessionProvisioned, SessionResumed, SessionStarted, StoredBlob,
-    TerminalRecorded, Transport, Uncertain, WholeList, WorkspaceCompared,
+    Access, AttributesChanged, BlobRef, ChangeStatus, ChangedFile, ClosingCode, CommitAuthor,
+    CommitCreated, Coverage, CreatedRef, Decision, Difference, DifferenceKind, EgressDenied,
+    EgressVia, ExitStatus, FileDenied, FileKind, FileLinked, FileOpened, FileOutside, FileRead,
+    FileRemoved, FileRenamed, FileReopened, FileSymlinked, FileWritten, Gap, GapCode, GapSource,
+    Operation, Outcome, OutsidePlace, PauseCode, PolicyDecided, PolicyViolated, ProcessExecuted,
+    ProcessExited, RecorderDegraded, RecorderRestored, Redaction, RedactionApplied,
+    RequestedSession, SessionAuthorized, SessionClosed, SessionPaused, SessionProvisioned,
+    SessionResumed, SessionStarted, StoredBlob, TerminalRecorded, Transport, Uncertain, WholeList,
+    WorkspaceCompared,
 };
 use crate::canonical::CanonicalError;
 
@@ -219,12 +220,15 @@ objects! {
     }
     SessionAuthorized { must approvers, must policy_name, must request, must requester, must rule }
     SessionProvisioned {
-        must driver, must guards, must init, must kernel, must mediation, must protections,
+        must driver, must guards, must init, must kernel, must mediation, may mediation_reason,
+        must protections,
     }
     SessionStarted { must command, may command_whole, must cwd, must terminal }
-    SessionPaused { must reason }
+    SessionPaused { may code, must reason }
     SessionResumed { must paused_micros }
-    SessionClosed { must counts, must coverage, may exit, must outcome, must reason }
+    SessionClosed {
+        may code, must counts, must coverage, may exit, may limit, must outcome, must reason,
+    }
     PolicyDecided { must action, must decision, must reason, must rule }
     PolicyViolated { must path, must rule, must what }
     TerminalRecorded { must cut_bytes, must input_bytes, must output_bytes }
@@ -240,7 +244,7 @@ objects! {
     RedactionApplied { must count, may event, must redactions }
     RecorderDegraded { must durable, must error, must step }
     RecorderRestored { must attempts, must since, must waited }
-    Gap { may from, may process, must reason, must source, may until }
+    Gap { may code, may from, may process, must reason, must source, may until }
 }
 
 macro_rules! names {
@@ -283,6 +287,27 @@ names! {
     OutsidePlace { "scratch" Scratch, "image" Image, "git_objects" GitObjects }
     EgressVia { "connect" Connect, "send" Send, "proxy" Proxy, "dns" Dns }
     Transport { "tcp" Tcp, "udp" Udp, "other" Other }
+    ClosingCode {
+        "command_ended" CommandEnded, "command_not_run" CommandNotRun, "sandbox_lost" SandboxLost,
+        "asked" Asked, "limit_reached" LimitReached, "keeper_terminated" KeeperTerminated,
+        "record_unwritable" RecordUnwritable, "refused" Refused, "not_provisioned" NotProvisioned,
+        "step_failed" StepFailed,
+        "recording_failed" RecordingFailed, "outputs_failed" OutputsFailed,
+        "keeper_died" KeeperDied, "keeper_gave_up" KeeperGaveUp,
+    }
+    GapCode {
+        "keeper_lost" KeeperLost, "event_too_long" EventTooLong,
+        "files_unobserved" FilesUnobserved, "objects_unobserved" ObjectsUnobserved, "not_compared" NotCompared, "diff_cut" DiffCut,
+        "notices_lost" NoticesLost, "process_unreadable" ProcessUnreadable,
+        "executable_unknown" ExecutableUnknown, "lifetimes_lost" LifetimesLost,
+        "relay_failed" RelayFailed, "name_server_failed" NameServerFailed,
+    }
+    PauseCode { "backlog" Backlog, "record_unwritable" RecordUnwritable }
+    LimitName {
+        "cpu_millicores" CpuMillicores, "memory_bytes" MemoryBytes, "processes" Processes,
+        "disk_bytes" DiskBytes, "wall_seconds" WallSeconds, "idle_seconds" IdleSeconds,
+        "limit" Untold,
+    }
     Outcome {
         "completed" Completed, "stopped" Stopped, "refused" Refused, "failed" Failed,
         "interrupted" Interrupted,

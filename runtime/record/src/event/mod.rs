@@ -6,6 +6,7 @@
 
 #[cfg(test)]
 mod agreement;
+mod code;
 mod codec;
 mod content;
 mod coverage;
@@ -23,6 +24,7 @@ use custody_model::{Actor, Digest, EventId, SessionId, Timestamp, UserName};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub use code::{ClosingCode, GapCode, MediationMode, PauseCode};
 pub(crate) use codec::{Encoder, Parts, append_gap};
 pub use codec::{EventError, EventType};
 pub use content::{BlobRef, InvalidSealedName, SealedName, StoredBlob};

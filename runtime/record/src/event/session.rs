@@ -2,10 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use custody_model::{Digest, GitOid, Limits, ProcessRef, Timestamp, UserName, WorkspacePath};
+use custody_model::{
+    Digest, GitOid, LimitName, Limits, ProcessRef, Timestamp, UserName, WorkspacePath,
+};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::code::{ClosingCode, GapCode, PauseCode};
 use super::coverage::Coverage;
 use super::process::ExitStatus;
 
@@ -73,8 +76,11 @@ pub struct SessionAuthorized {
 pub struct SessionProvisioned {
     /// The driver.
     pub driver: String,
-    /// `observed` or `strict`.
+    /// A [`super::MediationMode`] by its name; records from before the codes have words after it.
     pub mediation: String,
+    /// Why it is strict where nobody asked for that, in words.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mediation_reason: Option<String>,
     /// Number of guarded paths.
     pub guards: u64,
     /// Kernel release.
@@ -105,6 +111,9 @@ pub struct SessionStarted {
 #[serde(deny_unknown_fields)]
 pub struct SessionPaused {
     /// Why.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub code: Option<PauseCode>,
+    /// Why, in words.
     pub reason: String,
 }
 
@@ -138,6 +147,12 @@ pub enum Outcome {
 pub struct SessionClosed {
     /// How.
     pub outcome: Outcome,
+    /// Why.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub code: Option<ClosingCode>,
+    /// The limit that was reached: it stopped the session, or processes were killed at it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub limit: Option<LimitName>,
     /// Why, in words.
     pub reason: String,
     /// How the command ended, if it ran.
@@ -365,6 +380,9 @@ pub enum GapSource {
 pub struct Gap {
     /// Of which channel.
     pub source: GapSource,
+    /// Why.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub code: Option<GapCode>,
     /// Why and what may be missing, in words.
     pub reason: String,
     /// From here …

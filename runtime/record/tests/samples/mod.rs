@@ -145,6 +145,8 @@ pub(crate) fn closed(mut counts: BTreeMap<String, u64>) -> Body {
     *counts.entry("session.closed".to_owned()).or_insert(0) += 1;
     Body::SessionClosed(SessionClosed {
         outcome: Outcome::Completed,
+        code: None,
+        limit: None,
         reason: "the command ended".to_owned(),
         exit: Some(ExitStatus::Code(0)),
         counts,
@@ -158,6 +160,7 @@ pub(crate) fn closed(mut counts: BTreeMap<String, u64>) -> Body {
 pub(crate) fn gap() -> Body {
     Body::RecorderGap(Gap {
         source: GapSource::Keeper,
+        code: None,
         reason: "the keeper was killed: what it had not written is lost".to_owned(),
         from: Some(at(20)),
         until: Some(at(21)),
@@ -173,6 +176,7 @@ pub(crate) fn bodies() -> Vec<Body> {
         Body::SessionProvisioned(SessionProvisioned {
             driver: "namespace".to_owned(),
             mediation: "observed".to_owned(),
+            mediation_reason: None,
             guards: 2,
             kernel: "6.18.0".to_owned(),
             init: Digest::of(b"init"),
@@ -187,7 +191,7 @@ pub(crate) fn bodies() -> Vec<Body> {
             cwd: "/workspace".to_owned(),
             terminal: true,
         }),
-        Body::SessionPaused(SessionPaused { reason: "backlog".to_owned() }),
+        Body::SessionPaused(SessionPaused { code: None, reason: "backlog".to_owned() }),
         Body::SessionResumed(SessionResumed { paused_micros: 1500 }),
         Body::PolicyDecided(PolicyDecided {
             action: "session.request".to_owned(),
@@ -296,6 +300,7 @@ pub(crate) fn bodies() -> Vec<Body> {
         }),
         Body::RecorderGap(Gap {
             source: GapSource::Files,
+            code: None,
             reason: "the queue overflowed".to_owned(),
             from: Some(at(1)),
             until: None,

@@ -180,6 +180,7 @@ pub fn authorize(limits: &Limits) -> Authorization {
     };
     let body = Body::RecorderGap(Gap {
         source: GapSource::Keeper,
+        code: None,
         reason: "a test".to_owned(),
         from: None,
         until: None,
