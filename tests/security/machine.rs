@@ -64,6 +64,36 @@ fn a_fork_bomb_ends_at_the_limit_and_the_session_ends_with_it() {
     let script = "i=0; while [ $i -lt 200 ]; do sleep 60 & i=$((i+1)); done; echo the-end";
     let output = installation.run(&repository, &["--processes", "40"], script);
     assert!(output.text().contains("fork"), "the shell says what failed: {}", output.text());
+    assert_met_a_limit(&installation, LimitName::Processes, "limit of processes");
+}
+
+/// The record of a session that was not stopped at a limit, and whose command felt it, names the limit.
+fn assert_met_a_limit(installation: &Installation, limit: LimitName, words: &str) {
+    let record = installation.record(installation.session());
+    let closed = record.closed();
+    assert_eq!((closed.code, closed.limit), (Some(ClosingCode::CommandEnded), Some(limit)));
+    assert_eq!(closed.outcome, Outcome::Completed);
+    assert!(closed.reason.contains(words), "{}", closed.reason);
+}
+
+#[test]
+fn a_command_that_takes_too_much_memory_is_killed_and_its_record_says_at_which_limit() {
+    let (installation, repository) = (Installation::new(), Repository::example());
+    let script = "head -c 400000000 /dev/zero | tail; echo the-end $?";
+    let output = installation.run(&repository, &["--memory", "64MiB"], script);
+    assert_eq!(output.code, Some(0), "{}", output.text());
+    assert!(output.text().contains("the-end 137"), "{}", output.text());
+    assert_met_a_limit(&installation, LimitName::MemoryBytes, "memory limit");
+}
+
+#[test]
+fn a_session_in_which_nothing_happens_ends_at_its_idle_limit() {
+    let (installation, repository) = (Installation::new(), Repository::example());
+    let idle = POLICY.replace("paths:", "limits: { default: { idle: 1s } }\npaths:");
+    let policy = installation.policy(&idle);
+    let output = installation.run(&repository, &["--policy", &policy], "sleep 600");
+    assert_eq!(output.code, Some(73), "{}", output.text());
+    assert_says_which_limit(&installation, &repository, LimitName::IdleSeconds);
 }
 
 #[test]

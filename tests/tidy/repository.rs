@@ -2,6 +2,9 @@
 
 use std::os::unix::fs::PermissionsExt;
 
+use custody_model::ErrorCode;
+use custody_model::error::EXIT_KEY_UNVOUCHED;
+
 use crate::tree::{FILES, METADATA, ROOT, packages};
 
 /// Everything that may stand at the top.
@@ -57,6 +60,26 @@ fn the_makefile_has_its_targets() {
         let rule = format!("\n{target}:");
         assert!(makefile.contains(&rule), "make {target} is missing");
     }
+}
+
+#[test]
+fn the_readme_lists_every_exit_code_with_its_meaning() {
+    let readme = text("README.md");
+    let table = readme.split("\n## Exit codes\n").nth(1).expect("README.md has the exit codes");
+    let rows: Vec<&str> = table
+        .lines()
+        .skip_while(|line| !line.starts_with("|---"))
+        .skip(1)
+        .take_while(|line| line.starts_with('|'))
+        .collect();
+    let mut wanted = vec!["| 0 | | done |".to_owned()];
+    wanted.extend(
+        ErrorCode::ALL
+            .map(|code| format!("| {} | `{code}` | {} |", code.exit_code(), code.meaning())),
+    );
+    let unvouched = "intact and complete, by a key that nobody vouched for";
+    wanted.push(format!("| {EXIT_KEY_UNVOUCHED} | | {unvouched} |"));
+    assert_eq!(rows, wanted);
 }
 
 #[test]

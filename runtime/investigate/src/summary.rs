@@ -351,8 +351,10 @@ impl Summarizer {
                 self.summary.authorized = Some(moment);
             }
             Body::SessionProvisioned(data) => {
-                self.summary.mediation = MediationMode::of(&data.mediation);
-                self.summary.mediation_reason.clone_from(&data.mediation_reason);
+                let (mode, words) = MediationMode::of(&data.mediation);
+                self.summary.mediation = mode;
+                self.summary.mediation_reason =
+                    data.mediation_reason.clone().or(words.map(str::to_owned));
                 self.summary.provisioned = Some(moment);
             }
             Body::SessionStarted(_) => self.summary.started = Some(moment),

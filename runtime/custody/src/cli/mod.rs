@@ -183,15 +183,16 @@ pub enum Command {
 
 #[cfg(test)]
 mod tests {
-    use custody_model::error::ErrorCode;
+    use custody_model::error::{EXIT_KEY_UNVOUCHED, EXIT_OK, ErrorCode};
 
     #[test]
     fn the_help_lists_every_exit_code_once() {
         let table = super::AFTER.split("Exit codes:").nth(1).unwrap();
         let table = table.split("`custody run`").next().unwrap();
-        for code in ErrorCode::ALL {
-            let number = format!(" {} ", code.exit_code());
-            assert_eq!(table.matches(&number).count(), 1, "{code:?} ({number})");
+        let codes = ErrorCode::ALL.map(ErrorCode::exit_code);
+        for code in codes.into_iter().chain([EXIT_OK, EXIT_KEY_UNVOUCHED]) {
+            let number = format!(" {code} ");
+            assert_eq!(table.matches(&number).count(), 1, "{number}");
         }
     }
 }

@@ -9,6 +9,7 @@ use custody_record::event::{
 };
 use custody_record::living::{PublishError, publish};
 use custody_record::{Sink, SinkError};
+use custody_sandbox::Usage;
 
 use super::provision::Running;
 use super::{KeeperError, Message, Session};
@@ -375,13 +376,12 @@ impl Course {
         if let Err(error) = sandbox.destroy() {
             tracing::error!(%error, "something of the sandbox is left");
         }
-        let memory_kills = usage.ok().and_then(|u| u.memory_kills).unwrap_or(0);
         let exit = self.exit;
-        let (outcome, Stop { code, limit, reason }) = self.verdict(memory_kills);
+        let (outcome, Stop { code, limit, reason }) = self.verdict(usage.unwrap_or_default());
         Served { outcome, code, limit, reason, exit, terminal: counts, ran: true }
     }
 
-    fn verdict(self, memory_kills: u64) -> (Outcome, Stop) {
+    fn verdict(self, usage: Usage) -> (Outcome, Stop) {
         if let Some(error) = &self.broken {
             return (Outcome::Failed, Stop::by(ClosingCode::RecordUnwritable, error.to_string()));
         }
@@ -391,29 +391,38 @@ impl Course {
         if let Some((code, reason)) = self.failed {
             return (Outcome::Failed, Stop::by(code, reason));
         }
-        let (memory, limit) = match memory_kills {
-            0 => (String::new(), None),
-            n => (
-                format!("; {n} processes were killed at the memory limit"),
-                Some(LimitName::MemoryBytes),
-            ),
-        };
+        let (limit, met) = limits_met(usage);
         let (outcome, code, reason) = match self.exit {
             Some(ExitStatus::Code(code)) => {
-                let reason = format!("the command ended with code {code}{memory}");
+                let reason = format!("the command ended with code {code}{met}");
                 (Outcome::Completed, ClosingCode::CommandEnded, reason)
             }
             Some(ExitStatus::Signal(signal)) => {
-                let reason = format!("signal {signal} ended the command{memory}");
+                let reason = format!("signal {signal} ended the command{met}");
                 (Outcome::Completed, ClosingCode::CommandEnded, reason)
             }
             None => {
-                let reason = format!("the sandbox ended before its command{memory}");
+                let reason = format!("the sandbox ended before its command{met}");
                 (Outcome::Failed, ClosingCode::SandboxLost, reason)
             }
         };
         (outcome, Stop { code, limit, reason })
     }
+}
+
+/// The limit that the command ran into without being stopped for it, and the words for all of them. Memory comes first: what it
+/// costs is a process.
+fn limits_met(usage: Usage) -> (Option<LimitName>, String) {
+    let (mut limit, mut words) = (None, String::new());
+    if let Some(n) = usage.process_refusals.filter(|n| *n > 0) {
+        limit = Some(LimitName::Processes);
+        words = format!("; {n} processes could not be started at the limit of processes");
+    }
+    if let Some(n) = usage.memory_kills.filter(|n| *n > 0) {
+        limit = Some(LimitName::MemoryBytes);
+        words = format!("; {n} processes were killed at the memory limit{words}");
+    }
+    (limit, words)
 }
 
 /// The exit code of a command that could not be run, as shells have it (POSIX.1-2024, XCU 2.8.2): 127 if its program

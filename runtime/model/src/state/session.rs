@@ -167,7 +167,8 @@ impl SessionState {
             | Self::Paused { .. }
             | Self::Refused { .. }
             | Self::Failed { .. }
-            | Self::Interrupted { .. } => None,
+            | Self::Interrupted { .. }
+            | Self::Lost { .. } => None,
         }
     }
 

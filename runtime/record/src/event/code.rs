@@ -106,10 +106,34 @@ impl MediationMode {
         }
     }
 
-    /// From what `session.provisioned` says: older records have words after the name.
+    /// What `session.provisioned` says in `mediation`, and the words that older records have after the name: `None` and all of it
+    /// where the name is not one of these.
     #[must_use]
-    pub fn of(mediation: &str) -> Option<Self> {
-        let name = mediation.split(',').next()?;
-        [Self::Observed, Self::Strict].into_iter().find(|mode| mode.as_str() == name)
+    pub fn of(mediation: &str) -> (Option<Self>, Option<&str>) {
+        let (name, words) = match mediation.split_once(", because ") {
+            Some((name, words)) => (name, Some(words)),
+            None => (mediation, None),
+        };
+        match [Self::Observed, Self::Strict].into_iter().find(|mode| mode.as_str() == name) {
+            Some(mode) => (Some(mode), words),
+            None => (None, Some(mediation)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_mediation_of_records_from_before_the_codes_is_read_with_its_words() {
+        let words = "4097 guarded paths are more than 4096";
+        let old = format!("strict, because {words}");
+        assert_eq!(MediationMode::of(&old), (Some(MediationMode::Strict), Some(words)));
+        for mode in [MediationMode::Observed, MediationMode::Strict] {
+            assert_eq!(MediationMode::of(mode.as_str()), (Some(mode), None));
+            assert_eq!(serde_json::to_value(mode).unwrap(), mode.as_str());
+        }
+        assert_eq!(MediationMode::of("dreamt"), (None, Some("dreamt")));
     }
 }

@@ -150,7 +150,7 @@ pub struct SessionClosed {
     /// Why.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub code: Option<ClosingCode>,
-    /// The limit that was reached: it stopped the session, or processes were killed at it.
+    /// The limit that was reached: it stopped the session, or processes were killed or not started at it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub limit: Option<LimitName>,
     /// Why, in words.
