@@ -40,7 +40,7 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            body: 1 << 20,
+            body: 4 << 20,
             page_default: 100,
             page_max: 500,
             requests_per_minute: 3000,

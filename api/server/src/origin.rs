@@ -55,6 +55,8 @@ pub struct Trust {
     pub own_uid: u32,
     /// The name of a local operator.
     pub operator: Arc<dyn Fn(u32) -> UserName + Send + Sync>,
+    /// The program that calls is the one that serves: it is told the whole of each failure, because no log tells more.
+    pub is_own_program: bool,
 }
 
 impl Trust {
@@ -142,6 +144,7 @@ mod tests {
             proxies: Arc::new(proxies.into()),
             own_uid: 7,
             operator: Arc::new(|uid| format!("uid-{uid}").parse().unwrap()),
+            is_own_program: false,
         };
         let mut headers = HeaderMap::new();
         headers.append("x-forwarded-for", "6.6.6.6, 203.0.113.9, 10.0.0.2".parse().unwrap());

@@ -35,6 +35,8 @@ pub(crate) struct CallId(pub(crate) RequestId);
 pub(crate) struct Outer {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) metrics: Arc<Metrics>,
+    /// Each failure is told whole: see `Trust::is_own_program`.
+    pub(crate) tells_causes: bool,
 }
 
 /// The middleware.
@@ -58,7 +60,7 @@ pub(crate) async fn outer(
             .unwrap_or_else(|payload| ApiError::internal(Panicked::of(&*payload)).into_response())
     };
     let operation = response.extensions().get::<Operation>().map_or("none", |op| op.as_str());
-    let mut response = document(response, id);
+    let mut response = document(response, id, outer.tells_causes);
     let headers = response.headers_mut();
     if let Ok(value) = HeaderValue::from_str(&id.to_string()) {
         headers.insert(REQUEST_ID, value);
@@ -90,7 +92,7 @@ fn new_id(clock: &dyn Clock) -> RequestId {
 }
 
 /// Gives a failure its document, and tells the log of what is the server's fault.
-fn document(response: Response, id: RequestId) -> Response {
+fn document(response: Response, id: RequestId, tells_causes: bool) -> Response {
     let failed = match response.extensions().get::<Failed>() {
         Some(failed) => failed.0.clone(),
         None if response.status().is_client_error() || response.status().is_server_error() => {
@@ -101,12 +103,17 @@ fn document(response: Response, id: RequestId) -> Response {
         }
         None => return response,
     };
-    if failed.code.kind().status >= 500 {
+    let is_ours = failed.code.kind().status >= 500;
+    if is_ours && !tells_causes {
         tracing::error!(request = %id, code = %failed.code, error = failed.cause(), "a call failed");
     } else {
         tracing::debug!(request = %id, code = %failed.code, detail = &*failed.detail, "a call was refused");
     }
-    let mut problem = Problem::new(failed.code, failed.detail.to_string(), id);
+    let detail = match is_ours && tells_causes {
+        true => failed.cause(),
+        false => failed.detail.to_string(),
+    };
+    let mut problem = Problem::new(failed.code, detail, id);
     problem.field = failed.field.as_deref().map(str::to_owned);
     problem.hint =
         Some(failed.hint.clone().unwrap_or_else(|| failed.code.kind().advice.to_owned()));

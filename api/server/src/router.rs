@@ -77,6 +77,7 @@ where
     let plane = Arc::<Orchestrator>::from_ref(&whole).plane().clone();
     let metrics = Arc::<Metrics>::from_ref(&whole);
     let clock = plane.clock().clone();
+    let tells_causes = Trust::from_ref(&whole).is_own_program;
     let gate = Gate {
         plane,
         identity: FromRef::from_ref(&whole),
@@ -162,6 +163,6 @@ where
         .fallback(|| async { ApiError::not_found("path", &"like this") })
         // With the allowed methods, which axum adds.
         .method_not_allowed_fallback(|| async { axum::http::StatusCode::METHOD_NOT_ALLOWED })
-        .layer(from_fn_with_state(Outer { clock, metrics }, outer))
+        .layer(from_fn_with_state(Outer { clock, metrics, tells_causes }, outer))
         .with_state(whole)
 }

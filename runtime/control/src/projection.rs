@@ -8,7 +8,7 @@ use custody_model::state::session::SessionState;
 use custody_model::{Actor, SessionId, Timestamp, UserName};
 use custody_record::Blobs;
 use custody_record::control::{ControlBody, ControlEvent, SessionRequested};
-use custody_record::event::Decision;
+use custody_record::event::{Decision, WholeList};
 use custody_store::{
     ApprovalRow, Change, Counts, PolicyRow, ProjectRow, RepositoryRow, SessionRow, StopRow, Store,
     TokenRow, UserRow,
@@ -241,10 +241,15 @@ fn requested_row(requested: &SessionRequested, at: Timestamp) -> SessionRow {
         Decision::Deny => asked.refuse(at, requested.reason.clone()),
     };
     let refused = requested.decision == Decision::Deny;
+    let mut request = requested.request.clone();
+    if let Some(WholeList { bytes, count, .. }) = requested.command_whole {
+        // Nobody shall take the beginning for all of it.
+        request.command.push(format!("… (cut: {count} arguments of {bytes} bytes in all)"));
+    }
     SessionRow {
         id: requested.session,
         project: requested.project.clone(),
-        request: requested.request.clone(),
+        request,
         requested_at: at,
         policy: requested.policy,
         policy_name: requested.policy_name.clone(),

@@ -75,7 +75,11 @@ pub fn environment(asked: &[String]) -> Result<BTreeMap<String, String>, Failure
     }
     for name in asked {
         let value = variable(name).ok_or_else(|| {
-            Failure::new(ErrorCode::NotFound, format!("--env {name}: it is not set, or not UTF-8"))
+            let message = format!("--env {name}: no variable of this name is set here to UTF-8");
+            let bare = name.split('=').next().unwrap_or(name);
+            Failure::new(ErrorCode::NotFound, message).hint(format!(
+                "--env takes a name, and the value comes from this environment: {bare}=VALUE custody run --env {bare} …"
+            ))
         })?;
         all.insert(name.clone(), value);
     }

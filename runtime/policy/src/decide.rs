@@ -114,7 +114,11 @@ impl Decide<'_> {
                 Check::new(
                     Decision::Deny,
                     rule,
-                    format!("{what} {text} matches no entry of the list"),
+                    format!(
+                        "{what} {text} matches no entry of `{}` in the policy {}",
+                        list.trim_start_matches('/').replace('/', "."),
+                        self.policy.name()
+                    ),
                 )
             }
         }
@@ -161,7 +165,10 @@ impl Decide<'_> {
             }
             None => {
                 let rule = RuleRef::at(self.policy, "/commands".to_owned(), "commands");
-                Check::new(Decision::Deny, rule, "no rule matches the command")
+                let name = self.policy.name();
+                let reason =
+                    format!("no rule of `commands` in the policy {name} matches the command");
+                Check::new(Decision::Deny, rule, reason)
             }
         }
     }

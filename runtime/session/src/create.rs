@@ -157,13 +157,13 @@ impl Orchestrator {
         let waiting = self.plane().store().sessions_in(&["queued", "awaiting_approval"]).await?;
         let (found, limit) = (waiting.len() as u64, self.options().waiting);
         if found >= limit {
-            let what = "the line is full".to_owned();
+            let what = "no more sessions are taken into the queue".to_owned();
             return Err(SessionError::LineFull { what, found, limit });
         }
         let own = waiting.iter().filter(|row| row.request.requester == *user).count() as u64;
         let limit = self.options().waiting_per_user;
         if own >= limit {
-            let what = format!("{user} has too many sessions in line");
+            let what = format!("{user} has too many sessions in the queue");
             return Err(SessionError::LineFull { what, found: own, limit });
         }
         Ok(())
@@ -203,23 +203,52 @@ fn check(asked: &NewSession) -> Result<(), SessionError> {
     let invalid =
         |field, reason: &str| Err(SessionError::Invalid { field, reason: reason.to_owned() });
     if asked.command.first().is_none_or(String::is_empty) {
-        return invalid("command", "a program is wanted");
+        return invalid("command", "it has no program: name one, as in `custody run -- make test`");
     }
     if asked.command.iter().any(|word| word.contains('\0')) {
-        return invalid("command", "it has a NUL byte");
+        return invalid(
+            "command",
+            &format!("a NUL byte stands in it, which no argument can have; {OTHERWISE}"),
+        );
     }
     if !(1..=MAX_BASE_BYTES).contains(&asked.base.len()) || asked.base.contains('\0') {
-        return invalid("base", "1 to 1024 bytes without NUL are wanted");
+        return invalid(
+            "base",
+            "a branch, a tag or a commit is wanted, of 1 to 1024 bytes without NUL",
+        );
     }
-    let bytes: usize = asked.command.iter().map(|word| word.len() + 1).sum();
+    if let Some((at, word)) =
+        asked.command.iter().enumerate().find(|(_, word)| word.len() > MAX_ARGUMENT_BYTES)
+    {
+        let reason = format!(
+            "argument {at} has {} bytes, and Linux takes {MAX_ARGUMENT_BYTES} in one; {OTHERWISE}",
+            word.len()
+        );
+        return invalid("command", &reason);
+    }
+    let bytes: usize = asked.command.iter().map(|word| word.len() + AROUND_ARGUMENT).sum();
     if bytes > MAX_COMMAND_BYTES {
-        return invalid("command", "it has more than 32768 bytes");
+        let reason = format!(
+            "its arguments take {bytes} bytes, and {MAX_COMMAND_BYTES} are the most; {OTHERWISE}"
+        );
+        return invalid("command", &reason);
     }
     let limits = &asked.limits;
     let numbers =
         [limits.memory_bytes, limits.disk_bytes, limits.wall_seconds, limits.idle_seconds];
     if numbers.into_iter().flatten().any(|number| number > MAX_NUMBER) {
         return invalid("limits", "a number is above 9007199254740991, which no record can hold");
+    }
+    if limits.memory_bytes.is_some_and(|bytes| bytes < MIN_MEMORY_BYTES) {
+        let reason =
+            format!("no sandbox begins with less than {MIN_MEMORY_BYTES} bytes: give more");
+        return invalid("limits.memory_bytes", &reason);
+    }
+    if limits.processes.is_some_and(|number| number < MIN_PROCESSES) {
+        let reason = format!(
+            "no command begins with less than {MIN_PROCESSES}, two of which are the sandbox's own: give more"
+        );
+        return invalid("limits.processes", &reason);
     }
     if asked
         .environment
@@ -236,8 +265,24 @@ fn check(asked: &NewSession) -> Result<(), SessionError> {
     Ok(())
 }
 
-/// Longest command with its arguments, in bytes: it stands in one event.
-pub const MAX_COMMAND_BYTES: usize = 32 << 10;
+/// Longest argument of a command, in bytes without its NUL: what Linux takes (`MAX_ARG_STRLEN` of linux/binfmts.h, 32 pages).
+pub const MAX_ARGUMENT_BYTES: usize = (128 << 10) - 1;
+
+/// Longest command, in bytes as execve(2) counts them: each argument with its NUL and its pointer. Half of the 2 MiB that Linux
+/// takes of a process with 8 MiB of stack; the other half is for the environment.
+pub const MAX_COMMAND_BYTES: usize = 1 << 20;
+
+/// The NUL and the pointer of an argument, in bytes.
+const AROUND_ARGUMENT: usize = 1 + 8;
+
+/// What to do with more than a command line takes.
+const OTHERWISE: &str = "give it in a file of the repository or by standard input";
+
+/// Least memory of a session, in bytes: with less the sandbox's own process 1 does not come up.
+pub const MIN_MEMORY_BYTES: u64 = 4 << 20;
+
+/// Least processes of a session: process 1 of the sandbox, its helper while the command is made, and the command.
+pub const MIN_PROCESSES: u32 = 3;
 
 /// Longest name of a revision, in bytes.
 pub const MAX_BASE_BYTES: usize = 1024;
@@ -300,7 +345,8 @@ fn found(
     let source = Source::parse(source).ok();
     if dirty {
         let Some(source @ Source::Checkout(checkout)) = &source else {
-            let reason = "only a checkout on the server's machine has a working tree";
+            let reason = "the repository was registered by its address, and only a checkout on the machine that sessions run on \
+                          has a working tree: leave it out, and commit what the session is to have";
             return Err(SessionError::Invalid { field: "dirty", reason: reason.to_owned() });
         };
         mirror.update(source, None)?;
@@ -457,6 +503,8 @@ async fn record(
         session: context.id,
         project: context.asked.project.clone(),
         request,
+        command_whole: None,
+        environment_whole: None,
         policy: version.digest(),
         policy_name: version.name().to_owned(),
         decision,
@@ -483,7 +531,8 @@ fn redacted(
     let key = orchestrator.plane().vault().make(Scope::Control)?;
     let redactor = redactor(spec, policy, &key)?;
     let redacted = redactor.redact_document(&requested, "/data")?;
-    Ok(redacted.unwrap_or((requested, Vec::new())))
+    let (requested, redactions) = redacted.unwrap_or((requested, Vec::new()));
+    Ok((requested.fitted(), redactions))
 }
 
 /// A refusal has a record like everything else.

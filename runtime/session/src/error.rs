@@ -94,16 +94,16 @@ pub enum SessionError {
     #[error(transparent)]
     Vault(#[from] custody_record::VaultError),
     /// The repository.
-    #[error("the repository can't be used")]
+    #[error("repository: it can't be used")]
     Mirror(#[from] MirrorError),
     /// Its name.
     #[error("repository")]
     RepositoryName(#[from] InvalidRepositoryName),
     /// Where it comes from.
-    #[error("the source is no git repository")]
+    #[error("source: it is no git repository")]
     Source(#[from] CheckoutError),
-    /// The commit to start from.
-    #[error("base: {revision:?} names no commit of the repository")]
+    /// The commit to start from: its source says which is none.
+    #[error("base")]
     Base {
         /// What was given.
         revision: String,
@@ -147,7 +147,9 @@ pub enum SessionError {
         lead: Seconds,
     },
     /// The server is ending.
-    #[error("the server is draining: it takes no new sessions; ask again in a moment")]
+    #[error(
+        "no new sessions are taken, because the program that starts them is ending; ask again in a moment"
+    )]
     Draining,
     /// A fault that a test asked for.
     #[error("the step {0} fails because a test asked for it")]

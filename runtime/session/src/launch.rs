@@ -207,7 +207,9 @@ async fn abandon(orchestrator: &Arc<Orchestrator>, context: &mut Context) {
             return;
         }
     }
-    let reason = "its keeper could not be started; the server's log says why".to_owned();
+    let reason =
+        "its keeper could not be started: `keeper.log` in its directory, and the log of the program that started it, say why"
+            .to_owned();
     let body = ControlBody::SessionAbandoned(SessionReason { session, reason });
     if let Err(error) = orchestrator.plane().record(&Author::server(), vec![body]).await {
         tracing::error!(%session, %error, "a session that could not be launched can't be failed");
@@ -263,7 +265,7 @@ async fn start_keeper(
 /// A keeper that nobody would follow is ended, and its record indexed as it is.
 async fn end_keeper(orchestrator: &Arc<Orchestrator>, context: &mut Context) {
     let session = context.row.id;
-    let reason = "the server could not look after it".to_owned();
+    let reason = "the program that started it could not look after it".to_owned();
     let stop = Frame::Stop(StopRequest { reason });
     if let Err(error) = orchestrator.tell(session, stop).await {
         tracing::error!(%session, %error, "a keeper that nobody follows can't be asked to end");

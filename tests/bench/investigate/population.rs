@@ -159,6 +159,8 @@ impl Population {
             session: self.sessions[number],
             project: "shop".parse()?,
             request,
+            command_whole: None,
+            environment_whole: None,
             policy: Digest::of(b"policy"),
             policy_name: "local".to_owned(),
             decision: Decision::Allow,

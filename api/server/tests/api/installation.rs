@@ -250,6 +250,7 @@ impl Installation {
             proxies: Arc::new(["127.0.0.9".parse().unwrap()].into()),
             own_uid: nix::unistd::Uid::effective().as_raw(),
             operator: Arc::new(|_| user("operator")),
+            is_own_program: false,
         };
         let build = Build {
             version: "0.0.0-test".to_owned(),

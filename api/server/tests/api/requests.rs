@@ -34,10 +34,22 @@ async fn the_member_or_parameter_that_is_wrong_is_named() {
         let answer = create(body.clone()).to(to).await;
         assert_eq!(answer.problem(422, "invalid")["field"], field, "{body}");
     }
-    // As many bytes as a command may have, and six times as many in JSON.
-    let long = json!({ "repository": repository, "command": ["\u{1}".repeat(32_000)] });
-    let problem = create(long).to(to).await.problem(422, "invalid");
-    assert!(problem["detail"].as_str().unwrap().contains("does not fit on record"), "{problem}");
+    // More than Linux takes in one argument, and in all.
+    let longest = "\u{1}".repeat(131_071);
+    for (command, says) in [
+        (vec![format!("{longest}1")], "argument 0 has 131072 bytes"),
+        (vec!["x".repeat(131_071); 8], "take 1048640 bytes, and 1048576 are the most"),
+    ] {
+        let asked = json!({ "repository": repository, "command": command });
+        let problem = create(asked).to(to).await.problem(422, "invalid");
+        assert_eq!(problem["field"], "command");
+        assert!(problem["detail"].as_str().unwrap().contains(says), "{problem}");
+    }
+    // The longest, which has six times as many bytes in JSON, is no reason to refuse it.
+    let asked = json!({ "repository": repository, "command": [longest] });
+    let made = create(asked).to(to).await.ok(201);
+    let shown = made["command"].as_array().unwrap();
+    assert_eq!(shown.last().unwrap(), "… (cut: 1 arguments of 131072 bytes in all)");
     let huge = json!({
         "repository": repository, "command": ["true"], "limits": { "memory_bytes": 1_u64 << 60 },
     });

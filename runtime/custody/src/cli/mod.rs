@@ -186,6 +186,11 @@ mod tests {
     use custody_model::error::{EXIT_KEY_UNVOUCHED, EXIT_OK, ErrorCode};
 
     #[test]
+    fn no_command_has_two_arguments_of_one_name() {
+        <super::Cli as clap::CommandFactory>::command().debug_assert();
+    }
+
+    #[test]
     fn the_help_lists_every_exit_code_once() {
         let table = super::AFTER.split("Exit codes:").nth(1).unwrap();
         let table = table.split("`custody run`").next().unwrap();

@@ -33,6 +33,7 @@ pub enum PolicyCommand {
     /// Print a version's document.
     Show {
         /// Its digest; the active version without it.
+        #[arg(id = "digest", value_name = "VERSION")]
         version: Option<Digest>,
         #[command(flatten)]
         project: InProject,
@@ -40,6 +41,7 @@ pub enum PolicyCommand {
     /// Let a version decide about new requests.
     Activate {
         /// Its digest.
+        #[arg(id = "digest", value_name = "VERSION")]
         version: Digest,
         #[command(flatten)]
         project: InProject,
@@ -47,6 +49,7 @@ pub enum PolicyCommand {
     /// How a version differs from another, as a unified diff.
     Diff {
         /// Its digest.
+        #[arg(id = "digest", value_name = "VERSION")]
         version: Digest,
         /// Digest of the other; the active version without it.
         #[arg(long)]

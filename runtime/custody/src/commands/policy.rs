@@ -201,7 +201,10 @@ fn explained(
 /// The document at `path`.
 pub fn read(path: &Path) -> Result<PolicyVersion, Failure> {
     let text = std::fs::read_to_string(path)
-        .explain(ErrorCode::NotFound, format!("the policy {} can't be read", path.display()))?;
+        .explain(ErrorCode::NotFound, format!("the policy {} can't be read", path.display()))
+        .map_err(|failure| {
+            failure.hint("name a file with a policy's document, which `custody policy schema` describes, or leave --policy out")
+        })?;
     PolicyVersion::parse(&text)
         .explain(ErrorCode::Invalid, format!("the policy {} is not valid", path.display()))
 }

@@ -38,9 +38,8 @@ pub fn only_as_root(what: &str) -> Result<(), Failure> {
     let message = format!(
         "{what} has to be root: the workspace is watched through its superblock, which needs CAP_SYS_ADMIN"
     );
-    Err(Failure::new(ErrorCode::EnvironmentLacks, message).hint(
-        "use sudo, or `custody login` to a server; `custody doctor` says what this machine offers",
-    ))
+    Err(Failure::new(ErrorCode::EnvironmentLacks, message)
+        .hint("use sudo; `custody doctor` says what this machine offers"))
 }
 
 /// Runs the session and exits as its command did.
@@ -72,16 +71,18 @@ pub fn run(wire: &Wire, args: RunArgs) -> Result<ExitCode, Failure> {
                     if leaving.replace(act).is_some() {
                         return Err(unanswered(&key));
                     }
-                    progress.say("taking the request back, once the server has answered");
+                    progress.say("taking the request back, once it is answered");
                 }
             }
         }
     });
     let session = session.map_err(|failure| {
-        match asked.base == "HEAD" && failure.field.as_deref() == Some("base") {
-            true => failure
+        match (asked.base == "HEAD", failure.field.as_deref() == Some("base")) {
+            (true, true) => failure
                 .hint("a session starts from a commit: commit something first, or use --dirty"),
-            false => failure,
+            (false, true) => failure
+                .hint("--base takes a branch, a tag or a commit, as `git log --all` shows them"),
+            (true | false, false) => failure,
         }
     })?;
     if let Some(act) = &leaving
@@ -123,7 +124,7 @@ fn taken_back(args: &RunArgs, session: SessionId) -> ExitCode {
 
 /// Somebody left while the request was on its way.
 fn unanswered(key: &str) -> Failure {
-    Failure::new(ErrorCode::Unavailable, "the server had not answered yet: it may have the request")
+    Failure::new(ErrorCode::Unavailable, "the request was not answered yet: there may be a session")
         .hint(format!(
             "`custody session list` shows it; the same command with --idempotency-key {key} asks for no second session"
         ))
@@ -201,7 +202,8 @@ pub fn exit(session: SessionId, ended: &Ended) -> Result<ExitCode, Failure> {
         }
         (Outcome::Refused, _) => {
             let message = format!("session {session} is refused: {}", ended.reason);
-            return Err(Failure::new(ErrorCode::PolicyRefused, message).hint(show));
+            let hint = format!("{show}; `custody policy explain` says what else would be allowed");
+            return Err(Failure::new(ErrorCode::PolicyRefused, message).hint(hint));
         }
         (Outcome::Interrupted, _) => {
             let message = format!("the keeper of session {session} died: {}", ended.reason);

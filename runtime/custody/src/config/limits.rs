@@ -44,7 +44,7 @@ section!("limits": Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            body: Size(1 << 20),
+            body: Size(4 << 20),
             page_default: 100,
             page_max: 500,
             requests_per_minute: 1_200,

@@ -28,7 +28,10 @@ pub fn page(summary: &Summary) -> String {
     let _ =
         writeln!(text, "policy      {policy} ({}), rule {rule}", &summary.policy.to_string()[..19]);
     if let Some(request) = &summary.request {
-        let _ = writeln!(text, "command     {}", command_line(&request.command));
+        let cut = request.command_whole.as_ref().map_or_else(String::new, |whole| {
+            format!(" … (cut: {} arguments of {} bytes in all)", whole.count, whole.bytes)
+        });
+        let _ = writeln!(text, "command     {}{cut}", command_line(&request.command));
         let dirty = if request.dirty { ", with uncommitted changes" } else { "" };
         let _ = writeln!(
             text,

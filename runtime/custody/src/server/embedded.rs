@@ -53,11 +53,17 @@ impl Embedded {
                 ..limits(&config.settings)
             },
             operator: Arc::new(operator),
+            is_own_program: true,
             faults: Arc::new(NoFaults),
         };
         let whole = assemble(wire, &config.settings, kind).await?;
         let orchestrator = whole.orchestrator.clone();
-        orchestrator.start().await.explain(ErrorCode::Io, "the sessions can't be looked after")?;
+        let begun = orchestrator.start().await;
+        begun.explain(ErrorCode::Io, "the sessions can't be looked after").map_err(|failure| {
+            failure.hint(
+                "see that the state directory is whole and can be written; `custody fsck` looks for damage",
+            )
+        })?;
         default_project(orchestrator.plane()).await?;
         remove_left_over(&run);
         let path = run.join(format!("cli-{}.sock", std::process::id()));
@@ -96,6 +102,6 @@ pub fn make_state(path: &Path) -> Result<(), Failure> {
     made.map_err(|error| {
         let failure =
             Failure::of(ErrorCode::Io, format!("{} can't be made", path.display()), error);
-        failure.hint("be root, name another directory with --state, or `custody login` to a server")
+        failure.hint("be root, or name a directory that you can write with --state")
     })
 }

@@ -13,7 +13,10 @@ use crate::failure::{Explain, Failure};
 fn open(path: &Path) -> Result<File, Failure> {
     let mut options = File::options();
     options.create(true).truncate(false).write(true).mode(0o600);
-    options.open(path).explain(ErrorCode::Io, format!("{} can't be opened", path.display()))
+    let file = options.open(path);
+    file.explain(ErrorCode::Io, format!("{} can't be opened", path.display())).map_err(|failure| {
+        failure.hint("be the user whose state directory it is, or name another one with --state")
+    })
 }
 
 fn taken(result: Result<(), TryLockError>, message: &str, hint: &str) -> Result<(), Failure> {

@@ -38,6 +38,8 @@ pub(super) struct Kind {
     pub(super) limits: Limits,
     /// The name of a local operator, by user id.
     pub(super) operator: Arc<dyn Fn(u32) -> UserName + Send + Sync>,
+    /// Nobody calls but the program that it is in.
+    pub(super) is_own_program: bool,
     /// What happens at steps beside the steps.
     pub(super) faults: Arc<dyn Faults>,
 }
@@ -80,6 +82,7 @@ pub(super) async fn assemble(
             proxies: Arc::new(proxies),
             own_uid: nix::unistd::Uid::effective().as_raw(),
             operator: kind.operator,
+            is_own_program: kind.is_own_program,
         },
         build: Build {
             version: env!("CARGO_PKG_VERSION").to_owned(),

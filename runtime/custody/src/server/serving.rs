@@ -50,6 +50,7 @@ pub async fn run(
     let kind = Kind {
         limits: limits(settings),
         operator: Arc::new(caller::user_of),
+        is_own_program: false,
         faults: Arc::new(KillAt(faults)),
     };
     let whole = assemble(wire, settings, kind).await?;

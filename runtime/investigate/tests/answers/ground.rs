@@ -136,6 +136,8 @@ impl Ground {
             session,
             project: "default".parse().unwrap(),
             request,
+            command_whole: None,
+            environment_whole: None,
             policy: Digest::of(b"policy"),
             policy_name: "local".to_owned(),
             decision: Decision::Allow,

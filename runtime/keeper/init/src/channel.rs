@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::protocol::VERSION;
 
-/// Longest frame, in bytes: environment and arguments of the command are the largest part of any.
+/// Longest frame, in bytes. What is to run may be longer, and goes in a file then: [`crate::start`].
 pub const MAX_FRAME_BYTES: usize = 192 << 10;
 
 /// Most descriptors beside one frame.
@@ -33,6 +33,18 @@ pub enum ChannelError {
     /// Not JSON of the expected form.
     #[error("a frame is not of the expected form")]
     Malformed(#[source] serde_json::Error),
+    /// What is to run is over [`crate::start::MAX_START_BYTES`].
+    #[error(
+        "the command and its environment have more than {} bytes",
+        crate::start::MAX_START_BYTES
+    )]
+    StartTooLong,
+    /// The file that holds what is to run can't be written or read.
+    #[error("the file with the command failed")]
+    File(#[source] std::io::Error),
+    /// A message says that what is to run is in a file, and there is none, or it holds something else.
+    #[error("what is to run is not in the file beside its message")]
+    NoFile,
     /// A frame of another version.
     #[error("a frame is of version {0}, {VERSION} is spoken here")]
     Version(u32),
@@ -143,12 +155,16 @@ impl AsFd for Channel {
 /// # Errors
 /// [`ChannelError::TooLong`].
 pub fn encode<T: Serialize>(message: &T) -> Result<Vec<u8>, ChannelError> {
-    let bytes = serde_json::to_vec(&Envelope { v: VERSION, body: message })
-        .map_err(ChannelError::Malformed)?;
+    let bytes = encode_any(message)?;
     if bytes.len() > MAX_FRAME_BYTES {
         return Err(ChannelError::TooLong);
     }
     Ok(bytes)
+}
+
+/// As [`encode`], however long it gets.
+pub(crate) fn encode_any<T: Serialize>(message: &T) -> Result<Vec<u8>, ChannelError> {
+    serde_json::to_vec(&Envelope { v: VERSION, body: message }).map_err(ChannelError::Malformed)
 }
 
 /// The message in a frame.

@@ -23,6 +23,7 @@ use std::process::ExitCode;
 
 use custody_init::channel::Channel;
 use custody_init::protocol::{Descriptor, FromInit, Ready, Start, Step, ToInit};
+use custody_init::start;
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, UnixAddr, connect, socket};
 
 use crate::child::Child;
@@ -107,6 +108,8 @@ fn run(channel: &Channel) -> Result<ExitCode, Failure> {
 fn receive_start(channel: &Channel) -> Result<Start, Failure> {
     match channel.receive() {
         Ok(Some((ToInit::Start(start), _))) => Ok(*start),
+        Ok(Some((ToInit::StartInFile, descriptors))) => start::from_file(descriptors)
+            .map_err(|error| Failure::new(Step::Request, None, &error.to_string())),
         Ok(Some((
             other @ (ToInit::Go | ToInit::Signal(_) | ToInit::Resize(_) | ToInit::Stop { .. }),
             _,

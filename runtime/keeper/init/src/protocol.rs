@@ -19,6 +19,8 @@ pub const CONTROL_SOCKET: &str = "control.sock";
 pub enum ToInit {
     /// Prepare everything, but run nothing yet. The first message, once.
     Start(Box<Start>),
+    /// [`ToInit::Start`] stands in the file beside this message: it is longer than a frame. See [`crate::start`].
+    StartInFile,
     /// Run the command. Once, after [`FromInit::Ready`].
     Go,
     /// Send this signal (Linux number) to the terminal's foreground group, or without a terminal to the command's

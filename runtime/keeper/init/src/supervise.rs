@@ -147,7 +147,7 @@ impl Watch<'_> {
             Err(error) => return Err(Failure::new(Step::Request, None, &error.to_string())),
         };
         match request {
-            ToInit::Start(_) => {
+            ToInit::Start(_) | ToInit::StartInFile => {
                 return Err(Failure::new(Step::Request, None, "Start comes once"));
             }
             ToInit::Go => {

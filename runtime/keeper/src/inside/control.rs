@@ -191,7 +191,7 @@ impl Inside {
     /// # Errors
     /// [`InsideError::Failed`] tells the step; [`InsideError::TimedOut`].
     pub fn start(&self, start: Start, timeout: Duration) -> Result<Ready, InsideError> {
-        self.channel.send(&ToInit::Start(Box::new(start)), &[])?;
+        custody_init::start::send(&self.channel, start)?;
         if !readable(self.channel.as_fd(), Some(Instant::now() + timeout))? {
             return Err(InsideError::TimedOut(timeout));
         }

@@ -10,7 +10,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::witnesses::{WitnessRefused, WitnessRestored};
-use crate::event::{Decision, RedactionApplied};
+use crate::event::fit::{LIST_BYTES, cut_list};
+use crate::event::{Decision, RedactionApplied, WholeList};
 
 /// What happened. Closed: a reader of version 1 knows every type.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -254,6 +255,12 @@ pub struct SessionRequested {
     pub project: ProjectName,
     /// What was asked for; variables of the environment by name, never by value.
     pub request: StartSession,
+    /// The whole command, where it has no room in an event: `request` has its beginning then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub command_whole: Option<WholeList>,
+    /// All names of the environment, where they have no room: `request` has the first of them then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub environment_whole: Option<WholeList>,
     /// Digest of the policy version that was evaluated.
     pub policy: Digest,
     /// The policy's name.
@@ -271,6 +278,17 @@ pub struct SessionRequested {
     /// The client's name for the request.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub idempotency: Option<Idempotency>,
+}
+
+impl SessionRequested {
+    /// Cuts the lists that have no room in one event to their beginning, and says what they were. Only after the redaction: a
+    /// credential that straddles the cut would not be known any more.
+    #[must_use]
+    pub fn fitted(mut self) -> Self {
+        self.command_whole = cut_list(&mut self.request.command, LIST_BYTES);
+        self.environment_whole = cut_list(&mut self.request.environment, LIST_BYTES);
+        self
+    }
 }
 
 /// `approval.granted`. The approver is the event's actor.

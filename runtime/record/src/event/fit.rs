@@ -16,8 +16,8 @@ use super::{
 /// Canonical bytes of the arguments of a `process.executed`: longer ones are cut.
 pub const MAX_ARGUMENT_BYTES: usize = 8 << 10;
 
-/// Canonical bytes of any other list of texts in an event that is too long.
-const LIST_BYTES: usize = 16 << 10;
+/// Canonical bytes of any other list of texts in an event that is too long, also of the control log.
+pub(crate) const LIST_BYTES: usize = 16 << 10;
 
 /// Canonical bytes of a path outside of the workspace in an event that is too long.
 const PATH_BYTES: usize = 12 << 10;
@@ -152,7 +152,7 @@ const fn channel(kind: EventType) -> Option<GapSource> {
 }
 
 /// Cuts a list of texts to `max` canonical bytes and says what it was; `None` if it has no more.
-fn cut_list(list: &mut Vec<String>, max: usize) -> Option<WholeList> {
+pub(crate) fn cut_list(list: &mut Vec<String>, max: usize) -> Option<WholeList> {
     // Quotes and a comma.
     const AROUND: usize = 3;
     if list.iter().map(|text| written(text) + AROUND).sum::<usize>() <= max {
