@@ -86,10 +86,10 @@ fn assert_secret_is_nowhere(record: &Record) {
 /// What a session without a gap says of each place: never more than was seen.
 fn covered_today(place: Place) -> Coverage {
     match place {
-        Place::Workspace | Place::Processes | Place::Network | Place::Terminal => {
+        Place::Workspace | Place::Scratch | Place::Processes | Place::Network | Place::Terminal => {
             Coverage::Complete
         }
-        Place::GitObjects | Place::Scratch | Place::Image => Coverage::Partial,
+        Place::GitObjects | Place::Image => Coverage::Partial,
         Place::Models => Coverage::Absent,
     }
 }

@@ -12,6 +12,7 @@ mod input;
 mod messages;
 mod outputs;
 mod people;
+mod places;
 mod prompts;
 mod service;
 mod standing;

@@ -137,9 +137,11 @@ impl Wire {
     pub fn keeper(&self, settings: &Settings) -> KeeperProgram {
         let vault = settings.vault.exposed().map(|(field, value)| ("vault", field, value));
         let disk = settings.disk.exposed().map(|(field, value)| ("disk", field, value));
+        let observe = settings.observe.exposed().map(|(field, value)| ("observe", field, value));
         let environment = vault
             .into_iter()
             .chain(disk)
+            .chain(observe)
             .map(|(section, field, value)| (variable_of(section, field), value))
             .collect();
         KeeperProgram {

@@ -29,7 +29,7 @@ pub struct Recorder {
     /// Microseconds since 1970 of the last sign of life of the sandbox.
     active: AtomicI64,
     /// Gaps that were recorded: no channel's coverage is complete then.
-    gaps: [AtomicU64; 5],
+    gaps: [AtomicU64; 7],
     /// Hears everything that the kernel has queued about forks and exits.
     hear: OnceLock<Box<dyn Fn() + Send + Sync>>,
     /// Told once when the record can't be written.

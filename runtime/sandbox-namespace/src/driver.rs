@@ -12,6 +12,7 @@ use custody_sandbox::{
 };
 
 use crate::cgroup::{Controller, Group, Hierarchies};
+use crate::launch::{ADDED_TREES, SYSTEM_TREES};
 use crate::sandbox::NamespaceSandbox;
 
 /// The group that holds the groups of all sessions, in each hierarchy.
@@ -78,6 +79,8 @@ impl Driver for NamespaceDriver {
             cpu_limit: self.hierarchies.has(Controller::Cpu),
             host_pids: true,
             directory_root: true,
+            system_trees: &SYSTEM_TREES,
+            added_trees: &ADDED_TREES,
         }
     }
 

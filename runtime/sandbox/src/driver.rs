@@ -23,6 +23,11 @@ pub struct Capabilities {
     pub host_pids: bool,
     /// An unpacked image can be the root.
     pub directory_root: bool,
+    /// The system's own trees of a root, as absolute paths inside: programs, their libraries and their settings. What is read
+    /// there is not told; what is run from there is.
+    pub system_trees: &'static [&'static str],
+    /// Trees below [`Capabilities::system_trees`] that are not the system's own, on mounts of their own: what is read there is told.
+    pub added_trees: &'static [&'static str],
 }
 
 /// What a sandbox has used. Absent: the machine does not tell.

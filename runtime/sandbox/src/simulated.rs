@@ -58,6 +58,8 @@ impl Driver for SimulatedDriver {
             process_limit: true,
             cpu_limit: false,
             host_pids: false,
+            system_trees: &[],
+            added_trees: &[],
             directory_root: true,
         }
     }

@@ -14,6 +14,15 @@ pub const CUSTODY_INSIDE: &str = "/custody";
 /// The home directory of the agent inside.
 pub const HOME_INSIDE: &str = "/home/agent";
 
+/// The directories of [`SandboxSpec::scratch`], and where the sandbox sees each.
+pub const SCRATCH_DIRECTORIES: [(&str, &str); 5] = [
+    ("tmp", "/tmp"),
+    ("var-tmp", "/var/tmp"),
+    ("shm", "/dev/shm"),
+    ("agent", HOME_INSIDE),
+    ("run", "/run"),
+];
+
 /// The longest host name that Linux takes, in bytes.
 const HOSTNAME_MAX: usize = 64;
 /// What an extra bind may neither be, nor cover, nor lie in: all that the driver makes itself.
@@ -93,6 +102,9 @@ pub struct SandboxSpec {
     /// The directory that holds `control.sock`, on which the caller listens already. The driver hands the socket to
     /// the agent's identity, which init has; it appears at `/custody/control.sock`.
     pub control: PathBuf,
+    /// An empty file system of the session's own, for everything that may be written besides the workspace. The driver makes
+    /// [`SCRATCH_DIRECTORIES`] in it and attaches them. Without it the driver makes one that nobody else sees.
+    pub scratch: Option<PathBuf>,
     /// What is enforced: at most what the permit grants.
     pub limits: Limits,
     /// The name of the machine as the sandbox sees it.
@@ -114,6 +126,7 @@ impl SandboxSpec {
         let host_paths = [
             ("workspace", Some(&self.workspace)),
             ("objects", self.objects.as_ref()),
+            ("scratch", self.scratch.as_ref()),
             ("init", Some(&self.init)),
             ("control", Some(&self.control)),
             (

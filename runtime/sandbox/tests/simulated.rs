@@ -21,6 +21,7 @@ impl Fixture for Simulated {
             objects: None,
             init: "/nowhere/init".into(),
             control: room.path("control"),
+            scratch: None,
             limits: Limits::default(),
             hostname: "sandbox".to_owned(),
             identity: Identity::default(),

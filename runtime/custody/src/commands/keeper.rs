@@ -21,6 +21,7 @@ pub fn run(wire: &Wire, args: &KeeperArgs) -> Result<ExitCode, Failure> {
         clock: wire.clock.clone(),
         vault: wire.vault(&settings.vault)?,
         waits: settings.disk.waits(),
+        hashed_outside: settings.observe.outside_file.0,
     };
     match custody_keeper::run(setup) {
         Ok(_ended) => Ok(ExitCode::SUCCESS),

@@ -11,6 +11,7 @@ mod identity;
 mod limits;
 mod load;
 mod log;
+mod observe;
 #[cfg(test)]
 mod promises;
 mod push;
@@ -84,6 +85,9 @@ pub struct Settings {
     /// How long a session that ends waits for a disk that is full, read-only or broken.
     #[serde(deserialize_with = "section::or_default")]
     pub disk: disk::Disk,
+    /// What of a session is looked at, and how closely.
+    #[serde(deserialize_with = "section::or_default")]
+    pub observe: observe::Observe,
     /// What the server says about itself.
     #[serde(deserialize_with = "section::or_default")]
     pub log: log::Log,
@@ -103,6 +107,7 @@ macro_rules! sections {
         $each!(transparency: transparency::Transparency);
         $each!(vault: vault::Vault);
         $each!(disk: disk::Disk);
+        $each!(observe: observe::Observe);
         $each!(log: log::Log);
     };
 }
@@ -146,6 +151,7 @@ impl Settings {
             transparency,
             vault,
             disk,
+            observe,
             log: _,
         } = self;
         state.check(check);
@@ -159,6 +165,7 @@ impl Settings {
         transparency.check(check);
         vault.check(check);
         disk.check(check);
+        observe.check(check);
     }
 }
 

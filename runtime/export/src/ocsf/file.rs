@@ -83,6 +83,7 @@ fn activity_of(operation: Operation) -> Activity {
         | Operation::Chown
         | Operation::Utimens
         | Operation::Setxattr
+        | Operation::Setattr
         | Operation::Removexattr => Activity::SetAttributes,
     }
 }

@@ -214,7 +214,10 @@ impl Server {
                     kind: FileKind::File,
                     content: None,
                     target: None,
+                    exchanged: false,
                     open: false,
+                    uncertain: None,
+                    unhashed: None,
                 };
                 self.sink.outside(time, event.pid, outside).map(|()| true)
             }

@@ -92,7 +92,7 @@ impl Programs {
         let group = unsafe { OwnedFd::from_raw_fd(group) };
         let (mut mounts, mut unwatched) = (HashSet::new(), Vec::new());
         for point in mount_points(&std::fs::read(format!("/proc/{pid}/mountinfo"))?) {
-            match mark(&group, pid, &point) {
+            match mark(&group, pid, &point, libc::FAN_OPEN_EXEC) {
                 Ok(mount) => {
                     mounts.insert(mount);
                 }
@@ -187,8 +187,8 @@ impl Programs {
     }
 }
 
-/// Marks the mount at `point` as process `pid` sees it, and says its number.
-fn mark(group: &OwnedFd, pid: u32, point: &[u8]) -> io::Result<u64> {
+/// Marks the mount at `point` as process `pid` sees it for `events`, and says its number.
+pub(super) fn mark(group: &OwnedFd, pid: u32, point: &[u8], events: u64) -> io::Result<u64> {
     let place = [format!("/proc/{pid}/root").as_bytes(), point].concat();
     let place = <std::ffi::OsStr as std::os::unix::ffi::OsStrExt>::from_bytes(&place);
     let file = File::options().read(true).custom_flags(libc::O_PATH).open(place)?;
@@ -197,19 +197,13 @@ fn mark(group: &OwnedFd, pid: u32, point: &[u8]) -> io::Result<u64> {
     let how = libc::FAN_MARK_ADD | libc::FAN_MARK_MOUNT;
     // SAFETY: the group is open, the path is a C string that outlives the call.
     Errno::result(unsafe {
-        libc::fanotify_mark(
-            group.as_raw_fd(),
-            how,
-            libc::FAN_OPEN_EXEC,
-            libc::AT_FDCWD,
-            itself.as_ptr(),
-        )
+        libc::fanotify_mark(group.as_raw_fd(), how, events, libc::AT_FDCWD, itself.as_ptr())
     })?;
     Ok(spot.mount)
 }
 
 /// The mount points of a mountinfo table (proc_pid_mountinfo(5)). Lines that are not of that form are passed over.
-fn mount_points(mountinfo: &[u8]) -> Vec<Vec<u8>> {
+pub(super) fn mount_points(mountinfo: &[u8]) -> Vec<Vec<u8>> {
     let points =
         mountinfo.split(|b| *b == b'\n').filter_map(|line| line.split(|b| *b == b' ').nth(4));
     points.map(unescaped).collect()

@@ -58,6 +58,7 @@ pub(super) fn finish(
     let (mut compared, mut keep) = (None, false);
     if served.ran {
         compared = Some(compare_workspace(session, &prepared)?);
+        prepared.watch.compare_scratch(&session.recorder)?;
         if let Some(recorded) = &served.terminal {
             record_terminal(session, recorded)?;
         }
@@ -254,12 +255,15 @@ fn covered(
     let whole = |source| !session.recorder.has_gap(source) && !session.journal.has_gap(source);
     Place::coverage(|place| match place {
         Place::Workspace => by(same && whole(GapSource::Files)),
-        // Git maps its packs: that it opened them is on record, which objects it read is not. Programs that are run from
-        // scratch or the image are on record, and nothing else.
-        Place::GitObjects | Place::Scratch | Place::Image => match whole(GapSource::Processes) {
-            true => Coverage::Partial,
-            false => Coverage::Gaps,
-        },
+        Place::Scratch => by(whole(GapSource::Scratch)),
+        // Git maps its packs: that it opened them is on record, which objects it read is not. Of the system's own trees of
+        // the image only the programs that are run are on record.
+        Place::GitObjects | Place::Image => {
+            match whole(GapSource::Processes) && whole(GapSource::Image) {
+                true => Coverage::Partial,
+                false => Coverage::Gaps,
+            }
+        }
         Place::Processes => by(whole(GapSource::Processes)),
         Place::Network => by(whole(GapSource::Network)),
         Place::Terminal => by(terminal.is_some_and(|t| t.cut == 0) && whole(GapSource::Terminal)),

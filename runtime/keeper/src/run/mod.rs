@@ -13,6 +13,7 @@ mod health;
 mod patience;
 mod prepare;
 mod provision;
+mod scratch;
 mod serve;
 mod signals;
 
@@ -22,7 +23,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 
 use custody_model::{Clock, SessionId};
 use custody_policy::PolicyVersion;
-use custody_record::event::{Body, ClosingCode, Outcome, PolicyDecided, SessionClosed};
+use custody_record::event::{Body, ClosingCode, GapSource, Outcome, PolicyDecided, SessionClosed};
 use custody_record::{
     InstallationLog, Journal, JournalHeader, JournalOptions, Keys, Redactor, Scope, SinkError,
     Vault,
@@ -45,6 +46,7 @@ pub use patience::{DEFAULT_DISK_WAIT, DiskWaits, Spent};
 pub(crate) use patience::{Patience, RETRY};
 pub(crate) use prepare::private_mounts;
 pub use prepare::{contents, workspace_owner};
+pub use scratch::DEFAULT_HASHED_OUTSIDE;
 
 /// What a keeper is made of.
 pub struct Setup<'a> {
@@ -60,6 +62,8 @@ pub struct Setup<'a> {
     pub vault: Arc<Vault>,
     /// How long it waits for a disk at its end.
     pub waits: DiskWaits,
+    /// The largest file outside of the workspace whose content is hashed, in bytes.
+    pub hashed_outside: u64,
 }
 
 /// What the main loop is told, by all other threads.
@@ -77,7 +81,7 @@ pub(crate) enum Message {
     /// It can again.
     Restored,
     /// The observer's backlog is too long, or short again.
-    Backlog(bool),
+    Backlog(GapSource, bool),
     /// The session wrote more than it may.
     DiskFull(u64),
     /// This process got a signal that asks it to end.

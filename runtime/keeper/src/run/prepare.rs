@@ -4,7 +4,7 @@ use std::fs::File;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 use std::sync::mpsc::Sender;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use custody_model::{Clock, GitOid};
 use custody_policy::PathRules;
@@ -23,8 +23,9 @@ use custody_workspace::view::{MAX_GUARDED_PATHS, Mediation, Workspace, Workspace
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
 
+use super::scratch::WatchedScratch;
 use super::{KeeperError, Message, Session};
-use crate::inside::Programs;
+use crate::inside::{Programs, Readings};
 use crate::recorder::Recorder;
 
 /// Threads that serve the guard.
@@ -47,6 +48,10 @@ pub(crate) struct Watch {
     observer: Arc<Mutex<Option<Observer>>>,
     /// For what is written through the guard and not closed yet.
     settling: Option<Settling>,
+    /// Of scratch; there once the sandbox is.
+    scratch: Arc<Mutex<Option<WatchedScratch>>>,
+    /// What was read of the image; set once the sandbox is there.
+    readings: Arc<OnceLock<Arc<Readings>>>,
     /// What was opened to be run; set once the sandbox is there.
     programs: Arc<OnceLock<Arc<Programs>>>,
 }
@@ -58,8 +63,31 @@ impl Watch {
         let _twice = self.programs.set(programs);
     }
 
+    /// Has scratch brought up to date at each drain.
+    pub(super) fn add_scratch(&self, scratch: WatchedScratch) {
+        *self.lock_scratch() = Some(scratch);
+    }
+
+    /// Has the reads of the image brought up to date at each drain.
+    pub(super) fn add_readings(&self, readings: Arc<Readings>) {
+        let _twice = self.readings.set(readings);
+    }
+
+    /// Compares what is left in scratch with the record. Call it after [`Watch::finish`].
+    ///
+    /// # Errors
+    /// The record can't be written.
+    pub(super) fn compare_scratch(&self, recorder: &Recorder) -> Result<(), SinkError> {
+        self.lock_scratch().take().map_or(Ok(()), |scratch| scratch.compare(recorder))
+    }
+
+    fn lock_scratch(&self) -> MutexGuard<'_, Option<WatchedScratch>> {
+        self.scratch.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn compare(&self) -> Result<(), SinkError> {
-        self.programs.get().map_or(Ok(()), |programs| programs.drain())
+        self.programs.get().map_or(Ok(()), |programs| programs.drain())?;
+        self.readings.get().map_or(Ok(()), |readings| readings.drain())
     }
 
     /// Everything that happened before the call is in the recorder after it.
@@ -67,6 +95,9 @@ impl Watch {
         self.compare()?;
         if let Some(observer) = &*self.observer.lock().unwrap_or_else(PoisonError::into_inner) {
             observer.drain().map_err(|e| SinkError::Unwritable(format!("the workspace: {e}")))?;
+        }
+        if let Some(scratch) = &*self.lock_scratch() {
+            scratch.drain()?;
         }
         self.settle()
     }
@@ -79,9 +110,13 @@ impl Watch {
     /// The end of the watch.
     pub(super) fn finish(&self) -> Result<(), SinkError> {
         self.compare()?;
+        self.readings.get().map_or(Ok(()), |readings| readings.finish())?;
         if let Some(observer) = self.observer.lock().unwrap_or_else(PoisonError::into_inner).take()
         {
             observer.finish().map_err(|e| SinkError::Unwritable(format!("the workspace: {e}")))?;
+        }
+        if let Some(scratch) = &mut *self.lock_scratch() {
+            scratch.finish()?;
         }
         self.settle()
     }
@@ -176,7 +211,7 @@ pub(super) fn mediate(
         Mediation::Strict { .. } => Arc::default(),
     };
     let settling = guard.as_ref().map(Guard::settling);
-    let watch = Watch { observer, settling, programs: Arc::default() };
+    let watch = Watch { observer, settling, ..Watch::default() };
     workspace.attach().map_err(KeeperError::step("attaching the workspace"))?;
     Ok(Prepared { mirror: parts.mirror, base, workspace, contents, guard, watch })
 }
@@ -210,7 +245,11 @@ fn observe(
     workspace: &Workspace,
     contents: &Arc<Contents>,
 ) -> Result<Arc<Mutex<Option<Observer>>>, KeeperError> {
-    let alarms = Bells { recorder: parts.recorder.clone(), messages: parts.messages.clone() };
+    let alarms = Bells {
+        source: GapSource::Files,
+        recorder: parts.recorder.clone(),
+        messages: parts.messages.clone(),
+    };
     let upper = File::open(workspace.upper())
         .map_err(KeeperError::file("opening the upper layer of the workspace"))?;
     let observer = Observer::start(ObserverConfig {
@@ -284,22 +323,23 @@ fn tell(session: &Session<'_>, step: Progress) {
 }
 
 /// The observer's alarms, on their way to the record and the main loop.
-struct Bells {
-    recorder: Arc<Recorder>,
-    messages: Sender<Message>,
+pub(super) struct Bells {
+    /// Whose.
+    pub(super) source: GapSource,
+    pub(super) recorder: Arc<Recorder>,
+    pub(super) messages: Sender<Message>,
 }
 
 impl Alarms for Bells {
     fn gap(&self, reason: String) {
-        let (source, code) = (GapSource::Files, GapCode::FilesUnobserved);
-        if let Err(error) = self.recorder.gap(source, code, reason) {
+        if let Err(error) = self.recorder.gap(self.source, GapCode::FilesUnobserved, reason) {
             self.failed(&error);
         }
     }
 
     fn backlog(&self, high: bool) {
         // Nobody listens once the session is ending.
-        let _ended = self.messages.send(Message::Backlog(high));
+        let _ended = self.messages.send(Message::Backlog(self.source, high));
     }
 
     fn failed(&self, error: &SinkError) {

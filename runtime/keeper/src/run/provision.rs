@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use custody_record::event::{Body, MediationMode, SessionProvisioned, SessionStarted};
+use custody_record::event::{Body, GapSource, MediationMode, SessionProvisioned, SessionStarted};
 use custody_record::{Sink, SinkError};
 use custody_sandbox::spec::{HOME_INSIDE, WORKSPACE_INSIDE};
 use custody_sandbox::{Authorization, Identity, Root, Sandbox, SandboxSpec};
@@ -12,14 +12,15 @@ use custody_workspace::base::OBJECTS_INSIDE;
 use custody_workspace::view::{Mediation, StrictReason};
 
 use super::disk::DiskWatch;
-use super::prepare::Prepared;
+use super::prepare::{Bells, Prepared};
+use super::scratch::Scratch;
 use super::serve::not_run;
 use super::{KeeperError, Message, RETRY, Session, authorize, environment};
 use crate::inside::protocol::{Landlock, Resource, Rlimit, Start, Step, WatchNames, Window};
 use crate::inside::{
     self, Event, GuardedNames, Inside, InsideError, Lifetimes, NoticeLimits, Notices, Objects,
-    OwnNetwork, Peer, PortOwners, Programs, Ready, Relay, RelayLimits, RelaySockets, Streams,
-    Withheld,
+    OwnNetwork, Peer, PortOwners, Programs, ReadingSinks, Readings, Ready, Relay, RelayLimits,
+    RelaySockets, Streams, WatchedTrees, Withheld,
 };
 use crate::spec;
 use crate::terminal::{Route, Stream, Terminal};
@@ -57,6 +58,7 @@ pub(super) fn provision(
     let listener =
         inside::listen(&control).map_err(KeeperError::step("listening for the sandbox"))?;
     let identity = Identity::default();
+    let scratch = Scratch::mount(session.dir.run().join("scratch"), permit.limits().disk_bytes)?;
     let spec = SandboxSpec {
         session: session.spec.id,
         root: root(session)?,
@@ -64,6 +66,7 @@ pub(super) fn provision(
         objects: Some(prepared.base.objects().to_owned()),
         init,
         control,
+        scratch: Some(scratch.point().to_owned()),
         limits: permit.limits().clone(),
         hostname: environment::HOSTNAME.to_owned(),
         identity,
@@ -94,8 +97,13 @@ pub(super) fn provision(
             .map_err(KeeperError::file("watching what is opened to be run"))?;
     let programs = Arc::new(programs);
     prepared.watch.add(programs.clone());
+    // The machinery has made what it needs there, and the command waits: what happens from now on is the command's.
+    prepared.watch.add_scratch(scratch.watch(session)?);
+    let readings = watch_image(session, inside.pid())?;
+    prepared.watch.add_readings(readings.clone());
     let mut protections = sandbox.protections().clone();
     protections.insert("programs".to_owned(), programs.told());
+    protections.insert("image".to_owned(), readings.told());
     protections.extend(ready.protections.clone());
     record(session, prepared, protections)?;
     let objects = watch_objects(session, authorization, prepared, inside.pid())?;
@@ -108,6 +116,22 @@ struct Borders {
     names: GuardedNames,
     programs: Arc<Programs>,
     objects: Objects,
+}
+
+/// Watches what is read of the image outside of the system's own trees. `pid` is init's.
+fn watch_image(session: &Session<'_>, pid: u32) -> Result<Arc<Readings>, KeeperError> {
+    let capabilities = session.setup.driver.capabilities();
+    let trees = WatchedTrees { system: capabilities.system_trees, added: capabilities.added_trees };
+    let alarms = Bells {
+        source: GapSource::Image,
+        recorder: session.recorder.clone(),
+        messages: session.sender.clone(),
+    };
+    let limit = session.setup.hashed_outside;
+    let sink = ReadingSinks { sink: session.recorder.clone(), alarms: Arc::new(alarms) };
+    let readings = Readings::watch(pid, trees, sink, session.setup.clock.clone(), limit)
+        .map_err(KeeperError::file("watching what is read of the image"))?;
+    Ok(Arc::new(readings))
 }
 
 /// Watches what is opened of git's objects. `pid` is init's.

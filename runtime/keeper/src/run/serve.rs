@@ -1,11 +1,13 @@
 //! Serve: the main loop of a running session, until nothing of it runs any more.
 
+use std::collections::HashSet;
 use std::sync::mpsc::RecvTimeoutError;
 use std::time::{Duration, Instant};
 
 use custody_model::{Actor, LimitName};
 use custody_record::event::{
-    Body, ClosingCode, Draft, ExitStatus, Outcome, PauseCode, SessionPaused, SessionResumed,
+    Body, ClosingCode, Draft, ExitStatus, GapSource, Outcome, PauseCode, SessionPaused,
+    SessionResumed,
 };
 use custody_record::living::{PublishError, publish};
 use custody_record::{Sink, SinkError};
@@ -85,7 +87,7 @@ struct Course {
     stopping: Option<Stop>,
     killed: Option<Instant>,
     /// What the sandbox is held for: a backlog of the recorder, a record that can't be written.
-    backlog: bool,
+    backlog: HashSet<GapSource>,
     degraded: bool,
     /// Since when it is frozen.
     paused: Option<Instant>,
@@ -102,7 +104,7 @@ pub(super) fn serve(session: &Session<'_>, mut running: Running) -> Served {
         failed: None,
         stopping: None,
         killed: None,
-        backlog: false,
+        backlog: HashSet::new(),
         degraded: false,
         paused: None,
         started: now,
@@ -153,8 +155,11 @@ impl Course {
                 self.broken.get_or_insert(error);
                 self.kill(running);
             }
-            Message::Backlog(high) => {
-                self.backlog = high;
+            Message::Backlog(source, high) => {
+                match high {
+                    true => self.backlog.insert(source),
+                    false => self.backlog.remove(&source),
+                };
                 let reason = "the recorder has a backlog".to_owned();
                 self.hold(session, running, PauseCode::Backlog, reason);
             }
@@ -300,7 +305,7 @@ impl Course {
         code: PauseCode,
         reason: String,
     ) {
-        let done = match (self.backlog || self.degraded, self.paused) {
+        let done = match (!self.backlog.is_empty() || self.degraded, self.paused) {
             (true, None) => running.sandbox.freeze().map(|()| {
                 self.paused = Some(Instant::now());
                 Some(Body::SessionPaused(SessionPaused { code: Some(code), reason }))

@@ -248,6 +248,8 @@ pub enum Operation {
     Removexattr,
     Readlink,
     Execute,
+    /// A change of permissions, owners, times or an extended attribute, where nothing tells which.
+    Setattr,
 }
 
 /// `file.denied`: an attempt that a rule refused before it happened.

@@ -13,8 +13,8 @@ use super::{
     Operation, Outcome, OutsidePlace, PauseCode, PolicyDecided, PolicyViolated, ProcessExecuted,
     ProcessExited, RecorderDegraded, RecorderRestored, Redaction, RedactionApplied,
     RequestedSession, SessionAuthorized, SessionClosed, SessionPaused, SessionProvisioned,
-    SessionResumed, SessionStarted, StoredBlob, TerminalRecorded, Transport, Uncertain, WholeList,
-    WorkspaceCompared,
+    SessionResumed, SessionStarted, StoredBlob, TerminalRecorded, Transport, Uncertain, Unhashed,
+    WholeList, WorkspaceCompared,
 };
 use crate::canonical::CanonicalError;
 
@@ -204,7 +204,8 @@ objects! {
         must count, must errno, may object, must operation, must path, must rule, may target,
     }
     FileOutside {
-        may content, must kind, flag open, must operation, must path, must place, may target,
+        may content, flag exchanged, must kind, flag open, must operation, must path, must place,
+        may target, may uncertain, may unhashed,
     }
     ProcessExecuted {
         must argv, flag argv_cut, may argv_whole, may corrects, may cwd, must exe, may failed, may file, must image,
@@ -283,7 +284,9 @@ names! {
         "rename" Rename, "unlink" Unlink, "rmdir" Rmdir, "chmod" Chmod, "chown" Chown,
         "utimens" Utimens, "truncate" Truncate, "setxattr" Setxattr, "getxattr" Getxattr,
         "listxattr" Listxattr, "removexattr" Removexattr, "readlink" Readlink, "execute" Execute,
+        "setattr" Setattr,
     }
+    Unhashed { "too_large" TooLarge, "end_limit" EndLimit }
     OutsidePlace { "scratch" Scratch, "image" Image, "git_objects" GitObjects }
     EgressVia { "connect" Connect, "send" Send, "proxy" Proxy, "dns" Dns }
     Transport { "tcp" Tcp, "udp" Udp, "other" Other }
@@ -319,7 +322,7 @@ names! {
     ChangeStatus { "added" Added, "modified" Modified, "deleted" Deleted }
     GapSource {
         "files" Files, "processes" Processes, "network" Network, "terminal" Terminal,
-        "keeper" Keeper,
+        "keeper" Keeper, "scratch" Scratch, "image" Image,
     }
 }
 

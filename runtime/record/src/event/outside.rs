@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::file::{FileKind, FileRead, Operation};
+use super::file::{FileKind, FileRead, Operation, Uncertain};
 
 /// Where outside of the workspace; see [`super::Place`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
@@ -17,8 +17,18 @@ pub enum OutsidePlace {
     GitObjects,
 }
 
+/// Why a file that was looked at has no digest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Unhashed {
+    /// It has more bytes than are hashed of a file outside of the workspace (`observe.outside_file`).
+    TooLarge,
+    /// The bytes that are hashed after the end of a session were used up.
+    EndLimit,
+}
+
 /// `file.outside`: what a process did to a file outside of the workspace. Reads and executions of one content by one
-/// process image are told once; listings of directories are not told.
+/// process image are told once; listings of directories are not told. Contents are not kept.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct FileOutside {
@@ -36,7 +46,16 @@ pub struct FileOutside {
     /// The second path: where it was renamed to, what the link points at.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub target: Option<String>,
+    /// `path` and `target` changed places; told from both sides, as in `file.renamed`.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub exchanged: bool,
     /// It still was open for writing when this version was looked at.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub open: bool,
+    /// What of it was not observed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub uncertain: Option<Uncertain>,
+    /// Why there is no digest.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unhashed: Option<Unhashed>,
 }

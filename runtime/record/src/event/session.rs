@@ -372,6 +372,8 @@ pub enum GapSource {
     Network,
     Terminal,
     Keeper,
+    Scratch,
+    Image,
 }
 
 /// `recorder.gap`.

@@ -320,7 +320,10 @@ pub(crate) fn bodies() -> Vec<Body> {
         kind: FileKind::File,
         content: Some(FileRead { digest: Some(Digest::of(b"new")), ..FileRead::default() }),
         target: Some("/home/agent/new".to_owned()),
+        exchanged: true,
         open: false,
+        uncertain: Some(Uncertain::Path),
+        unhashed: Some(Unhashed::EndLimit),
     }));
     let mut counts = BTreeMap::new();
     for body in &bodies {

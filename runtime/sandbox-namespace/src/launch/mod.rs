@@ -25,6 +25,8 @@ use custody_model::state::sandbox::SandboxEnd;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
 
+pub(crate) use self::root::{ADDED_TREES, SYSTEM_TREES};
+
 use self::process_one::{Said, Told, send};
 use self::step::{During, Failure};
 use crate::plan::{FromLauncher, Plan, ToLauncher};

@@ -9,7 +9,7 @@ use std::io;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
-use custody_sandbox::spec::{CUSTODY_INSIDE, HOME_INSIDE, WORKSPACE_INSIDE};
+use custody_sandbox::spec::{CUSTODY_INSIDE, SCRATCH_DIRECTORIES, WORKSPACE_INSIDE};
 use custody_sandbox::{Root, SandboxSpec};
 use nix::mount::MsFlags;
 
@@ -23,6 +23,13 @@ use super::{device, network};
 /// installed (programs ask dpkg for versions; what was answered to its questions, passwords among it, lies elsewhere).
 const HOST_DIRECTORIES: [&str; 9] =
     ["bin", "lib", "lib32", "lib64", "libx32", "opt", "sbin", "usr", "var/lib/dpkg"];
+
+/// The system's own trees. `/etc` is chosen and written by the driver; the lists of what is installed are beside it.
+pub(crate) const SYSTEM_TREES: [&str; 9] =
+    ["/bin", "/etc", "/lib", "/lib32", "/lib64", "/libx32", "/sbin", "/usr", "/var/lib/dpkg"];
+
+/// What an administrator adds below them: each gets a mount of its own, so that it can be watched apart.
+pub(crate) const ADDED_TREES: [&str; 1] = ["/usr/local"];
 
 /// The directories of the root that the driver makes itself; an image's own are not shown.
 const OWN_DIRECTORIES: [&str; 13] = [
@@ -62,6 +69,7 @@ pub(crate) struct Sources {
     etc: Taken,
     workspace: Tree,
     objects: Option<Tree>,
+    scratch: Option<Tree>,
     control: Tree,
     init: Vec<u8>,
     processors: Option<Tree>,
@@ -89,6 +97,7 @@ impl Sources {
             etc: Taken::from_root(&spec.root)?,
             workspace: open(&spec.workspace, WRITABLE)?,
             objects: spec.objects.as_deref().map(|path| open(path, READ_ONLY)).transpose()?,
+            scratch: spec.scratch.as_deref().map(|path| open(path, WRITABLE)).transpose()?,
             control: open(&socket, READ_ONLY)?,
             init: read_init(&spec.init)?,
             processors: Tree::clone_of(Path::new(SYS_SHOWN), READ_ONLY).ok(),
@@ -107,13 +116,18 @@ impl Sources {
         for (name, entry) in self.entries {
             put(&Path::new("/").join(name), entry)?;
         }
+        for added in ADDED_TREES.map(Path::new) {
+            if added.symlink_metadata().is_ok_and(|found| found.is_dir()) {
+                attach(open(added, READ_ONLY)?, added)?;
+            }
+        }
         self.etc.write(spec)?;
         device::make_dev(spec.identity)?;
         device::mount_proc()?;
         network::bring_loopback_up()?;
         let nesting = NestingLimit::find()?;
         device::mask_proc()?;
-        make_scratch(spec)?;
+        make_scratch(spec, self.scratch)?;
         attach(self.workspace, WORKSPACE_INSIDE)?;
         let custody = Path::new(CUSTODY_INSIDE);
         // Executable and not readable: the kernel then lets nobody inside trace process 1 or look into its memory.
@@ -177,15 +191,17 @@ fn root_entries(root: &Root) -> Result<Vec<(PathBuf, Entry)>, Failure> {
 const GIT_IDENTITY: &str = "[user]\n\tname = Agent\n\temail = agent@custody.invalid\n";
 
 /// Everything that the agent may write to besides the workspace: one tmpfs, so that one limit holds for all.
-fn make_scratch(spec: &SandboxSpec) -> Result<(), Failure> {
+fn make_scratch(spec: &SandboxSpec, given: Option<Tree>) -> Result<(), Failure> {
     let base = Path::new("/srv");
-    let size = spec.limits.disk_bytes.map(|bytes| format!("size={bytes},")).unwrap_or_default();
-    mount::mount_new(
-        "tmpfs",
-        base,
-        MsFlags::MS_NOSUID | MsFlags::MS_NODEV,
-        &format!("{size}mode=0755"),
-    )?;
+    match given {
+        Some(tree) => attach(tree, base)?,
+        None => {
+            let size = spec.limits.disk_bytes.map(|bytes| format!("size={bytes},"));
+            let options = format!("{}mode=0755", size.unwrap_or_default());
+            let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV;
+            mount::mount_new("tmpfs", base, flags, &options)?;
+        }
+    }
     let identity = spec.identity;
     let root = (identity.uid_base, identity.uid_base);
     let agent = (identity.host_uid(), identity.host_gid());
@@ -209,13 +225,7 @@ fn make_scratch(spec: &SandboxSpec) -> Result<(), Failure> {
     std::fs::write(&git, GIT_IDENTITY)
         .and_then(|()| std::os::unix::fs::chown(&git, Some(agent.0), Some(agent.1)))
         .during(|| format!("write {}", git.display()))?;
-    for (name, inside) in [
-        ("tmp", "/tmp"),
-        ("var-tmp", "/var/tmp"),
-        ("shm", "/dev/shm"),
-        ("agent", HOME_INSIDE),
-        ("run", "/run"),
-    ] {
+    for (name, inside) in SCRATCH_DIRECTORIES {
         let inside = Path::new(inside);
         // An image's own /var is read-only: where it has no tmp, there is none.
         let image = matches!(spec.root, Root::Directory(_));

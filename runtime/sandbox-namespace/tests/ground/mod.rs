@@ -86,6 +86,7 @@ impl Fixture for Real {
             objects: Some(room.path("objects")),
             init: PathBuf::from(STUB),
             control: room.path("control"),
+            scratch: None,
             limits: Limits::default(),
             hostname: "sandbox".to_owned(),
             identity,

@@ -102,6 +102,16 @@ impl Batch {
         self.last_write(object).is_some_and(|last| last > at)
     }
 
+    /// Whether a notice after `at` tells that the process of that one opened the object.
+    pub(super) fn opened_later(&self, at: usize, object: Span) -> bool {
+        let (handle, pid) = (self.bytes(object), self.notices.get(at).map(|notice| notice.pid));
+        self.notices.iter().skip(at + 1).any(|notice| {
+            notice.mask & libc::FAN_OPEN != 0
+                && Some(notice.pid) == pid
+                && notice.object.is_some_and(|o| self.bytes(o) == handle)
+        })
+    }
+
     /// Whether the last write to the object is a later one, by another process than that of the notice `at`.
     pub(super) fn written_later_by_another(&self, at: usize, object: Span) -> bool {
         self.last_write(object)

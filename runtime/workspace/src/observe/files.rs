@@ -72,7 +72,7 @@ impl Engine {
             self.vacate(batch, notice);
             self.arrives(batch, notice);
         }
-        let made = if created { self.created(batch, notice, &path) } else { Made::No };
+        let made = if created { self.created(batch, at, notice, &path) } else { Made::No };
         let wrote = mask & WRITE != 0;
         let read = mask & libc::FAN_OPEN != 0 && (mask & libc::FAN_CLOSE_NOWRITE != 0 || !wrote);
         let access = match mask & libc::FAN_OPEN_EXEC {
@@ -149,7 +149,13 @@ impl Engine {
         }
     }
 
-    fn created(&mut self, batch: &Batch, notice: Notice, path: &WorkspacePath) -> Made {
+    fn created(
+        &mut self,
+        batch: &mut Batch,
+        at: usize,
+        notice: Notice,
+        path: &WorkspacePath,
+    ) -> Made {
         let pid = pid_of(notice);
         let object = notice.object.map(|o| batch.bytes(o));
         let file = object.and_then(|o| self.open(o));
@@ -186,15 +192,31 @@ impl Engine {
                 self.check(pid, path, "a hard link was made");
             }
             Some(libc::S_IFREG) => return Made::File,
-            None if opened => return Made::File,
-            // A special file, or something that was gone before it was seen.
+            None if opened || self.opens_later(batch, at, notice) => return Made::File,
+            // A special file, or something that was gone before it was seen: nobody can say what it was.
             Some(_) | None => {
                 self.contents.special_made(path);
-                self.emit(pid, written(path, FileKind::Other, FileRead::default()));
+                let uncertain = Uncertain::of(false, kind.is_none());
+                let (path_told, kind, after) = (path.clone(), FileKind::Other, FileRead::default());
+                let made = FileWritten {
+                    path: path_told,
+                    kind,
+                    before: None,
+                    after,
+                    open: false,
+                    uncertain,
+                };
+                self.emit(pid, Body::FileWritten(made));
                 self.check(pid, path, "a special file was made");
             }
         }
         Made::Told
+    }
+
+    /// Whether what was made and is gone was opened after that: a file is, by whoever makes it.
+    fn opens_later(&mut self, batch: &mut Batch, at: usize, notice: Notice) -> bool {
+        self.pull(batch);
+        notice.object.is_some_and(|object| batch.opened_later(at, object))
     }
 
     /// What is known of a path, without looking.

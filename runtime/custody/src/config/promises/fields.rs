@@ -89,6 +89,7 @@ fn values() -> Vec<(&'static str, &'static str, &'static str, Value)> {
         ),
         ("disk", "outputs_wait", "30m", json!("30m")),
         ("disk", "end_wait", "unlimited", json!("unlimited")),
+        ("observe", "outside_file", "32MiB", json!("32MiB")),
         ("log", "level", "debug", json!("debug")),
         ("log", "format", "json", json!("json")),
     ]
