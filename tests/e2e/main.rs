@@ -17,6 +17,7 @@ mod prompts;
 mod service;
 mod standing;
 mod state_matrix;
+mod submodules;
 mod tampering;
 mod tools;
 mod traces;

@@ -1,7 +1,7 @@
 //! What a session gave back.
 
-use custody_model::{EventId, GitOid, Timestamp};
-use custody_record::event::{CommitAuthor, CreatedRef};
+use custody_model::{EventId, GitOid, Timestamp, WorkspacePath};
+use custody_record::event::{CommitAuthor, CreatedRef, CreatedSubmodule};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -16,11 +16,23 @@ pub struct Outputs {
     /// The session's branch in the mirror; absent if it changed nothing that may get out, or is not over.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub branch: Option<String>,
-    /// The commits: those that other refs have and the branch lacks, then the branch's in its order. The last is the branch's.
+    /// The commits: those of submodules, those that other refs have and the branch lacks, then the branch's in its order. The last is the branch's.
     pub commits: Vec<Commit>,
     /// What else the session made or moved: branches, tags, entries of the stash.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub refs: Vec<CreatedRef>,
+    /// The submodules in which it changed something: each has commits of its own repository.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub submodules: Vec<CreatedSubmodule>,
+}
+
+/// Which of the repositories of a session's workspace is meant.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct BranchQuery {
+    /// The submodule in this directory of the workspace; the session's own repository without it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub submodule: Option<WorkspacePath>,
 }
 
 /// A commit of a session's branch, or of another ref of a session's.

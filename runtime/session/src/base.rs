@@ -30,5 +30,8 @@ pub(crate) fn find(
     rules: &PathRules,
 ) -> Result<Base, FindBaseError> {
     let mirror = Mirrors::of(state.path()).get(&spec.repository.parse()?)?;
-    Base::find(state.path(), &mirror, &spec.base_commit, rules)?.ok_or(FindBaseError::Gone)
+    let named = state.session(spec.id).workspace().join(custody_keeper::run::BASE_NAME);
+    let name = std::fs::read_to_string(named).ok();
+    Base::find(state.path(), &mirror, &spec.base_commit, rules, name.as_deref())?
+        .ok_or(FindBaseError::Gone)
 }

@@ -320,6 +320,9 @@ async fn base(orchestrator: &Arc<Orchestrator>, context: &mut Context) -> Result
     let resolved = tokio::task::spawn_blocking(move || {
         let mirror = mirrors.get(&repository.name.parse()?)?;
         let (resolved, dirty) = found(&mirror, &repository.source, revision, dirty, time)?;
+        if let Ok(source) = Source::parse(&repository.source) {
+            mirror.bring_submodules(&source, &resolved.commit)?;
+        }
         if let Some(directory) = &directory
             && !mirror.has_directory(&resolved.commit, directory)?
         {

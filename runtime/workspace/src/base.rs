@@ -2,7 +2,7 @@
 //!
 //! Made once per (repository, commit, rules) and used by every session that starts there, so that starting does not
 //! cost the size of the repository. Layout of `<state>/bases/<repository>/`:
-//! `<commit>-<first 16 digits of the rules' digest>/{tree,index,manifest,complete}`, and `objects-<digest>/` with what
+//! `<commit>-<first 16 digits of the rules' digest>/{tree,index,manifest,modules,complete}`, and `objects-<digest>/` with what
 //! the rules let a session see of the history (see `objects`).
 
 mod checkout;
@@ -11,6 +11,7 @@ mod history;
 mod index;
 mod manifest;
 mod objects;
+mod submodules;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -21,15 +22,17 @@ use custody_policy::PathRules;
 
 use crate::git::GitError;
 use crate::lock::Lock;
-use crate::mirror::{Mirror, MirrorError};
+use crate::mirror::{Mirror, MirrorError, Submodule};
 use crate::outputs::Identity;
 use crate::overlay::Owner;
+
+pub(crate) use submodules::git_dir;
 
 pub use index::InvalidIndex;
 pub use manifest::{EntryKind, InvalidManifest, Manifest, ManifestEntry};
 
 /// Version of the layout; it stands in `complete`, and a base of another version is made anew.
-const LAYOUT: &str = "custody base 3\n";
+const LAYOUT: &str = "custody base 4\n";
 
 /// Where the shared objects are inside the sandbox: `.git/objects/info/alternates` points there.
 pub const OBJECTS_INSIDE: &str = "/custody/objects";
@@ -114,6 +117,7 @@ pub struct Base {
     objects: PathBuf,
     commit: GitOid,
     manifest: Arc<Manifest>,
+    submodules: Arc<Vec<Submodule>>,
 }
 
 /// Where a base is.
@@ -123,23 +127,31 @@ struct Places {
     repository: PathBuf,
     directory: PathBuf,
     objects: PathBuf,
+    submodules: Vec<Submodule>,
 }
 
 impl Places {
-    fn of(state: &Path, mirror: &Mirror, commit: &GitOid, rules: &PathRules) -> Self {
-        let denies = rules.denies();
+    fn of(
+        state: &Path,
+        mirror: &Mirror,
+        commit: &GitOid,
+        rules: &PathRules,
+    ) -> Result<Self, BaseError> {
+        let (denies, rules_of) = (rules.denies(), rules);
         let mut rules = rules.digest().hex()[..16].to_owned();
         let repository = state.join("bases").join(mirror.name().as_str());
         // A history that was cut off and is not any more is another one.
         if let Some(cut) = mirror.cut() {
             rules.push_str(&format!("-{}", &cut.hex()[..8]));
         }
-        let directory = repository.join(format!("{commit}-{rules}"));
+        let submodules = submodules::under(rules_of, mirror.submodules(commit)?);
+        let directory =
+            repository.join(format!("{commit}-{rules}{}", submodules::suffix(&submodules)));
         let objects = match denies {
             true => repository.join(format!("objects-{rules}")),
             false => mirror.objects(),
         };
-        Self { rules, repository, directory, objects }
+        Ok(Self { rules, repository, directory, objects, submodules })
     }
 }
 
@@ -156,8 +168,8 @@ impl Base {
         request: &BaseRequest<'_>,
         progress: &mut dyn FnMut(Progress),
     ) -> Result<Self, BaseError> {
-        let places = Places::of(state, request.mirror, request.commit, request.rules);
-        let Places { rules, repository, directory, objects } = places;
+        let places = Places::of(state, request.mirror, request.commit, request.rules)?;
+        let Places { rules, repository, directory, objects, submodules } = places;
         let open = || Self::open(&directory, &objects, request.commit);
         if let Some(base) = open()? {
             progress(Progress::Ready { reused: true });
@@ -172,10 +184,11 @@ impl Base {
             return Ok(base);
         }
         if request.rules.denies() {
-            objects::bring(request, &objects, progress)?;
+            objects::bring(request, &submodules, &objects, progress)?;
         }
         let scratch = at(&repository, tempfile::tempdir_in(&repository))?;
-        let manifest = checkout::make(request, scratch.path(), progress)?;
+        let manifest = checkout::make(request, &submodules, scratch.path(), progress)?;
+        submodules::save(scratch.path(), &submodules)?;
         at(scratch.path(), sync(scratch.path()))?;
         let marker = scratch.path().join("complete");
         at(&marker, std::fs::write(&marker, LAYOUT))?;
@@ -193,10 +206,12 @@ impl Base {
             objects,
             commit: request.commit.clone(),
             manifest: Arc::new(manifest),
+            submodules: Arc::new(submodules),
         })
     }
 
-    /// The base of a session that was made before; `None` if it is gone. Never makes one.
+    /// The base of a session that was made before; `None` if it is gone. Never makes one. `name` is its [`Base::name`], if that
+    /// is known.
     ///
     /// # Errors
     /// [`BaseError`].
@@ -205,8 +220,21 @@ impl Base {
         mirror: &Mirror,
         commit: &GitOid,
         rules: &PathRules,
+        name: Option<&str>,
     ) -> Result<Option<Self>, BaseError> {
-        let places = Places::of(state, mirror, commit, rules);
+        let places = Places::of(state, mirror, commit, rules)?;
+        // Submodules may have been brought since, or the history have been cut off or fetched whole.
+        if let Some(name) = name.filter(|name| name.starts_with(commit.as_str())) {
+            let directory = places.repository.join(name);
+            let rules = submodules::without_suffix(&name[commit.as_str().len()..]);
+            let objects = match places.objects == mirror.objects() {
+                true => places.objects.clone(),
+                false => places.repository.join(format!("objects{rules}")),
+            };
+            if let Some(base) = Self::open(&directory, &objects, commit)? {
+                return Ok(Some(base));
+            }
+        }
         if let Some(base) = Self::open(&places.directory, &places.objects, commit)? {
             return Ok(Some(base));
         }
@@ -224,6 +252,7 @@ impl Base {
             let objects = match rules.denies() {
                 true => {
                     let rules = &rules.digest().hex()[..16];
+                    let cut = submodules::without_suffix(cut);
                     places.repository.join(format!("objects-{rules}{cut}"))
                 }
                 false => places.objects.clone(),
@@ -246,8 +275,9 @@ impl Base {
         }
         let path = directory.join("manifest");
         let manifest = Arc::new(at(&path, Manifest::load(&path))?);
+        let submodules = Arc::new(submodules::load(directory)?);
         let (directory, objects) = (directory.to_owned(), objects.to_owned());
-        Ok(Some(Self { directory, objects, commit: commit.clone(), manifest }))
+        Ok(Some(Self { directory, objects, commit: commit.clone(), manifest, submodules }))
     }
 
     /// The commit.
@@ -288,10 +318,21 @@ impl Base {
         &self.manifest
     }
 
-    /// The submodules: directories that are left empty.
-    pub fn submodules(&self) -> impl Iterator<Item = &WorkspacePath> {
-        let is_one = |entry: &&ManifestEntry| entry.kind == EntryKind::Submodule;
-        self.manifest.entries().iter().filter(is_one).map(|entry| &entry.path)
+    /// The submodules, by their paths: of those that are not absent the files are there.
+    #[must_use]
+    pub fn submodules(&self) -> &[Submodule] {
+        &self.submodules
+    }
+
+    /// An index of a submodule's commit, as [`Base::index`].
+    pub(crate) fn submodule_index(&self, submodule: &WorkspacePath) -> PathBuf {
+        submodules::index(&self.directory, &self.submodules, submodule)
+    }
+
+    /// What tells it from other bases of the repository.
+    #[must_use]
+    pub fn name(&self) -> Option<&str> {
+        self.directory.file_name()?.to_str()
     }
 }
 

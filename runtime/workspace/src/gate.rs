@@ -9,6 +9,9 @@ use crate::git::{Git, GitError};
 /// The rule's name for what no rule of the policy says, but the gate.
 pub const GATE_RULE: &str = "outputs";
 
+/// Git's mode of a submodule.
+pub(crate) const LINK_MODE: &str = "160000";
+
 /// One path that differs between two trees, as git's raw diff tells it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Change {
@@ -81,18 +84,19 @@ pub(crate) fn violation(path: &WorkspacePath, what: impl Into<String>) -> Policy
     PolicyViolated { path: path.clone(), rule: GATE_RULE.to_owned(), what: what.into() }
 }
 
-/// What is wrong with the changes of one commit that a process inside made.
+/// What is wrong with the changes of one commit that a process inside made. Of each change: whether it is one of a submodule that
+/// may get out.
 pub(crate) fn judge_commit(
     rules: &PathRules,
     commit: &GitOid,
-    changes: &[Change],
+    changes: &[(&Change, bool)],
 ) -> Vec<PolicyViolated> {
     let mut found = Vec::new();
-    for change in changes {
+    for (change, known_link) in changes {
         let what = format!("commit {} of the agent changes it", commit.short());
         if let Some(violated) = judge(rules, &change.path, &what) {
             found.push(violated);
-        } else if change.new_mode == "160000" || change.old_mode == "160000" {
+        } else if !known_link && (change.new_mode == LINK_MODE || change.old_mode == LINK_MODE) {
             found.push(violation(&change.path, format!("{what}, and it is a submodule")));
         }
     }

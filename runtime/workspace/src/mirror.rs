@@ -7,6 +7,7 @@
 mod name;
 mod snapshot;
 mod source;
+mod submodules;
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
@@ -20,6 +21,8 @@ use crate::lock::Lock;
 pub use name::{InvalidRepositoryName, RepositoryName};
 pub use snapshot::{Snapshot, SnapshotRequest};
 pub use source::{Promisor, Source};
+pub(crate) use submodules::below;
+pub use submodules::{MAX_SUBMODULES, Submodule};
 
 /// Why a mirror can't do what was asked.
 #[derive(Debug, thiserror::Error)]
@@ -258,6 +261,14 @@ impl Mirror {
     pub fn cut(&self) -> Option<Digest> {
         let cut = std::fs::read(self.git_dir.join("shallow")).unwrap_or_default();
         (!cut.is_empty()).then(|| Digest::of(&cut))
+    }
+
+    /// Number of commits at which the history is cut off; `None` if it is whole.
+    #[must_use]
+    pub fn cuts(&self) -> Option<u64> {
+        let cut = std::fs::read(self.git_dir.join("shallow")).unwrap_or_default();
+        let count = cut.split(|b| *b == b'\n').filter(|line| !line.is_empty()).count();
+        (count > 0).then_some(count as u64)
     }
 
     /// Before anything was fetched a source without a commit may have been taken to be of another object format.

@@ -13,6 +13,8 @@ mod import;
 mod others;
 mod refs;
 mod size;
+mod submodules;
+mod unit;
 
 use std::ffi::OsStr;
 use std::os::fd::BorrowedFd;
@@ -20,7 +22,7 @@ use std::path::{Path, PathBuf};
 
 use custody_model::{GitOid, SessionId, Timestamp};
 use custody_policy::PathRules;
-use custody_record::event::{CommitCreated, CreatedRef, PolicyViolated};
+use custody_record::event::{CommitCreated, CreatedRef, CreatedSubmodule, PolicyViolated};
 use custody_record::{BlobError, Blobs};
 
 use crate::base::{Base, BaseError};
@@ -49,6 +51,9 @@ pub const MAX_DIFF_BYTES: u64 = 64 << 20;
 
 /// Most refs that come out beside the session's branch: they stand in one event.
 pub const MAX_OUTPUT_REFS: usize = 100;
+
+/// Most submodules in which something may be changed: they stand in one event.
+pub const MAX_OUTPUT_SUBMODULES: usize = 30;
 
 /// What one session may put out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -144,7 +149,7 @@ pub struct Outputs {
     pub branch: Option<String>,
     /// Where the branch points.
     pub head: Option<GitOid>,
-    /// The commits that the base lacks: those of other refs, then the branch's, oldest first.
+    /// The commits that the base lacks: those of submodules, those of other refs, then the branch's, oldest first.
     pub commits: Vec<CreatedCommit>,
     /// What stayed out, and why.
     pub violations: Vec<PolicyViolated>,
@@ -157,6 +162,14 @@ impl Outputs {
     #[must_use]
     pub fn refs(&self) -> &[CreatedRef] {
         self.commits.last().and_then(|last| last.event.refs.as_deref()).unwrap_or_default()
+    }
+}
+
+impl Outputs {
+    /// The submodules in which something was changed, as the event of the branch's last commit tells them.
+    #[must_use]
+    pub fn submodules(&self) -> &[CreatedSubmodule] {
+        self.commits.last().and_then(|last| last.event.submodules.as_deref()).unwrap_or_default()
     }
 }
 

@@ -305,5 +305,16 @@ fn output(
 ) -> CommitCreated {
     let (branch, author) = ("custody/bench".to_owned(), CommitAuthor::Custody);
     let file_count = files.len() as u64;
-    CommitCreated { commit, tree, parents, branch, author, files, file_count, refs: None }
+    CommitCreated {
+        commit,
+        tree,
+        parents,
+        branch,
+        author,
+        files,
+        file_count,
+        refs: None,
+        submodule: None,
+        submodules: None,
+    }
 }

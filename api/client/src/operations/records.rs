@@ -4,7 +4,7 @@ use custody_api_types::Operation;
 use custody_api_types::event::{EventPage, EventQuery};
 use custody_api_types::evidence::EvidenceQuery;
 use custody_api_types::file::{FilePage, SessionFile};
-use custody_api_types::output::Outputs;
+use custody_api_types::output::{BranchQuery, Outputs};
 use custody_api_types::page::{Page, PageQuery};
 use custody_investigate::Summary;
 use custody_model::SessionId;
@@ -78,12 +78,18 @@ impl Client {
         self.download(Operation::SessionDiff, session).await
     }
 
-    /// The commits that a session made: a git bundle, empty if nothing came out.
+    /// The commits that a session made, in its repository or in a submodule of it: a git bundle, empty if nothing came out.
     ///
     /// # Errors
     /// [`ClientError`].
-    pub async fn branch(&self, session: SessionId) -> Result<Download, ClientError> {
-        self.download(Operation::SessionBranch, session).await
+    pub async fn branch(
+        &self,
+        session: SessionId,
+        query: &BranchQuery,
+    ) -> Result<Download, ClientError> {
+        let call = Call::new(Operation::SessionBranch, &[&session.to_string()]).query(query)?;
+        let response = self.send(&call, None).await?;
+        Ok(Download::new(self.address().clone(), response))
     }
 
     /// The recording of a session's terminal: asciicast v3.

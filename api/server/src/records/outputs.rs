@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use axum::extract::State;
 use custody_api_types::output::{Commit, Outputs};
+use custody_model::SessionId;
+use custody_record::event::CommitCreated;
 use custody_record::{Body, Event, Reader};
 use custody_session::Orchestrator;
 use custody_store::{CommitRow, SessionRow};
@@ -19,21 +21,31 @@ pub(crate) async fn outputs(
     let commits = orchestrator.plane().store().commits(row.id).await?;
     let repository = row.request.repository;
     let mirror = orchestrator.state().repositories().join(format!("{repository}.git"));
-    let last = commits.last().map(|last| last.seq);
-    let record = orchestrator.record(row.id);
-    // A record that was removed tells of none; the commits are known from the index.
-    let refs = tokio::task::spawn_blocking(move || match Reader::open(&record).ok()?.get(last?) {
-        Ok(Some(Event { body: Body::CommitCreated(commit), .. })) => commit.refs,
-        Ok(_) | Err(_) => None,
-    });
-    let refs = refs.await?.unwrap_or_default();
+    let last = last_commit(&orchestrator, row.id, commits.last().map(|last| last.seq)).await?;
+    let (refs, submodules) = last.map_or((None, None), |last| (last.refs, last.submodules));
     Ok(Json(Outputs {
-        refs,
+        refs: refs.unwrap_or_default(),
+        submodules: submodules.unwrap_or_default(),
         mirror: mirror.display().to_string(),
         repository,
         branch: (!commits.is_empty()).then(|| format!("custody/{}", row.id)),
         commits: commits.into_iter().map(shown).collect(),
     }))
+}
+
+/// The last commit of a session's branch, which stands at `seq`, as its event tells it. A record that was removed tells of none;
+/// the commits are known from the index.
+pub(super) async fn last_commit(
+    orchestrator: &Orchestrator,
+    session: SessionId,
+    seq: Option<u64>,
+) -> Result<Option<CommitCreated>, ApiError> {
+    let record = orchestrator.record(session);
+    let last = tokio::task::spawn_blocking(move || match Reader::open(&record).ok()?.get(seq?) {
+        Ok(Some(Event { body: Body::CommitCreated(commit), .. })) => Some(commit),
+        Ok(_) | Err(_) => None,
+    });
+    Ok(last.await?)
 }
 
 fn shown(row: CommitRow) -> Commit {

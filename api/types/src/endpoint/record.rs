@@ -12,7 +12,7 @@ use crate::event::{EventPage, EventQuery, StreamQuery};
 use crate::evidence::EvidenceQuery;
 use crate::file::FilePage;
 use crate::operation::Operation;
-use crate::output::Outputs;
+use crate::output::{BranchQuery, Outputs};
 use crate::page::PageQuery;
 use crate::problem::ApiCode;
 
@@ -116,12 +116,13 @@ pub(super) const ENDPOINTS: &[Endpoint] = &[
         tag: "records",
         summary: "The commits that a session made",
         description: "A git bundle of its branch and of the refs beside it, as they stand in the mirror, without what the base's \
-                      history has; empty if nothing came out. `git fetch FILE REF` takes them over.",
+                      history has; empty if nothing came out. `git fetch FILE REF` takes them over. What was made in a submodule is a \
+                      bundle of its own, for the submodule's repository.",
         access: Access::Session { roles: &[Role::Admin, Role::Auditor], own: true },
         scope: Some(Scope::SessionsRead),
         changes: false,
         looks_up: true,
-        query: None,
+        query: Some(schema::<BranchQuery>),
         headers: &[],
         body: None,
         success: Success::other(200, BUNDLE),

@@ -202,6 +202,18 @@ fn outputs(wire: &Wire, server: &Connection, session: &Session) -> Result<(), Fa
             let (inside, name) = (render::tame(&one.inside), render::tame(&one.name));
             page.push_str(&format!("ref     {name} at {} ({inside} inside)\n", one.object));
         }
+        for one in &outputs.submodules {
+            let path = render::tame(&one.path.to_text());
+            let name = one
+                .branch
+                .as_deref()
+                .map_or_else(String::new, |name| format!(" ({})", render::tame(name)));
+            page.push_str(&format!("inner   {path} at {}{name}\n", one.commit));
+            for one in one.refs.iter().flatten() {
+                let (inside, name) = (render::tame(&one.inside), render::tame(&one.name));
+                page.push_str(&format!("ref     {name} at {} ({inside} in it)\n", one.object));
+            }
+        }
         page
     })
 }

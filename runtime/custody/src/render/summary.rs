@@ -129,6 +129,20 @@ pub fn activity(summary: &Summary) -> String {
             refs.iter().map(|one| format!("{}, inside {}", tame(&one.name), tame(&one.inside))),
         ));
     }
+    let inner: Vec<_> =
+        summary.commits.iter().flat_map(|c| c.commit.submodules.iter().flatten()).collect();
+    if !inner.is_empty() {
+        let _ = writeln!(text, "  inner     {} of its submodules changed", inner.len());
+        text.push_str(&listed(inner.iter().map(|one| {
+            let refs = one.refs.as_ref().map_or(0, Vec::len);
+            let path = tame(&one.path.to_text());
+            format!(
+                "{path} at {}, {}",
+                one.commit.short(),
+                count(refs, "ref beside", "refs beside")
+            )
+        })));
+    }
     if let Some(back) = &summary.clock_set_back {
         let _ = writeln!(
             text,

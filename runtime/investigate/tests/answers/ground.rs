@@ -265,6 +265,8 @@ impl Ground {
                     author: CommitAuthor::Agent,
                     file_count: files.len() as u64,
                     refs: None,
+                    submodule: None,
+                    submodules: None,
                     files,
                 })
             }

@@ -45,7 +45,7 @@ pub use finish::close_refused;
 pub use patience::{DEFAULT_DISK_WAIT, DiskWaits, Spent};
 pub(crate) use patience::{Patience, RETRY};
 pub(crate) use prepare::private_mounts;
-pub use prepare::{contents, workspace_owner};
+pub use prepare::{BASE_NAME, contents, workspace_owner};
 pub use scratch::DEFAULT_HASHED_OUTSIDE;
 
 /// What a keeper is made of.

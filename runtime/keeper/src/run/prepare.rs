@@ -171,6 +171,9 @@ pub(super) fn prepare(
     mediate(parts, &mut |step| tell(session, step))
 }
 
+/// The file in a session's directory of its workspace that names the base, as [`Base::name`] does.
+pub const BASE_NAME: &str = "base";
+
 /// Mounts the workspace with its mediators on it.
 pub(super) fn mediate(
     parts: Parts<'_>,
@@ -192,6 +195,11 @@ pub(super) fn mediate(
         .map_err(KeeperError::step("preparing the base checkout"))?;
     std::fs::create_dir_all(parts.directory)
         .map_err(KeeperError::file(format!("making {}", parts.directory.display())))?;
+    if let Some(name) = base.name() {
+        let path = parts.directory.join(BASE_NAME);
+        std::fs::write(&path, name)
+            .map_err(KeeperError::file(format!("writing {}", path.display())))?;
+    }
     let workspace = Workspace::prepare(&WorkspaceConfig {
         base: &base,
         rules: parts.rules,

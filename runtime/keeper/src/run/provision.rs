@@ -4,11 +4,15 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use custody_record::event::{Body, GapSource, MediationMode, SessionProvisioned, SessionStarted};
+use custody_record::event::{
+    BaseSubmodule, Body, GapSource, MediationMode, SessionProvisioned, SessionStarted,
+};
 use custody_record::{Sink, SinkError};
 use custody_sandbox::spec::{HOME_INSIDE, WORKSPACE_INSIDE};
 use custody_sandbox::{Authorization, Identity, Root, Sandbox, SandboxSpec};
+use custody_workspace::base::Base;
 use custody_workspace::base::OBJECTS_INSIDE;
+use custody_workspace::mirror::Submodule;
 use custody_workspace::view::{Mediation, StrictReason};
 
 use super::disk::DiskWatch;
@@ -209,6 +213,10 @@ fn record(
             kernel: uname.release().to_string_lossy().into_owned(),
             init: inside::init_digest(),
             protections,
+            submodule_count: (!prepared.base.submodules().is_empty())
+                .then(|| prepared.base.submodules().len() as u64),
+            submodules: submodules(&prepared.base),
+            history_cuts: prepared.mirror.cuts(),
         }),
         Vec::new(),
     )?;
@@ -414,4 +422,24 @@ fn start_message(
         name_server: true,
         watch_names,
     }
+}
+
+/// Most bytes that the submodules take in the event of the provisioning.
+const SUBMODULES_BYTES_IN_EVENT: usize = 24 << 10;
+
+/// Those as the event tells them.
+fn submodules(base: &Base) -> Option<Vec<BaseSubmodule>> {
+    let mut room = SUBMODULES_BYTES_IN_EVENT;
+    let fits = |one: &&Submodule| {
+        let words = one.absent.as_ref().map_or(0, String::len);
+        let left = room.checked_sub(one.path.to_text().len() + 2 * words + 200);
+        left.inspect(|left| room = *left).is_some()
+    };
+    let told = |one: &Submodule| BaseSubmodule {
+        path: one.path.clone(),
+        commit: one.commit.clone(),
+        absent: one.absent.clone(),
+    };
+    let told: Vec<_> = base.submodules().iter().take_while(fits).map(told).collect();
+    (!told.is_empty()).then_some(told)
 }

@@ -6,15 +6,15 @@ use custody_model::{Actor, LimitName, Limits, ProcessRef};
 
 use super::form::{Cursor, Form, write_string};
 use super::{
-    Access, AttributesChanged, BlobRef, ChangeStatus, ChangedFile, ClosingCode, CommitAuthor,
-    CommitCreated, Coverage, CreatedRef, Decision, Difference, DifferenceKind, EgressDenied,
-    EgressVia, ExitStatus, FileDenied, FileKind, FileLinked, FileOpened, FileOutside, FileRead,
-    FileRemoved, FileRenamed, FileReopened, FileSymlinked, FileWritten, Gap, GapCode, GapSource,
-    Operation, Outcome, OutsidePlace, PauseCode, PolicyDecided, PolicyViolated, ProcessExecuted,
-    ProcessExited, RecorderDegraded, RecorderRestored, Redaction, RedactionApplied,
-    RequestedSession, SessionAuthorized, SessionClosed, SessionPaused, SessionProvisioned,
-    SessionResumed, SessionStarted, StoredBlob, TerminalRecorded, Transport, Uncertain, Unhashed,
-    WholeList, WorkspaceCompared,
+    Access, AttributesChanged, BaseSubmodule, BlobRef, ChangeStatus, ChangedFile, ClosingCode,
+    CommitAuthor, CommitCreated, Coverage, CreatedRef, CreatedSubmodule, Decision, Difference,
+    DifferenceKind, EgressDenied, EgressVia, ExitStatus, FileDenied, FileKind, FileLinked,
+    FileOpened, FileOutside, FileRead, FileRemoved, FileRenamed, FileReopened, FileSymlinked,
+    FileWritten, Gap, GapCode, GapSource, Operation, Outcome, OutsidePlace, PauseCode,
+    PolicyDecided, PolicyViolated, ProcessExecuted, ProcessExited, RecorderDegraded,
+    RecorderRestored, Redaction, RedactionApplied, RequestedSession, SessionAuthorized,
+    SessionClosed, SessionPaused, SessionProvisioned, SessionResumed, SessionStarted, StoredBlob,
+    TerminalRecorded, Transport, Uncertain, Unhashed, WholeList, WorkspaceCompared,
 };
 use crate::canonical::CanonicalError;
 
@@ -221,9 +221,10 @@ objects! {
     }
     SessionAuthorized { must approvers, must policy_name, must request, must requester, must rule }
     SessionProvisioned {
-        must driver, must guards, must init, must kernel, must mediation, may mediation_reason,
-        must protections,
+        must driver, must guards, may history_cuts, must init, must kernel, must mediation,
+        may mediation_reason, must protections, may submodule_count, may submodules,
     }
+    BaseSubmodule { may absent, must commit, must path }
     SessionStarted { must command, may command_whole, must cwd, must terminal }
     SessionPaused { may code, must reason }
     SessionResumed { must paused_micros }
@@ -238,8 +239,9 @@ objects! {
     ChangedFile { may blob, may digest, must path, must status }
     CommitCreated {
         must author, must branch, must commit, must file_count, must files, must parents, may refs,
-        must tree,
+        may submodule, may submodules, must tree,
     }
+    CreatedSubmodule { must base, may branch, must commit, must path, may refs }
     CreatedRef { must inside, must name, must object }
     Redaction { may blob, must digest, must kind, may length, may offset, may pointer }
     RedactionApplied { must count, may event, must redactions }

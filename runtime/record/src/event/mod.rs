@@ -39,11 +39,11 @@ pub use outside::{FileOutside, OutsidePlace, Unhashed};
 pub use process::{EgressDenied, EgressVia, ExitStatus, ProcessExecuted, ProcessExited, Transport};
 pub use redaction::{MAX_REDACTIONS_TOLD, Redaction, RedactionApplied};
 pub use session::{
-    ChangeStatus, ChangedFile, CommitAuthor, CommitCreated, CreatedRef, Decision, Difference,
-    DifferenceKind, Gap, GapSource, Outcome, PolicyDecided, PolicyViolated, RecorderDegraded,
-    RecorderRestored, RequestedSession, SessionAuthorized, SessionClosed, SessionPaused,
-    SessionProvisioned, SessionResumed, SessionStarted, TerminalRecorded, WholeList,
-    WorkspaceCompared,
+    BaseSubmodule, ChangeStatus, ChangedFile, CommitAuthor, CommitCreated, CreatedRef,
+    CreatedSubmodule, Decision, Difference, DifferenceKind, Gap, GapSource, Outcome, PolicyDecided,
+    PolicyViolated, RecorderDegraded, RecorderRestored, RequestedSession, SessionAuthorized,
+    SessionClosed, SessionPaused, SessionProvisioned, SessionResumed, SessionStarted,
+    TerminalRecorded, WholeList, WorkspaceCompared,
 };
 
 /// Version of the envelope.

@@ -89,6 +89,29 @@ pub struct SessionProvisioned {
     pub init: Digest,
     /// Each protection by name (`landlock`, `seccomp`, `user_namespace`, …) and how it took.
     pub protections: BTreeMap<String, String>,
+    /// The first submodules of the base commit, those of submodules among them, fewer where their paths are long.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub submodules: Option<Vec<BaseSubmodule>>,
+    /// How many there are; absent if there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub submodule_count: Option<u64>,
+    /// Number of commits at which the history that the session sees is cut off (the source is a shallow clone); absent if it is
+    /// whole.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub history_cuts: Option<u64>,
+}
+
+/// A submodule as a session finds it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct BaseSubmodule {
+    /// Its directory in the workspace.
+    pub path: WorkspacePath,
+    /// The commit that it stands for, of the submodule's repository.
+    pub commit: GitOid,
+    /// Why its directory is empty, in words; absent if its files are there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub absent: Option<String>,
 }
 
 /// `session.started`: the command is about to be executed.
@@ -330,6 +353,31 @@ pub struct CommitCreated {
     /// How many differ.
     pub file_count: u64,
     /// Of the last commit: the refs that the session made or moved beside the branch, at most 100.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refs: Option<Vec<CreatedRef>>,
+    /// The submodule, by its directory in the workspace, in whose repository the commit is. The paths of `files` are those in the
+    /// workspace there too.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub submodule: Option<WorkspacePath>,
+    /// Of the last commit: the submodules in which the session changed something, at most 100.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub submodules: Option<Vec<CreatedSubmodule>>,
+}
+
+/// What a session made in a submodule: commits of the submodule's repository.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CreatedSubmodule {
+    /// Its directory in the workspace.
+    pub path: WorkspacePath,
+    /// The commit that it stood for when the session began.
+    pub base: GitOid,
+    /// The commit that it stands for in the session's branch; the base if only `refs` came out.
+    pub commit: GitOid,
+    /// Full name in the mirror of the ref that has the commit; absent if it is the base.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub branch: Option<String>,
+    /// The refs that the session made or moved in the submodule.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub refs: Option<Vec<CreatedRef>>,
 }

@@ -138,6 +138,8 @@ pub(crate) fn commit() -> Body {
         }],
         file_count: 1,
         refs: None,
+        submodule: None,
+        submodules: None,
     })
 }
 
@@ -184,6 +186,9 @@ pub(crate) fn bodies() -> Vec<Body> {
                 ("seccomp".to_owned(), "on".to_owned()),
                 ("landlock".to_owned(), "abi 7".to_owned()),
             ]),
+            submodules: None,
+            submodule_count: None,
+            history_cuts: None,
         }),
         Body::SessionStarted(SessionStarted {
             command: vec!["sh".to_owned()],

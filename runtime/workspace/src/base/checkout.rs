@@ -1,19 +1,22 @@
 //! Checks a base commit out: its files, placeholders for what is denied, its `.git`, its indexes, its manifest.
 
 use std::collections::{BTreeMap, HashMap};
-use std::ffi::OsStr;
 use std::fs::Permissions;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use custody_model::WorkspacePath;
+use custody_model::{GitOid, WorkspacePath};
 use custody_policy::Treatment;
 use nix::fcntl::AT_FDCWD;
 use nix::sys::stat::{UtimensatFlags, utimensat};
 use nix::sys::time::TimeSpec;
 
 use super::index::{self, StatData};
-use super::{BaseError, BaseRequest, EntryKind, Manifest, Progress, at, git_dir};
+use super::{
+    BaseError, BaseRequest, EntryKind, Manifest, ManifestEntry, Progress, at, git_dir, submodules,
+};
+use crate::git::GitError;
+use crate::mirror::{Submodule, below};
 use crate::overlay::Owner;
 use crate::view::topmost_denied;
 
@@ -24,27 +27,87 @@ const SETTLED_SECONDS: i64 = 10;
 /// Makes the base in the empty directory `place`. Its marker is left to the caller.
 pub(super) fn make(
     request: &BaseRequest<'_>,
+    submodules: &[Submodule],
     place: &Path,
     progress: &mut dyn FnMut(Progress),
 ) -> Result<Manifest, BaseError> {
     let tree = place.join("tree");
-    let index_path = place.join("index");
     at(&tree, std::fs::create_dir(&tree))?;
     at(place, std::fs::set_permissions(place, Permissions::from_mode(0o755)))?;
-    let git = request.mirror.git().with_work_tree(&tree).with_index(&index_path);
-    let commit = request.commit.as_str();
+    let root = WorkspacePath::root();
+    let main = Part { root: &root, commit: request.commit, index: place.join("index") };
+    let (mut entries, denied) = check_out(request, &main, &tree, progress)?;
+    let inner = tree.join(".git");
+    git_dir::write(request, &inner, &denied)?;
+    let mut parts = Vec::new();
+    for one in submodules.iter().filter(|one| one.absent.is_none()) {
+        let index = submodules::index(place, submodules, &one.path);
+        let part = Part { root: &one.path, commit: &one.commit, index };
+        if let Some(directory) = part.index.parent() {
+            at(directory, std::fs::create_dir_all(directory))?;
+        }
+        let (files, denied) = check_out(request, &part, &tree, progress)?;
+        entries.extend(files);
+        entries.push(git_dir::write_submodule(request, &tree, one, &denied)?);
+        parts.push(part);
+    }
+    let time = file_time(request)?;
+    settle(&tree, &inner, request.owner, time)?;
+    for part in [&main].into_iter().chain(&parts) {
+        complete_index(request, part, &tree)?;
+    }
+    for entry in &mut entries {
+        if entry.kind != EntryKind::Submodule && !entry.withheld {
+            let path = tree.join(entry.path.as_path());
+            entry.size = at(&path, path.symlink_metadata())?.size();
+        }
+    }
+    let manifest = Manifest::new(entries);
+    let path = place.join("manifest");
+    at(&path, std::fs::write(&path, manifest.to_bytes()))?;
+    Ok(manifest)
+}
+
+/// One repository of the workspace: the one that was asked for, or a submodule.
+struct Part<'a> {
+    /// Where it stands in the workspace.
+    root: &'a WorkspacePath,
+    commit: &'a GitOid,
+    /// Where its index goes.
+    index: PathBuf,
+}
+
+/// Checks the files of one repository out. Its entries, and what is denied, topmost, both by their paths in the workspace.
+fn check_out(
+    request: &BaseRequest<'_>,
+    part: &Part<'_>,
+    tree: &Path,
+    progress: &mut dyn FnMut(Progress),
+) -> Result<(Vec<ManifestEntry>, Vec<WorkspacePath>), BaseError> {
+    let directory = tree.join(part.root.as_path());
+    at(&directory, std::fs::create_dir_all(&directory))?;
+    let git = request.mirror.git().with_work_tree(&directory).with_index(&part.index);
+    let commit = part.commit.as_str();
     git.run(&["read-tree", commit])?;
     let listed = git.run(&["ls-tree", "-r", "-l", "-z", "--full-tree", commit])?;
     let mut entries = Manifest::parse(&listed)?.entries().to_vec();
     let mut skipped = Vec::new();
     let mut placeholders = BTreeMap::new();
     for entry in &mut entries {
+        let inner = entry.path.clone();
+        entry.path =
+            WorkspacePath::from_bytes(&below(part.root, inner.as_bytes())).map_err(|_| {
+                GitError::Answer {
+                    command: "ls-tree".to_owned(),
+                    what: format!("{inner} is too long below {}", part.root),
+                }
+            })?;
         if request.rules.treatment(&entry.path).treatment != Treatment::Deny {
             continue;
         }
         entry.withheld = entry.kind != EntryKind::Submodule;
         entry.size = 0;
-        skipped.extend_from_slice(entry.path.as_bytes());
+        skipped.extend_from_slice(inner.as_bytes());
         skipped.push(0);
         let top = topmost_denied(request.rules, &entry.path).unwrap_or_else(|| entry.path.clone());
         let directory = top != entry.path || entry.kind == EntryKind::Submodule;
@@ -58,22 +121,7 @@ pub(super) fn make(
     for (path, directory) in &placeholders {
         place_holder(&tree.join(path.as_path()), *directory)?;
     }
-    let denied: Vec<_> = placeholders.into_keys().collect();
-    let inner = tree.join(".git");
-    git_dir::write(request, &inner, &denied)?;
-    let time = file_time(request)?;
-    settle(&tree, &inner, request.owner, time)?;
-    complete_index(request, &tree, &index_path)?;
-    for entry in &mut entries {
-        if entry.kind != EntryKind::Submodule && !entry.withheld {
-            let path = tree.join(entry.path.as_path());
-            entry.size = at(&path, path.symlink_metadata())?.size();
-        }
-    }
-    let manifest = Manifest::new(entries);
-    let path = place.join("manifest");
-    at(&path, std::fs::write(&path, manifest.to_bytes()))?;
-    Ok(manifest)
+    Ok((entries, placeholders.into_keys().collect()))
 }
 
 /// An empty directory or file where the guard can be mounted.
@@ -118,28 +166,29 @@ fn settle(path: &Path, inner: &Path, owner: Owner, time: TimeSpec) -> Result<(),
 }
 
 /// Puts the stat data of the checked-out files into the index: as the host sees them into the base's own, as they
-/// are seen inside into that of `.git`.
+/// are seen inside into that of the git directory.
 fn complete_index(
     request: &BaseRequest<'_>,
+    part: &Part<'_>,
     tree: &Path,
-    index_path: &Path,
 ) -> Result<(), BaseError> {
-    let mut bytes = at(index_path, std::fs::read(index_path))?;
-    let oid_bytes = request.commit.as_str().len() / 2;
+    let mut bytes = at(&part.index, std::fs::read(&part.index))?;
+    let oid_bytes = part.commit.as_str().len() / 2;
     let mut known: HashMap<WorkspacePath, StatData> = HashMap::new();
     let Owner { uid, gid } = request.owner;
     index::complete(&mut bytes, oid_bytes, |path, mode| {
-        if request.rules.treatment(path).treatment == Treatment::Deny || mode == 0o160_000 {
+        let whole = WorkspacePath::from_bytes(&below(part.root, path.as_bytes())).ok()?;
+        if request.rules.treatment(&whole).treatment == Treatment::Deny || mode == 0o160_000 {
             return None;
         }
-        let stat = StatData::of(&tree.join(path.as_path()), mode, uid, gid).ok()?;
+        let stat = StatData::of(&tree.join(whole.as_path()), mode, uid, gid).ok()?;
         known.insert(path.clone(), stat);
         Some(stat)
     })?;
-    at(index_path, std::fs::write(index_path, &bytes))?;
+    at(&part.index, std::fs::write(&part.index, &bytes))?;
     let Owner { uid, gid } = request.owner_inside;
     index::complete(&mut bytes, oid_bytes, |path, _| Some(known.get(path)?.owned_by(uid, gid)))?;
-    let inside = tree.join(".git").join(OsStr::new("index"));
+    let inside = tree.join(submodules::git_dir(part.root)).join("index");
     at(&inside, std::fs::write(&inside, &bytes))?;
     at(&inside, std::fs::set_permissions(&inside, Permissions::from_mode(0o644)))?;
     at(

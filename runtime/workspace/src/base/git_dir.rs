@@ -1,12 +1,17 @@
 //! The `.git` of a base checkout: small, its objects borrowed from the shared store.
 
 use std::fmt::Write as _;
-use std::path::Path;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
 
 use custody_model::WorkspacePath;
 
 use super::objects::{self, Branch, MergedTag};
-use super::{BRANCH_INSIDE, BaseError, BaseRequest, OBJECTS_INSIDE, at};
+use super::{
+    BRANCH_INSIDE, BaseError, BaseRequest, EntryKind, ManifestEntry, OBJECTS_INSIDE, at, submodules,
+};
+use crate::git::GitError;
+use crate::mirror::Submodule;
 
 /// Writes everything but the index.
 pub(super) fn write(
@@ -31,20 +36,7 @@ pub(super) fn write(
         let path = git_dir.join(name);
         at(&path, std::fs::write(&path, content))?;
     }
-    // Git would try to list what lies there and complain about each refusal.
-    let mut excluded = Vec::new();
-    for path in denied {
-        excluded.push(b'/');
-        for byte in path.as_bytes() {
-            if matches!(byte, b'*' | b'?' | b'[' | b'\\' | b' ' | b'!' | b'#') {
-                excluded.push(b'\\');
-            }
-            excluded.push(*byte);
-        }
-        excluded.push(b'\n');
-    }
-    let path = git_dir.join("info/exclude");
-    at(&path, std::fs::write(&path, excluded))?;
+    exclude(git_dir, denied.iter().map(WorkspacePath::as_bytes))?;
     // A history that is cut off in the mirror is cut off inside.
     let shallow = request.mirror.git_dir().join("shallow");
     if shallow.exists() {
@@ -53,16 +45,77 @@ pub(super) fn write(
     Ok(())
 }
 
+/// Git would try to list what lies there and complain about each refusal.
+fn exclude<'a>(git_dir: &Path, denied: impl Iterator<Item = &'a [u8]>) -> Result<(), BaseError> {
+    let mut excluded = Vec::new();
+    for path in denied {
+        excluded.push(b'/');
+        for byte in path {
+            if matches!(byte, b'*' | b'?' | b'[' | b'\\' | b' ' | b'!' | b'#') {
+                excluded.push(b'\\');
+            }
+            excluded.push(*byte);
+        }
+        excluded.push(b'\n');
+    }
+    let path = git_dir.join("info/exclude");
+    at(&path, std::fs::write(&path, excluded))
+}
+
+/// Writes everything but the index of a submodule's git directory, below that of the repository around it, and the `.git` file
+/// that leads there: its entry.
+pub(super) fn write_submodule(
+    request: &BaseRequest<'_>,
+    tree: &Path,
+    submodule: &Submodule,
+    denied: &[WorkspacePath],
+) -> Result<ManifestEntry, BaseError> {
+    let path = submodule.path.as_path();
+    let inside = submodules::git_dir(&submodule.path);
+    let git_dir = tree.join(&inside);
+    for directory in ["hooks", "info", "objects/info", "objects/pack", "refs/heads", "refs/tags"] {
+        let directory = git_dir.join(directory);
+        at(&directory, std::fs::create_dir_all(&directory))?;
+    }
+    let up = |path: &Path| -> PathBuf { path.components().map(|_| "..").collect() };
+    let mut text = configuration(request);
+    let work_tree = quoted(&up(&inside).join(path).to_string_lossy());
+    let _ = write!(text, "[core]\n\tworktree = {work_tree}\n");
+    for (name, content) in [
+        ("HEAD", format!("{}\n", submodule.commit)),
+        ("config", text),
+        ("objects/info/alternates", format!("{OBJECTS_INSIDE}\n")),
+    ] {
+        let file = git_dir.join(name);
+        at(&file, std::fs::write(&file, content))?;
+    }
+    let root = submodule.path.as_bytes().len() + 1;
+    exclude(&git_dir, denied.iter().filter_map(|path| path.as_bytes().get(root..)))?;
+    let mut link = b"gitdir: ".to_vec();
+    link.extend_from_slice(up(path).join(&inside).as_os_str().as_bytes());
+    link.push(b'\n');
+    let file = tree.join(path).join(".git");
+    at(&file, std::fs::write(&file, &link))?;
+    let blob = request.mirror.git().run_for_oid(&["hash-object", "--stdin"], &link)?;
+    let named = submodule.path.join(b".git").map_err(|_| GitError::Answer {
+        command: "ls-tree".to_owned(),
+        what: format!("the path of the submodule {} is too long", submodule.path),
+    })?;
+    let size = link.len() as u64;
+    Ok(ManifestEntry { path: named, kind: EntryKind::File, blob, size, withheld: false })
+}
+
+fn quoted(text: &str) -> String {
+    let escaped = text.replace('\\', "\\\\").replace('"', "\\\"").replace(['\n', '\0'], " ");
+    format!("\"{escaped}\"")
+}
+
 fn configuration(request: &BaseRequest<'_>) -> String {
     let sha256 = request.commit.as_str().len() == 64;
     let version = u8::from(sha256);
-    let quoted = |text: &str| {
-        let escaped = text.replace('\\', "\\\\").replace('"', "\\\"").replace(['\n', '\0'], " ");
-        format!("\"{escaped}\"")
-    };
     let mut text = format!(
         "[core]\n\trepositoryformatversion = {version}\n\tfilemode = true\n\tbare = false\n\
-         \tlogallrefupdates = true\n[gc]\n\tauto = 0\n[maintenance]\n\tauto = false\n\
+         \tlogallrefupdates = true\n[gc]\n\tauto = 0\n[maintenance]\n\tauto = false\n[submodule]\n\tactive = .\n\
          [user]\n\tname = {}\n\temail = {}\n",
         quoted(&request.identity.name),
         quoted(&request.identity.email),

@@ -7,6 +7,7 @@ use custody_model::{GitOid, WorkspacePath};
 use custody_policy::{PathRules, Treatment};
 
 use crate::git::{Git, GitError};
+use crate::mirror::below;
 
 /// The blobs of a part of a history, by where they stand.
 #[derive(Debug, Default)]
@@ -17,11 +18,12 @@ pub(super) struct Placed {
     pub(super) denied: HashMap<GitOid, WorkspacePath>,
 }
 
-/// Looks through every change of every commit that `commit` reaches and `known` do not.
+/// Looks through every change of every commit that `commit` reaches and `known` do not. `root` is where the repository stands in
+/// the workspace.
 pub(super) fn examine(
     git: &Git,
     rules: &PathRules,
-    commit: &GitOid,
+    (root, commit): (&WorkspacePath, &GitOid),
     known: &[GitOid],
 ) -> Result<Placed, GitError> {
     let mut tips = format!("{commit}\n");
@@ -36,7 +38,7 @@ pub(super) fn examine(
     // Each merge against each of its parents; each first commit against nothing.
     let words = ["diff-tree", "--stdin", "-r", "-m", "--root", "-z", "--raw", "--no-renames"];
     let words = [&words[..], &["--no-abbrev", "--no-commit-id", "--no-ext-diff"]].concat();
-    git.stream(&words, &commits, |output| read_changes(output, rules, &mut placed))?;
+    git.stream(&words, &commits, |output| read_changes(output, rules, root, &mut placed))?;
     let Placed { allowed, denied } = &mut placed;
     denied.retain(|blob, _| !allowed.contains(blob));
     Ok(placed)
@@ -46,6 +48,7 @@ pub(super) fn examine(
 fn read_changes(
     output: &mut dyn BufRead,
     rules: &PathRules,
+    root: &WorkspacePath,
     placed: &mut Placed,
 ) -> std::io::Result<()> {
     let malformed = || std::io::Error::new(std::io::ErrorKind::InvalidData, "not git's raw diff");
@@ -70,6 +73,7 @@ fn read_changes(
             None => return Err(malformed()),
         }
         let blob: GitOid = oid.and_then(|oid| oid.parse().ok()).ok_or_else(malformed)?;
+        let path = below(root, &path);
         match rules.treatment_of_bytes(&path).treatment {
             Treatment::Deny => {
                 // A path that is too long for a checkout stands in its root.
@@ -92,7 +96,7 @@ mod tests {
     proptest! {
         #[test]
         fn no_bytes_make_the_reader_panic(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
-            let _ = read_changes(&mut bytes.as_slice(), &PathRules::default(), &mut Placed::default());
+            let _ = read_changes(&mut bytes.as_slice(), &PathRules::default(), &WorkspacePath::root(), &mut Placed::default());
         }
     }
 }

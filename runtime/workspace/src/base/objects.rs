@@ -18,6 +18,7 @@ use serde::{Deserialize, Serialize};
 use super::history::{self, Placed};
 use super::{BRANCH_INSIDE, BaseError, BaseRequest, Progress, at};
 use crate::git::Git;
+use crate::mirror::Submodule;
 
 /// Most branches of the source that a session sees.
 const MAX_BRANCHES: usize = 1000;
@@ -28,6 +29,9 @@ const MAX_BRANCHES: usize = 1000;
 struct Contents {
     /// Commits whose whole history is in the store.
     tips: Vec<GitOid>,
+    /// Those of submodules, with where they stand in the workspace.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    submodules: Vec<(WorkspacePath, GitOid)>,
     /// Blobs of that history that are not.
     withheld: BTreeSet<GitOid>,
     /// A path at which each of them stood.
@@ -94,11 +98,12 @@ fn hold_places(
     Ok(())
 }
 
-/// Brings the history of the request's commit into the store.
+/// Brings the history of the request's commit, and those of the submodules, into the store.
 ///
 /// The caller holds the lock of the rules.
 pub(super) fn bring(
     request: &BaseRequest<'_>,
+    submodules: &[Submodule],
     store: &Path,
     progress: &mut dyn FnMut(Progress),
 ) -> Result<(), BaseError> {
@@ -111,6 +116,7 @@ pub(super) fn bring(
     if contents.withheld.iter().any(|blob| !contents.paths.contains_key(blob)) {
         progress(Progress::Examining);
         for tip in &contents.tips {
+            let tip = (&WorkspacePath::root(), tip);
             let placed = history::examine(&git, request.rules, tip, &[])?;
             let denied = placed.denied.into_iter();
             contents.paths.extend(denied.filter(|(blob, _)| contents.withheld.contains(blob)));
@@ -118,12 +124,36 @@ pub(super) fn bring(
         hold_places(store, &contents.withheld, &BTreeSet::new())?;
         write(store, &state, &contents)?;
     }
-    if contents.tips.contains(request.commit) {
+    bring_one(request, (&WorkspacePath::root(), request.commit), &mut contents, store, progress)?;
+    for one in submodules.iter().filter(|one| one.absent.is_none()) {
+        bring_one(request, (&one.path, &one.commit), &mut contents, store, progress)?;
+    }
+    Ok(())
+}
+
+/// Brings the history of one commit, of the repository that stands at a path of the workspace.
+fn bring_one(
+    request: &BaseRequest<'_>,
+    (root, commit): (&WorkspacePath, &GitOid),
+    contents: &mut Contents,
+    store: &Path,
+    progress: &mut dyn FnMut(Progress),
+) -> Result<(), BaseError> {
+    let (git, state) = (request.mirror.git(), store.join(STATE));
+    let known: Vec<GitOid> = match root.is_root() {
+        true => contents.tips.clone(),
+        // At another path other files are denied.
+        false => {
+            let there = contents.submodules.iter().filter(|(path, _)| path == root);
+            there.map(|(_, commit)| commit.clone()).collect()
+        }
+    };
+    if known.contains(commit) {
         return Ok(());
     }
     progress(Progress::Examining);
     let Placed { allowed, mut denied } =
-        history::examine(&git, request.rules, request.commit, &contents.tips)?;
+        history::examine(&git, request.rules, (root, commit), &known)?;
     denied.retain(|blob, _| !contents.withheld.contains(blob));
     // What stood at an allowed path before is in the store already.
     let there = present(&git.clone().with_objects_only(store), denied.keys())?;
@@ -136,12 +166,13 @@ pub(super) fn bring(
     contents.paths.retain(|blob, _| contents.withheld.contains(blob));
 
     progress(Progress::Packing);
-    let mut wanted = format!("{}\n", request.commit);
-    let tags = merged_tags(&git, request.commit)?;
-    for tag in &tags {
-        wanted.push_str(&format!("{}\n", tag.object));
+    let mut wanted = format!("{commit}\n");
+    if root.is_root() {
+        for tag in merged_tags(&git, commit)? {
+            wanted.push_str(&format!("{}\n", tag.object));
+        }
     }
-    for tip in &contents.tips {
+    for tip in contents.tips.iter().chain(contents.submodules.iter().map(|(_, commit)| commit)) {
         wanted.push_str(&format!("^{tip}\n"));
     }
     let words = ["rev-list", "--objects", "--no-object-names", "--stdin"];
@@ -158,15 +189,18 @@ pub(super) fn bring(
         packed.extend_from_slice(format!("{blob}\n").as_bytes());
     }
     if !packed.is_empty() {
-        let target = pack.join("pack");
+        let target = store.join("pack").join("pack");
         let words = ["pack-objects", "--quiet", "--delta-base-offset", "--threads=2"];
         let mut words: Vec<_> = words.iter().map(std::ffi::OsStr::new).collect();
         words.push(target.as_os_str());
         let _name = git.run_with_input(&words, &packed)?;
     }
     hold_places(store, &contents.withheld, &released)?;
-    contents.tips.push(request.commit.clone());
-    write(store, &state, &contents)
+    match root.is_root() {
+        true => contents.tips.push(commit.clone()),
+        false => contents.submodules.push((root.clone(), commit.clone())),
+    }
+    write(store, &state, contents)
 }
 
 fn write(store: &Path, state: &Path, contents: &Contents) -> Result<(), BaseError> {

@@ -16,16 +16,18 @@ use crate::worktree::{self, Difference, Different};
 
 /// Whether the session did not make this difference, so that the branch stays as it is there: a file that is absent because
 /// the agent's git hides it, or one of the base that nobody touched where the agent's commits have another.
+///
+/// `inner` is its path below the root of its repository, `different` has that in the workspace.
 pub(super) fn stays(
     request: &OutputRequest<'_>,
-    different: &Different,
+    (inner, different): (&WorkspacePath, &Different),
     hidden: &Hidden,
     kept: bool,
     violations: &mut Vec<PolicyViolated>,
 ) -> bool {
     let Different { path, how } = different;
     match how {
-        Difference::Deleted if hidden.has(path) => {
+        Difference::Deleted if hidden.has(inner) => {
             request.rules.treatment(path).treatment != Treatment::Deny
         }
         Difference::Deleted if hidden.is_unknown() => {
@@ -133,31 +135,39 @@ pub(super) fn behind_the_guard(request: &OutputRequest<'_>, violations: &mut Vec
     }
 }
 
-/// Tells of repositories inside of the workspace whose history stays out, and of submodules in which something was made.
+/// Tells of repositories inside of the workspace whose history stays out, and of submodules in whose empty directory something
+/// was made.
 pub(super) fn inner_histories(
     request: &OutputRequest<'_>,
     git: &Git,
     nested: &[Nested],
     violations: &mut Vec<PolicyViolated>,
 ) -> Result<(), OutputError> {
-    let submodules: Vec<_> = request.base.submodules().cloned().collect();
+    let submodules = request.base.submodules();
+    let is_submodule = |path: &WorkspacePath| submodules.iter().any(|one| one.path == *path);
     let own = nested.iter().filter(|nested| !nested.linked).map(|nested| nested.path.clone());
-    let own: Vec<_> = own.filter(|path| !submodules.contains(path)).collect();
+    let own: Vec<_> = own.filter(|path| !is_submodule(path)).collect();
     let ignored = worktree::ignored(git, &own)?;
     for path in own.iter().filter(|path| !ignored.contains(*path)) {
         let what = "a git repository of its own was made here: its files are taken in, its history stays out";
         violations.push(violation(path, what));
     }
-    for path in &submodules {
-        let flags = libc::O_RDONLY | libc::O_DIRECTORY;
-        let opened = beneath(request.clean, path.as_path().as_os_str(), flags);
-        let listed = opened.and_then(|fd| Ok(nix::dir::Dir::from_fd(fd)?));
-        let Ok(mut listed) = listed else { continue };
-        let names = listed.iter().flatten();
-        if names.filter(|entry| !matches!(entry.file_name().to_bytes(), b"." | b"..")).count() > 0 {
-            let what = "it is a submodule: what was made in it stays out of the outputs";
-            violations.push(violation(path, what));
+    for one in submodules.iter().filter(|one| one.absent.is_some()) {
+        if !is_empty(request, &one.path) {
+            let what = "it is a submodule whose files were not there: what was made in it stays out of the outputs";
+            violations.push(violation(&one.path, what));
         }
     }
     Ok(())
+}
+
+/// Whether a path is no directory, or one with nothing in it.
+pub(super) fn is_empty(request: &OutputRequest<'_>, path: &WorkspacePath) -> bool {
+    let flags = libc::O_RDONLY | libc::O_DIRECTORY;
+    let opened = beneath(request.clean, path.as_path().as_os_str(), flags);
+    let Ok(mut listed) = opened.and_then(|fd| Ok(nix::dir::Dir::from_fd(fd)?)) else {
+        return true;
+    };
+    let mut names = listed.iter().flatten();
+    names.all(|entry| matches!(entry.file_name().to_bytes(), b"." | b".."))
 }

@@ -4,12 +4,14 @@ use std::collections::HashSet;
 use std::ffi::OsStr;
 use std::path::Path;
 
-use custody_model::GitOid;
+use custody_model::{GitOid, WorkspacePath};
 use custody_record::SinkError;
 use custody_record::event::{CommitAuthor, PolicyViolated};
 
 use super::hidden::Hidden;
 use super::import::{self, BroughtRef, Found};
+use super::submodules::{self, Changed};
+use super::unit::Unit;
 use super::{
     Identity, OutputError, OutputRequest, Outputs, admission, commit_tree, commits, diff, others,
     size,
@@ -52,11 +54,15 @@ pub fn publish(
 /// otherwise they are dropped, and what they changed and may change goes into Custody's one commit. That commit
 /// is always the last one and carries the trailers `Custody-Session` and `Custody-Record`; it holds what stands
 /// uncommitted in the workspace (untracked files too, ignored ones not), and may be empty. Every other ref that the session
-/// made or moved (branches, tags, the stash) comes out beside it, if each of its commits passes the gate.
+/// made or moved (branches, tags, the stash, commits that only a reflog has) comes out beside it, if each of its commits passes
+/// the gate.
 ///
+/// What was changed in a submodule that is checked out becomes commits of the submodule's repository, in the same way and with a
+/// branch of its own, and the branch has the submodule at the last of them.
 /// What a nested repository holds comes out as plain files, without its history.
 /// What stays out, with a violation for each: changes of read-only and denied paths, work trees that are linked to this
-/// repository, files above the limit. Submodules stay as the base has them. Links are committed as links, wherever they point.
+/// repository, files above the limit, what is made where a submodule's files are not there. Links are committed as links,
+/// wherever they point.
 ///
 /// # Errors
 /// [`OutputError`].
@@ -72,10 +78,6 @@ pub fn prepare(request: &OutputRequest<'_>) -> Result<Prepared, OutputError> {
     let base = request.base.commit();
     let mut outputs = Outputs::default();
 
-    let Own { kept, refs } =
-        own_commits(request, &git, scratch.path(), &objects, &mut outputs.violations)?;
-    let parent = kept.last().unwrap_or(base).clone();
-
     let nothing = scratch.path().join("nothing");
     std::fs::create_dir(&nothing).map_err(failed(&nothing))?;
     let covering = Covering {
@@ -84,35 +86,68 @@ pub fn prepare(request: &OutputRequest<'_>) -> Result<Prepared, OutputError> {
         pattern_file_bytes: request.limits.pattern_file_bytes,
     };
     let covers = Covers::cover(covering, &mut outputs.violations)?;
-    let index = scratch.path().join("index");
-    std::fs::copy(request.base.index(), &index).map_err(failed(&index))?;
-    let tree_git = git.clone().with_index(&index).with_work_tree(request.clean_path);
-    if !kept.is_empty() {
-        advance(&git, &tree_git, base, &parent)?;
-    }
-    let (mut taken, mut left) = (Vec::new(), request.limits.total_bytes);
-    let hidden = Hidden::read(request.clean, base.as_str().len() / 2);
     let linked = covers.nested().iter().filter(|nested| nested.linked);
     let linked: Vec<_> = linked.map(|nested| nested.path.clone()).collect();
-    for different in worktree::differences(&tree_git, &linked)? {
-        if admission::stays(request, &different, &hidden, !kept.is_empty(), &mut outputs.violations)
-        {
-            continue;
-        }
-        match admission::refused(request, &different, &mut left) {
-            Some(violated) => outputs.violations.push(violated),
-            None => taken.push(different),
-        }
-    }
+    let mut making = Making {
+        request,
+        git: &git,
+        scratch: scratch.path(),
+        objects: &objects,
+        linked: &linked,
+        left: request.limits.total_bytes,
+        violations: &mut outputs.violations,
+    };
+    let submodules = submodules::changed(&mut making)?;
+    let root = WorkspacePath::root();
+    let mut unit = Unit::new(request, &root, base);
+    unit.links = submodules::links(&submodules);
+    let own = making.own_commits(&unit)?;
+    let (tree_git, tree) = making.tree(&unit, &own.kept, &submodules)?;
     admission::behind_the_guard(request, &mut outputs.violations);
     admission::inner_histories(request, &tree_git, covers.nested(), &mut outputs.violations)?;
-    let tree = taken_in(&tree_git, &taken, &mut outputs.violations)?;
-    let parent_tree = format!("{parent}^{{tree}}");
-    let parent_tree = git.run_for_oid(&["rev-parse", "--verify", &parent_tree], &[])?;
-    if tree == parent_tree && kept.is_empty() && refs.is_empty() {
+    let Own { kept, refs } = own;
+    let parent = kept.last().unwrap_or(base).clone();
+    let parent_tree = tree_of(&git, &parent)?;
+    if tree == parent_tree && kept.is_empty() && refs.is_empty() && submodules.is_empty() {
         return Ok(Prepared { _scratch: scratch, git, outputs });
     }
+    let commit = finish(&unit, &git, &tree, parent, &refs)?;
 
+    let branch = format!("custody/{}", request.session);
+    for one in &submodules {
+        outputs.commits.extend(one.commits.iter().cloned());
+    }
+    outputs.commits.extend(others::described(&unit, &git, &refs, &kept)?);
+    for own in &kept {
+        outputs.commits.push(commits::describe(&unit, &git, own, &branch, CommitAuthor::Agent)?);
+    }
+    let mut last = commits::describe(&unit, &git, &commit, &branch, CommitAuthor::Custody)?;
+    last.event.refs = others::told(&refs);
+    last.event.submodules =
+        (!submodules.is_empty()).then(|| submodules.iter().map(|one| one.told.clone()).collect());
+    outputs.commits.push(last);
+    let limit = request.limits.diff_bytes;
+    let (before, after) = submodules::unfolded(&git, scratch.path(), base, &commit, &submodules)?;
+    outputs.diff = Some(diff::store(&git, (&before, &after), &commit, limit, request.blobs)?);
+    outputs.branch = Some(branch);
+    outputs.head = Some(commit);
+    Ok(Prepared { _scratch: scratch, git, outputs })
+}
+
+/// The tree of a commit.
+pub(super) fn tree_of(git: &Git, commit: &GitOid) -> Result<GitOid, GitError> {
+    git.run_for_oid(&["rev-parse", "--verify", &format!("{commit}^{{tree}}")], &[])
+}
+
+/// Custody's commit of a tree.
+pub(super) fn finish(
+    unit: &Unit<'_>,
+    git: &Git,
+    tree: &GitOid,
+    parent: GitOid,
+    refs: &[BroughtRef],
+) -> Result<GitOid, OutputError> {
+    let request = unit.request;
     let subject = request.subject.replace(|c: char| c.is_control(), " ");
     let mut message = format!(
         "{}\n\nCustody-Session: {}\nCustody-Record: {}\n",
@@ -120,97 +155,152 @@ pub fn prepare(request: &OutputRequest<'_>) -> Result<Prepared, OutputError> {
         request.session,
         request.record_root,
     );
-    for BroughtRef { moved, .. } in &refs {
+    for BroughtRef { moved, .. } in refs {
         message.push_str(&format!("Custody-Ref: {} {}\n", moved.object, moved.outside));
     }
     let by = (request.author, &Identity::custody());
-    let commit = commit_tree(&git, &tree, &[parent], &message, by, request.time)?;
+    let commit = commit_tree(git, tree, &[parent], &message, by, request.time)?;
     // The last word: whatever went before, nothing that a rule forbids differs from the base.
-    for change in gate::changes(&git, Some(base), &commit)? {
+    for change in unit.changes(git, Some(unit.base), &commit)? {
         if let Some(violated) = gate::judge(request.rules, &change.path, "it got past the gate") {
             let path = request.clean_path.join(change.path.as_path());
-            return Err(failed(&path)(std::io::Error::other(violated.what)));
+            let source = std::io::Error::other(violated.what);
+            return Err(OutputError::File { path, source });
         }
     }
-
-    let branch = format!("custody/{}", request.session);
-    outputs.commits = others::described(&git, &refs, &kept)?;
-    for own in &kept {
-        outputs.commits.push(commits::describe(&git, own, &branch, CommitAuthor::Agent)?);
-    }
-    let mut last = commits::describe(&git, &commit, &branch, CommitAuthor::Custody)?;
-    last.event.refs = others::told(&refs);
-    outputs.commits.push(last);
-    let limit = request.limits.diff_bytes;
-    outputs.diff = Some(diff::store(&git, base, &commit, limit, request.blobs)?);
-    outputs.branch = Some(branch);
-    outputs.head = Some(commit);
-    Ok(Prepared { _scratch: scratch, git, outputs })
+    Ok(commit)
 }
 
 /// What the agent committed and may get out.
-struct Own {
+pub(super) struct Own {
     /// For the branch, oldest first; none if one of them can't be kept.
-    kept: Vec<GitOid>,
+    pub(super) kept: Vec<GitOid>,
     /// Beside it.
-    refs: Vec<BroughtRef>,
+    pub(super) refs: Vec<BroughtRef>,
 }
 
-fn own_commits(
-    request: &OutputRequest<'_>,
-    git: &Git,
-    scratch: &Path,
-    objects: &Path,
-    violations: &mut Vec<PolicyViolated>,
-) -> Result<Own, OutputError> {
-    let dot_git = others::dot_git();
-    let brought = import::bring(request, scratch, objects)?;
-    let mut refs = brought.refs;
-    let kept = match brought.head {
-        Found::Nothing => Vec::new(),
-        Found::Commits(own) => {
-            let found = judged(request, git, &own)?;
-            // The branch has it, or the gate refuses it: that is told once.
-            let head = own.last();
-            refs.retain(|one| {
-                Some(&one.moved.object) != head
-                    || (found.is_empty() && one.moved.inside != brought.head_is)
-            });
-            if found.is_empty() {
-                own
-            } else {
-                let what = "the agent's own commits are not kept, because the gate refuses a change in them";
-                violations.push(violation(&dot_git, what));
-                violations.extend(found);
+/// What making the outputs needs, whichever repository of the workspace they are of.
+pub(super) struct Making<'a> {
+    pub(super) request: &'a OutputRequest<'a>,
+    /// In the quarantine.
+    pub(super) git: &'a Git,
+    pub(super) scratch: &'a Path,
+    pub(super) objects: &'a Path,
+    /// Work trees that are linked to another repository.
+    pub(super) linked: &'a [WorkspacePath],
+    /// How many bytes may still get out.
+    pub(super) left: u64,
+    pub(super) violations: &'a mut Vec<PolicyViolated>,
+}
+
+impl Making<'_> {
+    /// The agent's own commits in a repository.
+    pub(super) fn own_commits(&mut self, unit: &Unit<'_>) -> Result<Own, OutputError> {
+        let (git, dot_git) = (self.git, unit.dot_git());
+        let brought = import::bring(unit, self.scratch, self.objects)?;
+        let mut refs = brought.refs;
+        let kept = match brought.head {
+            Found::Nothing => Vec::new(),
+            Found::Commits(own) => {
+                let found = judged(unit, git, &own)?;
+                // The branch has it, or the gate refuses it: that is told once.
+                let head = own.last();
+                refs.retain(|one| {
+                    Some(&one.moved.object) != head
+                        || (found.is_empty() && one.moved.inside != brought.head_is)
+                });
+                if found.is_empty() {
+                    own
+                } else {
+                    let what = "the agent's own commits are not kept, because the gate refuses a change in them";
+                    self.violations.push(violation(&dot_git, what));
+                    self.violations.extend(found);
+                    Vec::new()
+                }
+            }
+            Found::Unusable(why) => {
+                let what = format!("the agent's own commits are not kept on the branch: {why}");
+                self.violations.push(violation(&dot_git, what));
                 Vec::new()
             }
+        };
+        self.violations.extend(brought.left.into_iter().map(|what| violation(&dot_git, what)));
+        let refs = others::gated(unit, git, refs, self.violations)?;
+        Ok(Own { kept, refs })
+    }
+
+    /// What stands in the work tree of a repository, with submodules as they come out; and git with the index that has it.
+    pub(super) fn tree(
+        &mut self,
+        unit: &Unit<'_>,
+        kept: &[GitOid],
+        submodules: &[Changed],
+    ) -> Result<(Git, GitOid), OutputError> {
+        let (request, git) = (self.request, self.git);
+        let failed = |path: &Path| {
+            let path = path.to_owned();
+            |source| OutputError::File { path, source }
+        };
+        let directory = tempfile::tempdir_in(self.scratch).map_err(failed(self.scratch))?.keep();
+        let index = directory.join("index");
+        let from = match unit.root.is_root() {
+            true => request.base.index(),
+            false => request.base.submodule_index(unit.root),
+        };
+        std::fs::copy(&from, &index).map_err(failed(&from))?;
+        let root = request.clean_path.join(unit.root.as_path());
+        let tree_git = git.clone().with_index(&index).with_work_tree(&root);
+        if let Some(parent) = kept.last() {
+            advance(git, &tree_git, unit.base, parent)?;
         }
-        Found::Unusable(why) => {
-            let what = format!("the agent's own commits are not kept on the branch: {why}");
-            violations.push(violation(&dot_git, what));
-            Vec::new()
+        let mut taken = Vec::new();
+        let hidden = Hidden::read(unit);
+        let linked: Vec<_> =
+            self.linked.iter().filter_map(|linked| below_root(unit.root, linked)).collect();
+        let mut differences = worktree::differences(&tree_git, &linked)?;
+        let (moved, gone) = submodules::links_in(unit, &tree_git, submodules)?;
+        differences.extend(gone);
+        for different in differences {
+            let path = unit.whole(&different.path)?;
+            let whole = Different { path, how: different.how };
+            let both = (&different.path, &whole);
+            if admission::stays(request, both, &hidden, !kept.is_empty(), self.violations) {
+                continue;
+            }
+            match admission::refused(request, &whole, &mut self.left) {
+                Some(violated) => self.violations.push(violated),
+                None => taken.push(different),
+            }
         }
-    };
-    violations.extend(brought.left.into_iter().map(|what| violation(&dot_git, what)));
-    let refs = others::gated(request, git, refs, violations)?;
-    Ok(Own { kept, refs })
+        taken_in(unit, &tree_git, &taken, self.violations)?;
+        if !moved.is_empty() {
+            tree_git.run_with_input(&["update-index", "-z", "--index-info"], &moved)?;
+        }
+        let tree = worktree::tree(&tree_git)?;
+        Ok((tree_git, tree))
+    }
+}
+
+/// A path of the workspace below the root of a repository.
+fn below_root(root: &WorkspacePath, path: &WorkspacePath) -> Option<WorkspacePath> {
+    if root.is_root() {
+        return Some(path.clone());
+    }
+    let rest = path.as_bytes().strip_prefix(root.as_bytes())?.strip_prefix(b"/")?;
+    WorkspacePath::from_bytes(rest).ok()
 }
 
 /// What the gate refuses in the agent's commits.
-fn judged(
-    request: &OutputRequest<'_>,
-    git: &Git,
-    own: &[GitOid],
-) -> Result<Vec<PolicyViolated>, OutputError> {
+fn judged(unit: &Unit<'_>, git: &Git, own: &[GitOid]) -> Result<Vec<PolicyViolated>, OutputError> {
     let mut found = Vec::new();
     let mut judged = HashSet::new();
     for commit in own {
         // Against the base, not against a parent: a merge could have for its first parent a commit that already holds
         // what is forbidden, such as an old one of the base's own history.
-        let mut changes = gate::changes(git, Some(request.base.commit()), commit)?;
+        let mut changes = unit.changes(git, Some(unit.base), commit)?;
         changes.retain(|change| judged.insert(change.clone()));
-        found.extend(gate::judge_commit(request.rules, commit, &changes));
-        found.extend(size::too_large(request, git, &changes)?);
+        found.extend(unit.judged(commit, &changes)?);
+        found.extend(size::too_large(unit.request, git, &changes)?);
     }
     Ok(found)
 }
@@ -236,10 +326,11 @@ fn advance(git: &Git, tree_git: &Git, base: &GitOid, to: &GitOid) -> Result<(), 
 
 /// Takes all differences in, but for those that git can't take: what one file is must not cost all others.
 fn taken_in(
+    unit: &Unit<'_>,
     git: &Git,
     taken: &[Different],
     violations: &mut Vec<PolicyViolated>,
-) -> Result<GitOid, GitError> {
+) -> Result<(), GitError> {
     let mut waiting = vec![taken];
     while let Some(some) = waiting.pop() {
         match worktree::take_in(git, some.iter()) {
@@ -247,7 +338,9 @@ fn taken_in(
             Err(GitError::Failed { stderr, .. }) if some.len() == 1 => {
                 // An attribute may ask for an encoding in which the content is not.
                 let what = format!("git can't take it: {stderr}");
-                violations.extend(some.iter().map(|one| violation(&one.path, what.clone())));
+                for one in some {
+                    violations.push(violation(&unit.whole(&one.path)?, what.clone()));
+                }
             }
             Err(GitError::Failed { .. }) => {
                 let (first, last) = some.split_at(some.len() / 2);
@@ -261,7 +354,7 @@ fn taken_in(
             ) => return Err(error),
         }
     }
-    worktree::tree(git)
+    Ok(())
 }
 
 impl Prepared {
@@ -274,11 +367,17 @@ impl Prepared {
         let (Some(branch), Some(commit)) = (&self.outputs.branch, &self.outputs.head) else {
             return Ok(());
         };
-        let not_base = format!("^{}", request.base.commit());
+        let base = request.base.commit().as_str();
         let refs = self.outputs.refs();
         let mut words = vec!["rev-list", "--objects", "--no-object-names", commit.as_str()];
         words.extend(refs.iter().map(|one| one.object.as_str()));
-        words.push(&not_base);
+        let submodules = self.outputs.submodules();
+        for one in submodules {
+            words.push(one.commit.as_str());
+            words.extend(one.refs.iter().flatten().map(|one| one.object.as_str()));
+        }
+        words.extend(["--not", base]);
+        words.extend(submodules.iter().map(|one| one.base.as_str()));
         let wanted = self.git.run(&words)?;
         let _lock = request.mirror.lock()?;
         let packs = request.mirror.objects().join("pack");
@@ -303,8 +402,14 @@ impl Prepared {
             // An attempt before this one named it, and failed only in saying so.
             return Ok(());
         }
-        for one in refs {
+        let inner = submodules.iter().flat_map(|one| one.refs.iter().flatten());
+        for one in refs.iter().chain(inner) {
             mirror.run(&["update-ref", &one.name, one.object.as_str()])?;
+        }
+        for one in submodules {
+            if let Some(name) = &one.branch {
+                mirror.run(&["update-ref", name, one.commit.as_str()])?;
+            }
         }
         let zero = "0".repeat(commit.as_str().len());
         mirror.run(&["update-ref", &name, commit.as_str(), &zero])?;

@@ -8,7 +8,8 @@ use custody_record::event::{ChangeStatus, ChangedFile, CommitAuthor, CommitCreat
 use sha2::Digest as _;
 
 use super::CreatedCommit;
-use crate::gate::{self, Change};
+use super::unit::Unit;
+use crate::gate::Change;
 use crate::git::{Git, GitError};
 
 /// Most files that the event itself names.
@@ -22,6 +23,7 @@ const FILE_BYTES: usize = 200;
 
 /// The event of one commit.
 pub(super) fn describe(
+    unit: &Unit<'_>,
     git: &Git,
     commit: &GitOid,
     branch: &str,
@@ -34,7 +36,7 @@ pub(super) fn describe(
     let malformed = || GitError::Answer { command: words.join(" "), what: answer.to_string() };
     let tree = oids.next().ok_or_else(malformed)?.map_err(|_| malformed())?;
     let parents = oids.collect::<Result<Vec<_>, _>>().map_err(|_| malformed())?;
-    let changes = gate::changes(git, parents.first(), commit)?;
+    let changes = unit.changes(git, parents.first(), commit)?;
     let digests = digests(git, &changes)?;
     let files: Vec<_> = changes
         .into_iter()
@@ -59,6 +61,8 @@ pub(super) fn describe(
         files: shown,
         file_count,
         refs: None,
+        submodule: (!unit.root.is_root()).then(|| unit.root.clone()),
+        submodules: None,
     };
     Ok(CreatedCommit { event, all_files: many.then_some(files) })
 }

@@ -31,16 +31,16 @@ pub struct Diff {
     pub cut: Option<String>,
 }
 
-/// Stores the diff from `base` to `commit`. One that is larger than `limit` bytes is cut where a file's part ends.
+/// Stores the diff from one tree to another, of `commit`. One that is larger than `limit` bytes is cut where a file's part ends.
 pub(super) fn store(
     git: &Git,
-    base: &GitOid,
+    (before, after): (&GitOid, &GitOid),
     commit: &GitOid,
     limit: u64,
     blobs: &Blobs,
 ) -> Result<Diff, OutputError> {
     let options = ["diff", "--binary", "--full-index", "--no-ext-diff", "--no-textconv"];
-    let words = [&options[..], &[base.as_str(), commit.as_str()]].concat();
+    let words = [&options[..], &[before.as_str(), after.as_str()]].concat();
     let (stored, parts) = git.stream_until(&words, |output| {
         let mut parts = Parts { inner: output, limit, read: 0, at: Some(0), files: 0, whole: 0 };
         let stored = blobs.put_reader(WHOLE_DIFF, MEDIA_TYPE, &mut parts);

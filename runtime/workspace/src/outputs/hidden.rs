@@ -11,6 +11,7 @@ use std::path::Path;
 use custody_model::WorkspacePath;
 
 use super::import::open_regular;
+use super::unit::Unit;
 
 /// Largest index that is read, in bytes: some three million entries.
 const MAX_INDEX_BYTES: u64 = 256 << 20;
@@ -36,22 +37,22 @@ pub(super) struct Hidden {
 
 impl Hidden {
     /// What the workspace's index and, if git was interrupted, the one that it was writing say.
-    pub(super) fn read(clean: BorrowedFd<'_>, oid_bytes: usize) -> Self {
+    pub(super) fn read(unit: &Unit<'_>) -> Self {
+        let (clean, oid_bytes) = (unit.request.clean, unit.base.as_str().len() / 2);
         let mut hidden = Self::default();
         let mut known = false;
         for name in ["index", "index.lock"] {
-            let Some(bytes) = file(clean, Path::new(".git").join(name).as_path()) else { continue };
+            let Some(bytes) = file(clean, &unit.in_git_dir(name)) else { continue };
             let Some(shared) = hidden.take(&bytes, oid_bytes) else { continue };
             known |= match shared {
                 None => true,
                 Some(shared) => {
-                    let path = format!(".git/sharedindex.{shared}");
-                    let bytes = file(clean, Path::new(&path));
+                    let bytes = file(clean, &unit.in_git_dir(format!("sharedindex.{shared}")));
                     bytes.is_some_and(|bytes| hidden.take(&bytes, oid_bytes).is_some())
                 }
             };
         }
-        hidden.unknown |= !known && file(clean, Path::new(".git/info/sparse-checkout")).is_some();
+        hidden.unknown |= !known && file(clean, &unit.in_git_dir("info/sparse-checkout")).is_some();
         hidden
     }
 

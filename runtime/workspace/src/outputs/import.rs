@@ -5,6 +5,7 @@
 //! a git that only knows Custody's configuration, and packed; that pack is indexed anew with `--strict`: each name is
 //! computed from the content, each object checked as by fsck, each link followed.
 
+use std::collections::HashSet;
 use std::ffi::{OsStr, OsString};
 use std::io::Read as _;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -14,6 +15,7 @@ use std::path::{Path, PathBuf};
 use custody_model::GitOid;
 
 use super::refs::{MovedRef, Refs};
+use super::unit::Unit;
 use super::{OutputError, OutputRequest};
 use crate::git::{Git, GitError};
 use crate::mount::beneath;
@@ -61,26 +63,28 @@ fn file_error(path: &Path) -> impl FnOnce(std::io::Error) -> OutputError {
 
 /// Brings the agent's commits into the quarantine `objects`.
 pub(super) fn bring(
-    request: &OutputRequest<'_>,
+    unit: &Unit<'_>,
     scratch: &Path,
     objects: &Path,
 ) -> Result<Brought, OutputError> {
-    let mut refs = Refs::read(request)?;
-    let head = fresh_head(request, &refs)?;
-    let digits = request.base.commit().as_str().len();
+    let request = unit.request;
+    let mut refs = Refs::read(unit)?;
+    let head = fresh_head(unit, &refs)?;
+    let digits = unit.base.as_str().len();
     refs.moved.retain(|moved| moved.object.as_str().len() == digits);
+    refs.left_behind.retain(|commit| commit.as_str().len() == digits && commit != unit.base);
     let mut brought = Brought {
         head: Found::Nothing,
         head_is: refs.head_is.clone(),
         refs: Vec::new(),
         left: std::mem::take(&mut refs.unread),
     };
-    if head.is_none() && refs.moved.is_empty() {
+    if head.is_none() && refs.moved.is_empty() && refs.left_behind.is_empty() {
         return Ok(brought);
     }
     let untrusted = scratch.join("untrusted");
     let git = request.mirror.git().with_objects(&untrusted, &request.mirror.objects());
-    if let Err(why) = copied(request, &git, &untrusted)? {
+    if let Err(why) = copied(unit, &git, &untrusted)? {
         match head {
             Some(_) => brought.head = Found::Unusable(why),
             None => brought.left.push(format!("the refs that it made are not kept: {why}")),
@@ -89,16 +93,18 @@ pub(super) fn bring(
     }
     if let Some(head) = head {
         // The mirror is sound; what fails here fails because of what was copied.
-        brought.head = match take(request, &git, &head, objects) {
+        brought.head = match take(unit, &git, &head, objects) {
             Err(OutputError::Git(GitError::Failed { stderr, .. })) => {
                 Found::Unusable(format!("git can't take its commits: {stderr}"))
             }
             found => found?,
         };
         if matches!(brought.head, Found::Unusable(_)) {
-            refs.add_head(request.session);
+            refs.add_head(unit);
         }
     }
+    let commits = forgotten(unit, &git, &refs)?;
+    refs.add_left_behind(unit, commits);
     let limit = request.limits.refs;
     if refs.moved.len() > limit {
         let more = refs.moved.len() - limit;
@@ -106,7 +112,7 @@ pub(super) fn bring(
         refs.moved.truncate(limit);
     }
     for moved in refs.moved {
-        match take_ref(request, &git, &moved, objects) {
+        match take_ref(unit, &git, &moved, objects) {
             Ok(Ok(commits)) => brought.refs.push(BroughtRef { moved, commits }),
             Ok(Err(why)) => brought.left.push(format!("{} is not kept: {why}", moved.inside)),
             Err(OutputError::Git(GitError::Failed { stderr, .. })) => brought
@@ -120,8 +126,8 @@ pub(super) fn bring(
 }
 
 /// HEAD's commit, if it is neither the base nor in its history.
-fn fresh_head(request: &OutputRequest<'_>, refs: &Refs) -> Result<Option<GitOid>, OutputError> {
-    let base = request.base.commit();
+fn fresh_head(unit: &Unit<'_>, refs: &Refs) -> Result<Option<GitOid>, OutputError> {
+    let (request, base) = (unit.request, unit.base);
     let head = match &refs.head {
         Some(head) if head != base && head.as_str().len() == base.as_str().len() => head,
         Some(_) | None => return Ok(None),
@@ -133,13 +139,10 @@ fn fresh_head(request: &OutputRequest<'_>, refs: &Refs) -> Result<Option<GitOid>
 }
 
 /// Copies the agent's objects, and indexes their packs. In the inner error: why they can't be taken.
-fn copied(
-    request: &OutputRequest<'_>,
-    git: &Git,
-    untrusted: &Path,
-) -> Result<Result<(), String>, OutputError> {
-    let mut copy =
-        Copy { root: request.clean, to: untrusted, left: request.limits.import_bytes, files: 0 };
+fn copied(unit: &Unit<'_>, git: &Git, untrusted: &Path) -> Result<Result<(), String>, OutputError> {
+    let (root, left) = (unit.request.clean, unit.request.limits.import_bytes);
+    let from = unit.in_git_dir("objects");
+    let mut copy = Copy { root, from: &from, to: untrusted, left, files: 0 };
     let packs = match copy.run() {
         Ok(packs) => packs,
         Err(CopyError::Refused(why)) => return Ok(Err(why)),
@@ -160,9 +163,60 @@ fn copied(
 const KNOWN: [&str; 3] =
     ["--glob=refs/sources", "--glob=refs/custody", "--glob=refs/heads/custody"];
 
+/// The commits that HEAD or a branch pointed at before and no ref has any more (an amended one, one that was reset away), each
+/// without those in its history. None that is not there.
+fn forgotten(unit: &Unit<'_>, git: &Git, refs: &Refs) -> Result<Vec<GitOid>, OutputError> {
+    if refs.left_behind.is_empty() {
+        return Ok(Vec::new());
+    }
+    let had = refs.head.iter().chain(refs.moved.iter().map(|moved| &moved.object));
+    let had = commits_of(git, had)?;
+    let there = commits_of(git, refs.left_behind.iter())?;
+    if there.is_empty() {
+        return Ok(Vec::new());
+    }
+    // One whose history is not whole fails all of them: they are in nobody's branch, and are told as what can't be read.
+    let mut words = vec!["rev-list", "--topo-order", "--parents"];
+    words.extend(there.iter().map(GitOid::as_str));
+    words.extend(["--not", unit.base.as_str()]);
+    words.extend(KNOWN);
+    words.extend(had.iter().map(GitOid::as_str));
+    let listed = match git.run(&words) {
+        Err(GitError::Failed { .. }) => return Ok(there),
+        listed => listed?,
+    };
+    let listed = String::from_utf8_lossy(&listed);
+    let mut parents = HashSet::new();
+    for line in listed.lines() {
+        parents.extend(line.split(' ').skip(1));
+    }
+    let commits = listed.lines().filter_map(|line| line.split(' ').next());
+    let tips = commits.filter(|commit| !parents.contains(commit));
+    Ok(tips.filter_map(|commit| commit.parse().ok()).collect())
+}
+
+/// The commits, or what tags of them mean, among objects of which some may not be there.
+fn commits_of<'a>(
+    git: &Git,
+    objects: impl Iterator<Item = &'a GitOid>,
+) -> Result<Vec<GitOid>, GitError> {
+    let mut asked = String::new();
+    for object in objects {
+        asked.push_str(&format!("{object}^{{commit}}\n"));
+    }
+    if asked.is_empty() {
+        return Ok(Vec::new());
+    }
+    let words = ["cat-file", "--batch-check=%(objectname) %(objecttype)"];
+    let answer = git.run_with_input(&words, asked.as_bytes())?;
+    let answer = String::from_utf8_lossy(&answer);
+    let commits = answer.lines().filter_map(|line| line.strip_suffix(" commit"));
+    Ok(commits.filter_map(|commit| commit.parse().ok()).collect())
+}
+
 /// Brings one ref. Its new commits, oldest first, or why it can't be taken.
 fn take_ref(
-    request: &OutputRequest<'_>,
+    unit: &Unit<'_>,
     git: &Git,
     moved: &MovedRef,
     objects: &Path,
@@ -174,7 +228,8 @@ fn take_ref(
     let Ok(commit) = git.run_for_oid(&["rev-parse", "--verify", "--quiet", &peeled], &[]) else {
         return Ok(Err("it points at no commit that is there".to_owned()));
     };
-    let known = [&["--not", request.base.commit().as_str()], &KNOWN[..]].concat();
+    let request = unit.request;
+    let known = [&["--not", unit.base.as_str()], &KNOWN[..]].concat();
     let limit = request.limits.agent_commits;
     let max = format!("--max-count={}", limit + 1);
     let words = [&["rev-list", "--topo-order", &max, commit.as_str()], &known[..]].concat();
@@ -191,13 +246,8 @@ fn take_ref(
     Ok(Ok(commits))
 }
 
-fn take(
-    request: &OutputRequest<'_>,
-    git: &Git,
-    head: &GitOid,
-    objects: &Path,
-) -> Result<Found, OutputError> {
-    let base = request.base.commit().as_str();
+fn take(unit: &Unit<'_>, git: &Git, head: &GitOid, objects: &Path) -> Result<Found, OutputError> {
+    let (request, base) = (unit.request, unit.base.as_str());
     if !git.asks(&["merge-base", "--is-ancestor", base, head.as_str()])? {
         return Ok(Found::Unusable("its HEAD does not descend from the base commit".to_owned()));
     }
@@ -269,6 +319,7 @@ enum CopyError {
 /// Copies object files, by names that Custody chooses.
 struct Copy<'a> {
     root: BorrowedFd<'a>,
+    from: &'a Path,
     to: &'a Path,
     left: u64,
     files: usize,
@@ -279,11 +330,11 @@ impl Copy<'_> {
     fn run(&mut self) -> Result<Vec<PathBuf>, CopyError> {
         let mut packs = Vec::new();
         self.directory(&self.to.join("pack"))?;
-        for fan in self.names(Path::new(".git/objects"))? {
+        for fan in self.names(self.from)? {
             if !is_hex(&fan, &[2]) {
                 continue;
             }
-            let from = Path::new(".git/objects").join(&fan);
+            let from = self.from.join(&fan);
             let mut made = false;
             for name in self.names(&from)? {
                 if is_hex(&name, &[38, 62]) {
@@ -296,8 +347,8 @@ impl Copy<'_> {
                 }
             }
         }
-        let from = Path::new(".git/objects/pack");
-        for name in self.names(from)? {
+        let from = self.from.join("pack");
+        for name in self.names(&from)? {
             if Path::new(&name).extension() == Some(OsStr::new("pack")) {
                 let to = self.to.join(format!("pack/pack-{:040}.pack", packs.len()));
                 if self.file(&from.join(&name), &to)? {

@@ -2,17 +2,18 @@
 
 use std::collections::HashSet;
 
-use custody_model::{GitOid, WorkspacePath};
+use custody_model::GitOid;
 use custody_record::event::{CommitAuthor, CreatedRef, PolicyViolated};
 
 use super::import::BroughtRef;
-use super::{CreatedCommit, OutputError, OutputRequest, commits, size};
-use crate::gate::{self, Change, violation};
+use super::unit::Unit;
+use super::{CreatedCommit, OutputError, commits, size};
+use crate::gate::{Change, violation};
 use crate::git::{Git, GitError};
 
 /// Those of the refs whose every new commit passes the gate; the others are told.
 pub(super) fn gated(
-    request: &OutputRequest<'_>,
+    unit: &Unit<'_>,
     git: &Git,
     brought: Vec<BroughtRef>,
     violations: &mut Vec<PolicyViolated>,
@@ -25,9 +26,9 @@ pub(super) fn gated(
             if passed.contains(commit) {
                 continue;
             }
-            let changes = since(git, request.base.commit(), commit)?;
-            let mut refused = gate::judge_commit(request.rules, commit, &changes);
-            refused.extend(size::too_large(request, git, &changes)?);
+            let changes = since(unit, git, commit)?;
+            let mut refused = unit.judged(commit, &changes)?;
+            refused.extend(size::too_large(unit.request, git, &changes)?);
             if refused.is_empty() {
                 passed.insert(commit.clone());
             }
@@ -42,21 +43,17 @@ pub(super) fn gated(
             one.moved.inside,
             one.moved.object.short()
         );
-        violations.push(violation(&dot_git(), what));
+        violations.push(violation(&unit.dot_git(), what));
         found.retain(|violated| !violations.contains(violated));
         violations.extend(found);
     }
     Ok(gated)
 }
 
-/// Git's directory, where what concerns no path of the tree is told.
-pub(super) fn dot_git() -> WorkspacePath {
-    WorkspacePath::root().join(b".git").unwrap_or_default()
-}
-
 /// What a commit holds that differs from where its line of history left the base's. Against that, and not against a parent:
 /// see [`super::branch`]. What a history that has nothing in common with the base lacks is not removed by it.
-fn since(git: &Git, base: &GitOid, commit: &GitOid) -> Result<Vec<Change>, GitError> {
+fn since(unit: &Unit<'_>, git: &Git, commit: &GitOid) -> Result<Vec<Change>, GitError> {
+    let base = unit.base;
     let words = ["merge-base", "--all", base.as_str(), commit.as_str()];
     let listed = match git.run(&words) {
         Err(GitError::Failed { status, .. }) if status.code() == Some(1) => Vec::new(),
@@ -65,19 +62,20 @@ fn since(git: &Git, base: &GitOid, commit: &GitOid) -> Result<Vec<Change>, GitEr
     let listed = String::from_utf8_lossy(&listed);
     let bases: Vec<GitOid> = listed.lines().filter_map(|line| line.parse().ok()).collect();
     if bases.is_empty() {
-        let mut changes = gate::changes(git, Some(base), commit)?;
+        let mut changes = unit.changes(git, Some(base), commit)?;
         changes.retain(|change| change.new.is_some());
         return Ok(changes);
     }
     let mut changes = Vec::new();
     for base in &bases {
-        changes.extend(gate::changes(git, Some(base), commit)?);
+        changes.extend(unit.changes(git, Some(base), commit)?);
     }
     Ok(changes)
 }
 
 /// Tells the commits of the refs that are not told yet. `told` are the branch's own.
 pub(super) fn described(
+    unit: &Unit<'_>,
     git: &Git,
     refs: &[BroughtRef],
     told: &[GitOid],
@@ -88,7 +86,7 @@ pub(super) fn described(
         let name = one.moved.outside.trim_start_matches("refs/heads/");
         for commit in &one.commits {
             if told.insert(commit) {
-                created.push(commits::describe(git, commit, name, CommitAuthor::Agent)?);
+                created.push(commits::describe(unit, git, commit, name, CommitAuthor::Agent)?);
             }
         }
     }

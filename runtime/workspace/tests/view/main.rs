@@ -7,4 +7,5 @@ mod fixture;
 mod mirror;
 mod outputs;
 mod refs;
+mod submodules;
 mod view;

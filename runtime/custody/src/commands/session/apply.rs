@@ -1,12 +1,13 @@
 //! `custody session apply`: a session's branch, in this checkout, and merged.
 
 mod git;
+mod submodules;
 
 use std::path::Path;
 
-use custody_api_types::output::Outputs;
+use custody_api_types::output::{BranchQuery, Outputs};
 use custody_api_types::session::Session;
-use custody_model::ErrorCode;
+use custody_model::{ErrorCode, WorkspacePath};
 use custody_workspace::mirror::{RepositoryName, Source};
 use serde_json::json;
 
@@ -38,30 +39,33 @@ pub(super) fn apply(
         ready()?;
     }
     let here = server.target().is_here() && Path::new(&outputs.mirror).exists();
-    let bundle = match here {
-        true => None,
-        false => Some(bundle(server, session)?),
-    };
-    let from = bundle.as_ref().map_or(Ok(outputs.mirror.as_str()), |bundle| {
-        let text = bundle.path().to_str();
-        text.ok_or_else(|| {
-            Failure::new(ErrorCode::Io, "the directory for temporary files is no UTF-8")
-        })
-    })?;
+    let places = submodules::places(&outputs.submodules, fetch_only)?;
+    let from = From::of(server, session, here.then_some(outputs.mirror.as_str()), None)?;
     let name = format!("refs/heads/{branch}");
     let names = outputs.refs.iter().map(|one| &one.name).chain([&name]);
     let refspecs: Vec<_> = names.map(|name| format!("+{name}:{name}")).collect();
-    let mut words = vec!["fetch", "--no-tags", from];
+    let mut words = vec!["fetch", "--no-tags", "--no-recurse-submodules", from.name()?];
     words.extend(refspecs.iter().map(String::as_str));
     git(&words)?;
     on_record(&outputs, &name)?;
+    let mut fetched = Vec::new();
+    for (one, place) in outputs.submodules.iter().zip(&places) {
+        let mirror = here.then_some(outputs.mirror.as_str());
+        fetched.push(submodules::fetch(server, session, mirror, one, place.as_deref())?);
+    }
     if !fetch_only {
         git(&["merge", "--no-edit", &branch])?;
+        for (one, place) in outputs.submodules.iter().zip(&places) {
+            if let Some(place) = place {
+                submodules::bring_up(one, place)?;
+            }
+        }
     }
     let commit = outputs.commits.last().map(|last| last.commit.clone());
     let refs: Vec<_> = outputs.refs.iter().map(|one| &one.name).collect();
     let value = json!({
         "session": session.id, "branch": branch, "commit": commit, "merged": !fetch_only, "refs": refs,
+        "submodules": fetched,
     });
     output::result(wire.format, &value, || {
         let mut text = match fetch_only {
@@ -71,6 +75,9 @@ pub(super) fn apply(
         for one in &outputs.refs {
             let name = crate::render::tame(&one.name);
             text.push_str(&format!("\nfetched {name}, which is merged nowhere"));
+        }
+        for one in &fetched {
+            text.push_str(&one.words(fetch_only));
         }
         text
     })
@@ -133,14 +140,41 @@ fn ready() -> Result<(), Failure> {
     Ok(())
 }
 
-/// The session's refs in a file.
-fn bundle(server: &Connection, session: &Session) -> Result<tempfile::NamedTempFile, Failure> {
-    let no_room = "there is no room for the session's commits";
-    let mut file = tempfile::NamedTempFile::new().explain(ErrorCode::Io, no_room)?;
-    server.wait(async {
-        server.client().branch(session.id).await?.write_to(file.as_file_mut()).await
-    })?;
-    Ok(file)
+/// From where git fetches: the mirror on this machine, or a bundle that the server handed out.
+enum From<'a> {
+    Mirror(&'a str),
+    Bundle(tempfile::NamedTempFile),
+}
+
+impl<'a> From<'a> {
+    /// `submodule` is the one of which the commits are wanted.
+    fn of(
+        server: &Connection,
+        session: &Session,
+        mirror: Option<&'a str>,
+        submodule: Option<WorkspacePath>,
+    ) -> Result<Self, Failure> {
+        if let Some(mirror) = mirror {
+            return Ok(Self::Mirror(mirror));
+        }
+        let no_room = "there is no room for the session's commits";
+        let mut file = tempfile::NamedTempFile::new().explain(ErrorCode::Io, no_room)?;
+        let query = BranchQuery { submodule };
+        server.wait(async {
+            let download = server.client().branch(session.id, &query).await?;
+            download.write_to(file.as_file_mut()).await
+        })?;
+        Ok(Self::Bundle(file))
+    }
+
+    fn name(&self) -> Result<&str, Failure> {
+        match self {
+            Self::Mirror(mirror) => Ok(mirror),
+            Self::Bundle(file) => file.path().to_str().ok_or_else(|| {
+                Failure::new(ErrorCode::Io, "the directory for temporary files is no UTF-8")
+            }),
+        }
+    }
 }
 
 /// Refuses a branch that is not what the record says.

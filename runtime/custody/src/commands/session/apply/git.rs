@@ -1,5 +1,6 @@
 //! Git in the user's own checkout: with his configuration, without hooks, and with what to do where it refuses.
 
+use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
 use custody_model::ErrorCode;
@@ -88,10 +89,29 @@ pub(super) fn ask(words: &[&str]) -> Result<String, Failure> {
     Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
 }
 
+/// As [`ask`], in a submodule's checkout.
+pub(super) fn ask_in(place: &Path, words: &[&str]) -> Result<String, Failure> {
+    let output = run_in(place, words)?;
+    if !output.status.success() {
+        return Err(refused(words[0], &output));
+    }
+    Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
+}
+
+/// As [`asks`], in a submodule's checkout.
+pub(super) fn asks_in(place: &Path, words: &[&str]) -> Result<bool, Failure> {
+    Ok(run_in(place, words)?.status.success())
+}
+
 fn run(words: &[&str]) -> Result<Output, Failure> {
+    run_in(Path::new("."), words)
+}
+
+fn run_in(place: &Path, words: &[&str]) -> Result<Output, Failure> {
     let mut command = Command::new("git");
     // Its words are looked at.
     command.args(NO_HOOKS).args(words).env("LC_ALL", "C").stdin(Stdio::null());
+    command.current_dir(place);
     command
         .output()
         .explain(ErrorCode::EnvironmentLacks, format!("git {} could not be run", words[0]))
