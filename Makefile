@@ -70,9 +70,11 @@ test: setup build tools
 	$(CARGO) test --locked --quiet --workspace --doc
 	tests/fuzz/run 60
 
-# Every file of a state directory, damaged in every way; `make test` tries some of each kind.
+# Every file of a state directory, damaged in every way, and every act of a session on every shape of a repository; `make test`
+# tries some of each kind.
 matrix: setup build
 	CUSTODY_WHOLE_MATRIX=1 $(NEXTEST) --package custody-tests --test e2e --no-capture -E 'test(/^state_matrix/)'
+	CUSTODY_WHOLE_MATRIX=1 $(NEXTEST) --package custody-tests --test shapes --no-capture
 
 # Each fuzz target for so many seconds, from the inputs that earlier runs found.
 FUZZ_SECONDS ?= 3600

@@ -57,12 +57,13 @@ impl Source {
     }
 
     /// A checkout may belong to another user than Custody's: reading it is what is wanted, and upload-pack runs
-    /// nothing that it is configured to run. Git does not hand its caller's configuration on, so it is said here.
+    /// nothing that it is configured to run. Git does not hand its caller's configuration on, so it is said here. A file of grafts
+    /// would have it leave out what the commits themselves name; there is none below a device.
     pub(super) fn upload_pack(&self) -> Option<String> {
         match self {
             Self::Url(_) => None,
             Self::Checkout(_) => Some(
-                "--upload-pack=git -c 'safe.directory=*' -c core.hooksPath=/dev/null upload-pack"
+                "--upload-pack=GIT_GRAFT_FILE=/dev/null/none git -c 'safe.directory=*' -c core.hooksPath=/dev/null upload-pack"
                     .to_owned(),
             ),
         }
