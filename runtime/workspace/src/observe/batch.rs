@@ -34,6 +34,8 @@ pub(super) struct Batch {
     notices: Vec<Notice>,
     /// The first and the last notice that tell of a write to the object, by its handle.
     writes: HashMap<Box<[u8]>, (usize, usize)>,
+    /// The last notice that tells that the object lost a name, by its handle.
+    removals: HashMap<Box<[u8]>, usize>,
     pub(super) moves: Moves,
     /// Nothing was left in the kernel's queue when it was read last.
     pub(super) emptied: bool,
@@ -46,9 +48,11 @@ impl Batch {
         self.notices.clear();
         if self.emptied {
             self.writes.clear();
+            self.removals.clear();
             self.moves.clear();
         } else {
             self.writes.values_mut().for_each(|write| *write = (0, 0));
+            self.removals.values_mut().for_each(|removal| *removal = 0);
             self.moves.carry_over();
         }
     }
@@ -71,6 +75,11 @@ impl Batch {
                 {
                     let spots = [from, to].map(|place| spot(&self.bytes, place));
                     self.moves.renamed(at, object.of(&self.bytes), spots);
+                }
+                if notice.mask & libc::FAN_DELETE != 0
+                    && let Some(object) = notice.object
+                {
+                    self.removals.insert(object.of(&self.bytes).into(), at);
                 }
                 if notice.mask & (libc::FAN_MODIFY | libc::FAN_CLOSE_WRITE) == 0 {
                     continue;
@@ -97,6 +106,11 @@ impl Batch {
         span.of(&self.bytes)
     }
 
+    /// Whether the notice `at`, or one after it, tells that the object lost a name.
+    pub(super) fn loses_a_name(&self, at: usize, object: Span) -> bool {
+        self.removals.get(self.bytes(object)).is_some_and(|last| *last >= at)
+    }
+
     /// Whether a notice after `at` tells of a write to the same object.
     pub(super) fn written_later(&self, at: usize, object: Span) -> bool {
         self.last_write(object).is_some_and(|last| last > at)
@@ -112,6 +126,37 @@ impl Batch {
         })
     }
 
+    /// The places at which notices after `at` tell that the object got a name.
+    pub(super) fn links_after(&self, at: usize, object: &[u8]) -> Vec<Spot> {
+        let later = self.notices.iter().skip(at + 1).filter(|notice| {
+            notice.mask & libc::FAN_CREATE != 0
+                && notice.object.is_some_and(|o| self.bytes(o) == object)
+        });
+        later.filter_map(|notice| Some(self.spot(notice.place?))).collect()
+    }
+
+    /// Whether the notice `at`, or one before it, tells that its process opened the object.
+    pub(super) fn was_opened(&self, at: usize, object: Span) -> bool {
+        let (handle, pid) = (self.bytes(object), self.notices.get(at).map(|notice| notice.pid));
+        self.notices.iter().take(at + 1).rev().any(|notice| {
+            notice.mask & libc::FAN_OPEN != 0
+                && Some(notice.pid) == pid
+                && notice.object.is_some_and(|o| self.bytes(o) == handle)
+        })
+    }
+
+    /// Whether a notice of another process than that of `at` tells that the object was open for writing.
+    pub(super) fn others_write(&self, at: usize, object: Span) -> bool {
+        let handle = self.bytes(object);
+        let Some((first, last)) = self.writes.get(handle) else { return false };
+        let among = self.notices.get(*first..=(*last).min(self.notices.len() - 1));
+        among.into_iter().flatten().any(|notice| {
+            notice.mask & (libc::FAN_MODIFY | libc::FAN_CLOSE_WRITE) != 0
+                && notice.pid != self.notices[at].pid
+                && notice.object.is_some_and(|o| self.bytes(o) == handle)
+        })
+    }
+
     /// Whether the last write to the object is a later one, by another process than that of the notice `at`.
     pub(super) fn written_later_by_another(&self, at: usize, object: Span) -> bool {
         self.last_write(object)
@@ -122,6 +167,11 @@ impl Batch {
     /// because alike events count once.
     pub(super) fn written_before(&self, at: usize, object: Span) -> bool {
         self.writes.get(self.bytes(object)).is_some_and(|(first, _)| *first <= at)
+    }
+
+    /// Whether a notice before `at` tells of a write to the same object.
+    pub(super) fn written_earlier(&self, at: usize, object: Span) -> bool {
+        self.writes.get(self.bytes(object)).is_some_and(|(first, _)| *first < at)
     }
 
     fn last_write(&self, object: Span) -> Option<usize> {

@@ -43,6 +43,8 @@ struct Node {
     handle: Box<[u8]>,
     parent: Id,
     name: Box<[u8]>,
+    /// It stood elsewhere once.
+    moved: bool,
 }
 
 impl Directories {
@@ -90,7 +92,12 @@ impl Directories {
         self.nodes.clear();
         self.removed.clear();
         if let Ok(handle) = handle_of(root) {
-            self.nodes.push(Node { handle: handle.clone(), parent: ROOT, name: Box::default() });
+            self.nodes.push(Node {
+                handle: handle.clone(),
+                parent: ROOT,
+                name: Box::default(),
+                moved: false,
+            });
             self.ids.insert(handle, ROOT);
         }
     }
@@ -131,6 +138,11 @@ impl Directories {
         self.line(id).into_iter().flatten().map(|node| &*node.handle)
     }
 
+    /// Whether the directory, or one that it lies in, stood elsewhere once.
+    pub(super) fn has_moved(&self, id: Id) -> bool {
+        self.line(id).into_iter().flatten().any(|node| node.moved)
+    }
+
     /// From the directory to below the root.
     fn line(&self, mut id: Id) -> Option<Vec<&Node>> {
         let mut line = Vec::new();
@@ -149,6 +161,7 @@ impl Directories {
     pub(super) fn stands(&mut self, handle: &[u8], parent: Id, name: &[u8]) -> Id {
         if let Some(id) = self.id(handle) {
             if let Some(node) = self.nodes.get_mut(id as usize).filter(|_| id != ROOT) {
+                node.moved |= node.parent != parent || *node.name != *name;
                 node.parent = parent;
                 node.name = name.into();
             }
@@ -156,7 +169,7 @@ impl Directories {
         }
         // At most `MAX_CACHED_DIRECTORIES` and what one batch of events tells of.
         let id = Id::try_from(self.nodes.len()).unwrap_or(Id::MAX);
-        self.nodes.push(Node { handle: handle.into(), parent, name: name.into() });
+        self.nodes.push(Node { handle: handle.into(), parent, name: name.into(), moved: false });
         self.ids.insert(handle.into(), id);
         id
     }

@@ -1,6 +1,6 @@
 //! Handles the events one by one, in the order of the kernel's queue. Whoever holds its lock runs it.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 
@@ -28,6 +28,8 @@ pub(super) struct Unclosed {
     pub(super) path: WorkspacePath,
     /// Who wrote last.
     pub(super) pid: u32,
+    /// A notice tells of that write; else the process only had it open for it.
+    pub(super) sure: bool,
     /// It was written since it was hashed.
     pub(super) modified: bool,
     /// An open version of it was told: its close is to be told as well.
@@ -43,6 +45,12 @@ pub(super) struct Suspect {
 
 /// How often new events are handled before what the older ones leave open is looked up.
 const MAX_ROUNDS: u32 = 64;
+
+/// Paths of which something was inferred that are remembered; beyond it no path is relied on.
+const MAX_SHAKEN: usize = 128;
+
+/// Files with an uncertain version that are remembered; beyond it no path is relied on.
+const MAX_UNSURE: usize = 1 << 16;
 
 /// Microseconds after which no notice of a write is expected any more.
 const SUSPECT_MICROS: u64 = 1_000_000;
@@ -60,6 +68,8 @@ pub(super) struct Engine {
     /// Files whose last close was told without a digest, because another process's write was waiting in the queue; and who had
     /// written.
     pub(super) owed: HashMap<Box<[u8]>, u32>,
+    /// Files that were opened and written to by one notice that tells of no close of a reader; and by whom.
+    pub(super) half_opened: HashMap<Box<[u8]>, u32>,
     rules: PathRules,
     sink: Arc<dyn AccessSink>,
     alarms: Arc<dyn Alarms>,
@@ -71,6 +81,10 @@ pub(super) struct Engine {
     pub(super) doubtful: bool,
     /// Events with an uncertain path, in this run.
     doubts: u64,
+    /// Where something was inferred: what is known of these paths, and of those below them, may be of another file.
+    shaken: Vec<WorkspacePath>,
+    /// Files whose last version was told as uncertain.
+    unsure: HashSet<WorkspacePath>,
     pub(super) writers: Writers,
     spare: Batch,
     observed: Observed,
@@ -95,6 +109,7 @@ impl Engine {
             unclosed: HashMap::new(),
             suspects: HashMap::new(),
             owed: HashMap::new(),
+            half_opened: HashMap::new(),
             rules: config.rules,
             sink: config.sink,
             alarms: config.alarms,
@@ -104,6 +119,8 @@ impl Engine {
             primed: false,
             doubtful: false,
             doubts: 0,
+            shaken: Vec::new(),
+            unsure: HashSet::new(),
             writers: Writers::new(upper),
             spare: Batch::default(),
             observed: Observed::default(),
@@ -199,14 +216,14 @@ impl Engine {
             let (_, unnoticed) = self.contents.opened_through(&path, file.as_fd());
             if let Some(unnoticed) = unnoticed {
                 let written = FileWritten {
-                    path,
+                    path: path.clone(),
                     kind: FileKind::File,
                     before: unnoticed.before,
                     after: unnoticed.after,
                     open: true,
                     uncertain: None,
                 };
-                self.emit(UNKNOWN_PID, Body::FileWritten(written));
+                self.emit_remembered(UNKNOWN_PID, &object, &path, Body::FileWritten(written));
             }
         }
     }
@@ -216,7 +233,7 @@ impl Engine {
         self.convict(|_| true);
         for (object, path, pid) in self.writers.all() {
             // Its mapping may have written since it was told.
-            let unclosed = Unclosed { path, pid, modified: false, told: false };
+            let unclosed = Unclosed { path, pid, sure: false, modified: false, told: false };
             self.unclosed.entry(object).or_insert(unclosed).modified = true;
         }
         let modified: Vec<(Box<[u8]>, Unclosed)> = self
@@ -236,17 +253,16 @@ impl Engine {
             let written = self.contents.written_through(&unclosed.path, file.as_fd(), limit);
             if written.changed {
                 let before = Some(written.before.unwrap_or_default());
-                self.emit(
-                    unclosed.pid,
-                    Body::FileWritten(FileWritten {
-                        path: unclosed.path,
-                        kind: FileKind::File,
-                        before,
-                        after: written.after,
-                        open: true,
-                        uncertain: None,
-                    }),
-                );
+                let path = unclosed.path;
+                let told = FileWritten {
+                    path: path.clone(),
+                    kind: FileKind::File,
+                    before,
+                    after: written.after,
+                    open: true,
+                    uncertain: None,
+                };
+                self.emit_remembered(unclosed.pid, &object, &path, Body::FileWritten(told));
             }
         }
         self.failed.clone().map_or(Ok(()), Err)
@@ -377,6 +393,47 @@ impl Engine {
         };
         let (path, what) = (path.clone(), what.to_owned());
         self.emit(pid, Body::PolicyViolated(PolicyViolated { path, rule, what }));
+    }
+
+    /// What is known of these paths, and of those below them, is not to be relied on any more.
+    pub(super) fn shake(&mut self, paths: &[&WorkspacePath]) {
+        for path in paths {
+            if !self.is_shaken(path) {
+                self.shaken.push((*path).clone());
+            }
+        }
+        if self.shaken.len() > MAX_SHAKEN {
+            self.shaken = vec![WorkspacePath::root()];
+        }
+    }
+
+    /// What is known of the content at the path is uncertain, or not any more.
+    pub(super) fn set_unsure(&mut self, path: &WorkspacePath, unsure: bool) {
+        if !unsure {
+            self.unsure.remove(path);
+        } else if self.unsure.len() < MAX_UNSURE {
+            self.unsure.insert(path.clone());
+        } else {
+            self.shaken = vec![WorkspacePath::root()];
+        }
+    }
+
+    pub(super) fn is_shaken(&self, path: &WorkspacePath) -> bool {
+        self.unsure.contains(path) || self.shaken.iter().any(|shaken| path.starts_with(shaken))
+    }
+
+    /// Tells of a file that is remembered by its path; as uncertain if it doesn't stand there.
+    pub(super) fn emit_remembered(
+        &mut self,
+        pid: u32,
+        object: &[u8],
+        path: &WorkspacePath,
+        body: Body,
+    ) {
+        let stands = self.stands(path, Some(object));
+        let doubtful = std::mem::replace(&mut self.doubtful, !stands);
+        self.emit(pid, body);
+        self.doubtful = doubtful;
     }
 
     pub(super) fn has_guards(&self) -> bool {

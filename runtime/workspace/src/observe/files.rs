@@ -1,7 +1,7 @@
 //! Events on files. One of the kernel's events can stand for many by the same process on the same file; they are told
 //! in an order that makes sense: came to be, was opened, was written, changed attributes, was removed.
 
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 
 use custody_model::WorkspacePath;
 use custody_record::Body;
@@ -12,13 +12,17 @@ use nix::fcntl::readlinkat;
 
 use super::UNKNOWN_PID;
 use super::batch::Batch;
-use super::engine::{Engine, Suspect, Unclosed, owned, pid_of, written};
-use super::group::stat;
+use super::engine::{Engine, Suspect, Unclosed, owned, pid_of};
+use super::group::{handle_of, stat};
 use super::notice::Notice;
-use super::writers::Writing;
+use super::writers::{Writing, is_open_for_writing};
+use crate::content::path_beneath;
 
 /// Names of files that are remembered for hard links; beyond it they are forgotten.
 const MAX_NAMES: usize = 1 << 20;
+
+/// Files that were opened and written to at once that are remembered until one of the opens is closed.
+const MAX_HALF_OPENED: usize = 4_096;
 
 const WRITE: u64 = libc::FAN_MODIFY | libc::FAN_CLOSE_WRITE;
 
@@ -52,7 +56,10 @@ impl Engine {
                     None => gone = true,
                 }
             } else if mask & WRITE != 0 && mask & libc::FAN_DELETE == 0 {
-                gone = self.has_no_name(batch, at, notice);
+                // Its other names are told of by notices of their own.
+                let unknown = self.contents.kind(&path).is_none();
+                gone = (unknown && !self.stands(&path, Some(batch.bytes(object))))
+                    || self.has_no_name(batch, at, notice);
             }
         }
         if !created && is_unnamed(&path) && self.contents.kind(&path).is_none() {
@@ -74,12 +81,32 @@ impl Engine {
         }
         let made = if created { self.created(batch, at, notice, &path) } else { Made::No };
         let wrote = mask & WRITE != 0;
-        let read = mask & libc::FAN_OPEN != 0 && (mask & libc::FAN_CLOSE_NOWRITE != 0 || !wrote);
+        let (opened, closed) = (mask & libc::FAN_OPEN != 0, mask & libc::FAN_CLOSE_NOWRITE != 0);
+        // An open that merged with a write was one for reading, if it is closed as such.
+        let half = closed
+            && !opened
+            && self.half_opened.get(handle_of_notice(batch, notice)) == Some(&pid);
+        let read = (opened && (closed || !wrote)) || half;
+        if opened
+            && wrote
+            && !closed
+            && let Some(object) = owned(batch, notice.object)
+        {
+            if self.half_opened.len() >= MAX_HALF_OPENED {
+                self.half_opened.clear();
+            }
+            self.half_opened.insert(object, pid);
+        } else if half {
+            self.half_opened.remove(handle_of_notice(batch, notice));
+        }
         let access = match mask & libc::FAN_OPEN_EXEC {
             0 => read.then_some(Access::Read),
             _ => Some(Access::Execute),
         };
-        if gone {
+        if half && !gone {
+            let kind = self.contents.kind(&path).unwrap_or(FileKind::File);
+            self.opened(pid, &path, kind, Access::Read, (FileRead::default(), true));
+        } else if gone {
             self.gone(batch, notice, &path, access);
         } else if let (Some(access), false) = (access, created) {
             self.open_told(batch, at, notice, &path, access);
@@ -91,7 +118,9 @@ impl Engine {
         }
         if let (Some(access), true) = (access, created && (wrote || made == Made::Told)) {
             let (kind, content) = self.known(&path);
-            self.opened(pid, &path, kind, access, (content, wrote));
+            self.pull(batch);
+            let later = notice.object.is_some_and(|object| batch.written_later(at, object));
+            self.opened(pid, &path, kind, access, (content, wrote || later));
         }
         if mask & libc::FAN_ATTRIB != 0 {
             self.attributes(pid, &path, notice.object.map(|o| batch.bytes(o)));
@@ -129,6 +158,9 @@ impl Engine {
         path: &WorkspacePath,
         access: Option<Access>,
     ) {
+        // Its last name is that of a place that may be elsewhere by now.
+        let place = notice.place.and_then(|p| self.directories.id(batch.bytes(p.directory)));
+        self.doubtful |= place.is_none_or(|id| self.directories.has_moved(id));
         let wrote = notice.mask & WRITE != 0;
         let object = owned(batch, notice.object);
         let before = object.as_ref().and_then(|o| self.unclosed.get(o));
@@ -163,7 +195,13 @@ impl Engine {
         let opened = notice.mask & (libc::FAN_OPEN | WRITE) != 0;
         let other_name = object.and_then(|o| self.names.get(o)).filter(|name| *name != path);
         let kind = stat.map(|s| s.st_mode & libc::S_IFMT);
-        let linked = other_name.is_some() || (!opened && stat.is_some_and(|s| s.st_nlink > 1));
+        // One that was opened at once may have been made here, and linked elsewhere since.
+        let several = stat.is_some_and(|s| s.st_nlink > 1);
+        let other_name = other_name.cloned().or_else(|| {
+            let file = file.as_ref().filter(|_| several)?;
+            self.name_before(batch, at, notice, path, file.as_fd())
+        });
+        let linked = other_name.is_some() || (!opened && several);
         match kind {
             Some(libc::S_IFLNK) => {
                 let target = file.and_then(|f| readlinkat(f, "").ok());
@@ -176,18 +214,27 @@ impl Engine {
                 self.check(pid, path, "a symbolic link was made");
             }
             _ if linked => {
-                let target = other_name
-                    .cloned()
-                    .or_else(|| self.contents.other_name(path, file.as_ref()?.as_fd()));
                 // What the file has by now is the version of a later event, if it isn't that of the other name.
-                let target = target.filter(|target| self.contents.known(target).is_some());
+                let target = other_name.filter(|target| self.contents.known(target).is_some());
                 let unknown = file.as_ref().filter(|_| target.is_none()).map(|f| f.as_fd());
                 self.contents.linked(path, target.as_ref(), unknown);
                 let content = unknown.map(|_| self.known(path).1);
                 let link = FileLinked { path: path.clone(), target, uncertain: None };
                 self.emit(pid, Body::FileLinked(link));
                 if let Some(after) = content {
-                    self.emit(pid, written(path, FileKind::File, after));
+                    self.pull(batch);
+                    let later = notice.object.is_some_and(|o| batch.written_later(at, o));
+                    let doubtful = later || self.is_written_elsewhere(batch, at, notice, true);
+                    self.set_unsure(path, doubtful || self.doubtful);
+                    let told = FileWritten {
+                        path: path.clone(),
+                        kind: FileKind::File,
+                        before: None,
+                        after,
+                        open: false,
+                        uncertain: Uncertain::of(false, doubtful),
+                    };
+                    self.emit(pid, Body::FileWritten(told));
                 }
                 self.check(pid, path, "a hard link was made");
             }
@@ -211,6 +258,49 @@ impl Engine {
             }
         }
         Made::Told
+    }
+
+    /// Another name that a file had when it got the name `path`; `None` if it had none. Names that are found now may be of
+    /// later: where that can't be told, what is told next is doubtful.
+    fn name_before(
+        &mut self,
+        batch: &mut Batch,
+        at: usize,
+        notice: Notice,
+        path: &WorkspacePath,
+        file: BorrowedFd<'_>,
+    ) -> Option<WorkspacePath> {
+        let found = self.contents.other_name(path, file);
+        self.pull(batch);
+        let handle = batch.bytes(notice.object?);
+        if let Some(renamed) = batch.moves.next(handle, at) {
+            let from = self.path_of_spot(&batch.spot(batch.notice(renamed)?.place?))?;
+            if from != *path {
+                return Some(from);
+            }
+            // What is found may be where it went from here.
+            self.doubtful = true;
+            return None;
+        }
+        let links = batch.links_after(at, handle);
+        if found.as_ref().is_none_or(|found| {
+            links.iter().any(|spot| self.path_of_spot(spot).as_ref() == Some(found))
+        }) && !links.is_empty()
+        {
+            // It has the other name since then, or had one before, of which there is no telling.
+            self.doubtful |= notice.mask & (libc::FAN_OPEN | WRITE) == 0;
+            return None;
+        }
+        let parent = found.as_ref().and_then(WorkspacePath::parent);
+        let parent = parent.and_then(|parent| path_beneath(self.root(), &parent).ok());
+        let parent = parent.and_then(|parent| handle_of(parent.as_fd()).ok());
+        let parent = parent.and_then(|handle| self.directories.id(&handle));
+        let moved = |id| self.directories.handles(id).any(|d| batch.moves.next(d, at).is_some());
+        if parent.is_some_and(moved) || (found.is_none() && batch.moves.any_after(at)) {
+            self.doubtful = true;
+            return None;
+        }
+        found
     }
 
     /// Whether what was made and is gone was opened after that: a file is, by whoever makes it.
@@ -248,6 +338,7 @@ impl Engine {
     ) -> (FileRead, bool) {
         let Some(object) = notice.object else { return (self.known(path).1, true) };
         let astray = self.doubtful
+            || self.is_shaken(path)
             || (batch.moves.any()
                 && notice.place.is_some_and(|p| batch.moves.is_wandered_through(&batch.spot(p))));
         if !astray
@@ -256,7 +347,8 @@ impl Engine {
         {
             self.pull(batch);
             if !self.moves_on(batch, at, notice) {
-                return (base, false);
+                let later = is_mixed(notice.mask) && batch.written_later(at, object);
+                return (base, later);
             }
         }
         let handle = batch.bytes(object);
@@ -269,16 +361,20 @@ impl Engine {
         };
         let writing = self.writing(file.as_fd());
         if writing == Writing::Somebody {
-            self.writers.found(handle, path, UNKNOWN_PID);
+            self.writers.found(handle, path, UNKNOWN_PID, false);
             return (FileRead::default(), true);
         }
         // From here on: who wrote before nobody could any more has been told of.
         self.pull(batch);
-        let unsure = writing == Writing::Unknown || batch.written_before(at, object);
+        let unsure = writing == Writing::Unknown
+            || batch.written_before(at, object)
+            || (is_mixed(notice.mask) && batch.written_later(at, object));
         if astray {
             // What is known of the path may be of another file.
-            let written = unsure || batch.written_later(at, object);
-            return (self.contents.look(file.as_fd()), written);
+            let content = self.contents.look(file.as_fd());
+            // One that is copied up in this moment is empty for a while, and has no writer yet.
+            let written = unsure || batch.written_later(at, object) || !self.is_untouched(path);
+            return (content, written);
         }
         if notice.mask & WRITE != 0
             || self.contents.is_as_hashed(path, file.as_fd())
@@ -319,17 +415,28 @@ impl Engine {
         let was_told_open = before.is_some_and(|unclosed| unclosed.told);
         // A close that was told without its content, because this write was waiting: now it can be.
         let owed = object.as_ref().and_then(|o| self.owed.remove(o));
-        let writer = before.map(|unclosed| unclosed.pid).or(owed);
+        let writer = before.filter(|unclosed| unclosed.sure).map(|unclosed| unclosed.pid).or(owed);
         let modifier = || u32::try_from(batch.writer(notice.object?)?).ok();
-        let pid = match writer.or_else(modifier) {
-            Some(writer) if mask & libc::FAN_MODIFY == 0 && !made => writer,
-            Some(_) | None => pid_of(notice),
+        // Who maps a file writes without a word: so does whoever else has it mapped.
+        let mapper = || {
+            let mapper = self.writers.pid(object.as_ref()?)?;
+            Some(if mapper == pid_of(notice) { mapper } else { UNKNOWN_PID })
         };
+        let wrote = mask & libc::FAN_MODIFY != 0 || made;
+        let writer = if wrote { None } else { writer.or_else(modifier) };
+        // A descriptor that was passed on may be closed by one who opened nothing.
+        let opened = notice.object.is_some_and(|object| batch.was_opened(at, object));
+        let closer = if opened || wrote { pid_of(notice) } else { UNKNOWN_PID };
+        let opener = writer.unwrap_or(closer);
+        let writer = if wrote { None } else { writer.or_else(mapper) };
+        let mut pid = writer.unwrap_or(pid_of(notice));
+        // A version is only told if it is found, where no notice tells of a write.
+        let mut silent = !wrote && writer.is_none();
         let closed = mask & libc::FAN_CLOSE_WRITE != 0 || (made && mask & libc::FAN_OPEN == 0);
         if !closed && let Some(object) = &object {
             let modified = !made && owed.is_none();
             let told = made || was_told_open;
-            let unclosed = Unclosed { path: path.clone(), pid, modified, told };
+            let unclosed = Unclosed { path: path.clone(), pid, sure: true, modified, told };
             self.unclosed.insert(object.clone(), unclosed);
         }
         if !closed && !made && owed.is_none() {
@@ -347,45 +454,69 @@ impl Engine {
         if closed && let Some(object) = &object {
             self.unclosed.remove(object);
         }
+        // A mapping writes on after the close. Asked before the file is read: what ends in between is looked after later.
+        let (mapped, real) = match &file {
+            Some(file) if closed => self.is_still_written(file.as_fd()),
+            Some(_) | None => (false, None),
+        };
+        let open = !closed || mapped;
         let limits = self.contents.limits();
         let limit = if closed { limits.closed } else { limits.open };
         let mut told = match &file {
             Some(file) => self.contents.written_through(path, file.as_fd(), limit),
             None => self.contents.written_and_gone(path),
         };
-        // A mapping writes on after the close.
-        let open = !closed
-            || match (&file, &object) {
-                (Some(file), Some(object)) if self.is_still_written(file.as_fd()) => {
-                    self.writers.found(object, path, pid);
-                    let unclosed = Unclosed { path: path.clone(), pid, modified: true, told: true };
-                    self.unclosed.insert(object.clone(), unclosed);
-                    true
-                }
-                (_, _) => false,
-            };
         self.pull(batch);
+        if silent && notice.object.is_some_and(|object| batch.others_write(at, object)) {
+            (silent, pid) = (told.after.digest.is_none(), UNKNOWN_PID);
+        }
         if let Some(object) = notice.object
             && batch.written_later_by_another(at, object)
         {
             // What was hashed may be the other's version.
-            self.owed.insert(batch.bytes(object).into(), pid);
+            let writer = if silent { UNKNOWN_PID } else { pid };
+            self.owed.insert(batch.bytes(object).into(), writer);
             self.contents.written_and_gone(path);
             told.after = FileRead::default();
             told.changed = true;
         }
-        // The write may have come after a rename or a removal that is told after it.
-        let doubtful = self.moves_on(batch, at, notice)
-            || file.as_ref().and_then(|f| stat(f.as_fd())).is_some_and(|stat| stat.st_nlink == 0);
+        if file.as_ref().and_then(|f| stat(f.as_fd())).is_some_and(|stat| stat.st_nlink == 0) {
+            // The write may have come after the removal.
+            self.contents.written_and_gone(path);
+            told.after = FileRead::default();
+            told.changed = true;
+        }
+        // Another may have begun to write while it was read, and not be told of yet.
+        let begun = real.as_ref().is_some_and(is_open_for_writing);
+        // The write may have come after a rename that is told after it, or by another name after this one was removed.
+        let bare = made && mask & (libc::FAN_OPEN | WRITE) == 0 && batch.moves.any();
+        let doubtful = begun
+            || bare
+            || self.is_written_elsewhere(batch, at, notice, open || !made)
+            || notice.object.is_some_and(|o| {
+                batch.loses_a_name(at, o)
+                    && (batch.written_later(at, o) || batch.written_earlier(at, o))
+            });
+        self.set_unsure(path, doubtful || self.doubtful);
         let uncertain = Uncertain::of(false, doubtful);
-        if made || told.changed || was_told_open {
+        // That it was written to is told by nothing, where it was only opened for it.
+        let only_opened = silent && told.after.digest.is_none();
+        if mapped && let Some(object) = &object {
+            self.writers.found(object, path, pid, wrote);
+            let told = !only_opened && (made || told.changed || was_told_open);
+            let unclosed = Unclosed { path: path.clone(), pid, sure: wrote, modified: true, told };
+            self.unclosed.insert(object.clone(), unclosed);
+        }
+        if only_opened {
+            self.opened(opener, path, FileKind::File, Access::Write, (FileRead::default(), true));
+        } else if made || told.changed || was_told_open {
             let before = (!made).then(|| told.before.unwrap_or_default());
             let (path, after) = (path.clone(), told.after);
             let kind = FileKind::File;
             let written = FileWritten { path, kind, before, after, open, uncertain };
             self.emit(pid, Body::FileWritten(written));
         } else {
-            self.opened(pid, path, FileKind::File, Access::Write, (told.after, doubtful));
+            self.opened(opener, path, FileKind::File, Access::Write, (told.after, doubtful));
         }
         if made {
             if let Some(object) = object {
@@ -397,6 +528,15 @@ impl Engine {
             self.check(pid, path, "a file was made");
         }
     }
+}
+
+fn handle_of_notice(batch: &Batch, notice: Notice) -> &[u8] {
+    notice.object.map(|object| batch.bytes(object)).unwrap_or_default()
+}
+
+/// Whether an open need not have been the first thing that the notice tells of.
+fn is_mixed(mask: u64) -> bool {
+    mask & (libc::FAN_ATTRIB | libc::FAN_OPEN_EXEC | libc::FAN_CREATE | WRITE) != 0
 }
 
 /// Whether overlayfs names files without a name so: `#` and the number of the inode.

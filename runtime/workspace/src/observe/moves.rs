@@ -88,6 +88,11 @@ impl Moves {
         self.renames.get(object)?.at.iter().copied().filter(|rename| *rename > at).min()
     }
 
+    /// Whether anything is renamed by an event after `at`.
+    pub(super) fn any_after(&self, at: usize) -> bool {
+        self.renames.values().any(|renames| renames.at.iter().any(|rename| *rename > at))
+    }
+
     /// Whether something that is said of this place may be true of another object: one wanders through it.
     pub(super) fn is_wandered_through(&self, spot: &Spot) -> bool {
         self.residents.get(spot).is_some_and(|residents| {

@@ -87,7 +87,12 @@ impl Engine {
         match known {
             Some(known) if known == *from => {}
             Some(known) if known == *to => return false,
-            Some(known) => self.infer(batch, pid, object, &known, from, None),
+            Some(known) => {
+                // What is thought to stand there has left; if nothing tells where to, they changed places.
+                let occupant = batch.moves.occupant(from, object);
+                let occupant = occupant.filter(|other| self.is_named(other));
+                self.infer(batch, pid, object, &known, from, occupant.as_deref());
+            }
             None => {}
         }
         true

@@ -116,10 +116,9 @@ impl Engine {
     fn is_below_wanderer(&mut self, batch: &mut Batch, at: usize, place: Place, mask: u64) -> bool {
         let directory = batch.spot(place).directory;
         let Some(id) = self.directory_id(batch, at, &directory, MAX_LEARNT) else { return false };
-        // An execution may have followed a read with which it merged.
-        let executed = mask & libc::FAN_OPEN_EXEC != 0;
+        let merged = is_of_several_moments(mask);
         self.directories.handles(id).any(|above| {
-            batch.moves.wanders(above, at) || (executed && batch.moves.next(above, at).is_some())
+            batch.moves.wanders(above, at) || (merged && batch.moves.next(above, at).is_some())
         })
     }
 
@@ -135,6 +134,28 @@ impl Engine {
             || place.is_some_and(|id| {
                 self.directories.handles(id).any(|above| moves.next(above, at).is_some())
             })
+    }
+
+    /// Whether what is found of the object now may have been written after it was renamed, or a directory that it is in.
+    /// `mapped` says that it may have been written through a mapping, of which nothing is told.
+    pub(super) fn is_written_elsewhere(
+        &self,
+        batch: &Batch,
+        at: usize,
+        notice: Notice,
+        mapped: bool,
+    ) -> bool {
+        let (moves, Some(object)) = (&batch.moves, notice.object) else { return false };
+        if !moves.any() || !self.moves_on(batch, at, notice) {
+            return false;
+        }
+        let handle = batch.bytes(object);
+        let place = notice.place.and_then(|p| self.directories.id(batch.bytes(p.directory)));
+        let above = place.is_some_and(|id| {
+            self.directories.handles(id).any(|above| moves.next(above, at).is_some())
+        });
+        // What is written under its next name is told by a notice of its own, unless it comes back.
+        above || mapped || moves.wanders(handle, usize::MAX) || batch.written_later(at, object)
     }
 
     /// Something left its place.
@@ -162,7 +183,7 @@ impl Engine {
         }
         let mut wrong = self.wrong(batch);
         if wrong.is_empty() {
-            return true;
+            return self.directories_hold(batch) || last;
         }
         for _ in 0..MAX_LOOKS {
             if self.pull(batch) > 0 && !last {
@@ -176,6 +197,51 @@ impl Engine {
         }
         self.doubtful = true;
         self.correct(batch, wrong);
+        self.doubtful = false;
+        self.directories_hold(batch) || last
+    }
+
+    /// Looks where each directory is whose renames don't tell it, so that no later path is told by a wrong place. `false` if
+    /// there are new events to handle first.
+    fn directories_hold(&mut self, batch: &mut Batch) -> bool {
+        let renamed = batch.moves.first();
+        let wandering = renamed.into_iter().map(|(object, _)| object).filter(|object| {
+            batch.moves.wanders(object, usize::MAX) && self.directories.id(object).is_some()
+        });
+        let mut astray = Vec::new();
+        for object in wandering.collect::<Vec<_>>() {
+            let known = self.directories.id(&object).and_then(|id| self.directories.place(id));
+            let known = known.map(|(dir, name)| Spot { directory: dir.into(), name: name.into() });
+            if let (Some(known), Some(found)) = (known, look_up(self.root(), &object))
+                && known != found
+                && self.is_named(&object)
+            {
+                astray.push((object, self.path_of_spot(&known), found));
+            }
+        }
+        if astray.is_empty() {
+            return true;
+        }
+        if self.pull(batch) > 0 {
+            return false;
+        }
+        for (object, _, found) in &astray {
+            let parent = self.directory_id(batch, usize::MAX, &found.directory, MAX_LEARNT);
+            if let Some(parent) = parent {
+                self.directories.stands(object, parent, &found.name);
+            }
+        }
+        self.doubtful = true;
+        for (object, old, found) in astray {
+            let pid = batch.who_moved(&object).and_then(|pid| u32::try_from(pid).ok());
+            if let (Some(old), Some(new)) = (old, self.path_of_spot(&found))
+                && old != new
+            {
+                self.shake(&[&old, &new]);
+                self.move_known(pid.unwrap_or(UNKNOWN_PID), &object, &old, &new, true);
+            }
+            batch.moves.arrived(&object, found);
+        }
         self.doubtful = false;
         true
     }
@@ -270,6 +336,7 @@ impl Engine {
     ) {
         let doubtful = std::mem::replace(&mut self.doubtful, true);
         if let (Some(old), Some(new)) = (self.path_of_spot(from), self.path_of_spot(to)) {
+            self.shake(&[&old, &new]);
             let directory = self.is_directory(object);
             if let Some(occupant) = occupant {
                 let other_directory = self.is_directory(occupant);
@@ -287,6 +354,11 @@ impl Engine {
             }
         }
         self.doubtful = doubtful;
+    }
+
+    /// Whether the object still has a name.
+    pub(super) fn is_named(&self, object: &[u8]) -> bool {
+        self.open(object).and_then(|f| stat(f.as_fd())).is_some_and(|stat| stat.st_nlink > 0)
     }
 
     pub(super) fn is_directory(&self, object: &[u8]) -> bool {
@@ -316,6 +388,7 @@ impl Engine {
     /// A file got a name by an event that merged with another.
     fn appeared(&mut self, batch: &mut Batch, pid: u32, wrong: &Wrong) {
         let Some(path) = self.path_of_spot(&wrong.spot) else { return };
+        self.shake(&[&path]);
         batch.moves.arrived(&wrong.object, wrong.spot.clone());
         if self.is_directory(&wrong.object) {
             self.put_directory(&wrong.object, &wrong.spot);
@@ -340,10 +413,28 @@ impl Engine {
         if let Some(path) = self.path_of_spot(&wrong.spot)
             && self.contents.kind(&path).is_some()
         {
+            self.shake(&[&path]);
             let directory = self.contents.kind(&path) == Some(FileKind::Directory);
             self.remove(pid, &path, directory);
         }
     }
+}
+
+/// Whether the notice tells of several things, of which only one need have happened before the notices after it: a removal
+/// that followed a read, for example, with which it merged.
+fn is_of_several_moments(mask: u64) -> bool {
+    let with = |bits: u64| mask & bits != 0;
+    let attributes = with(libc::FAN_ATTRIB);
+    let removed = with(libc::FAN_DELETE);
+    let opened = with(libc::FAN_OPEN | libc::FAN_CLOSE_NOWRITE);
+    let wrote = with(libc::FAN_MODIFY | libc::FAN_CLOSE_WRITE);
+    if with(libc::FAN_CREATE) {
+        // It came to be where it is told to have come to be; what it was given later is told as uncertain content.
+        return attributes || removed;
+    }
+    // An execution may have followed a read.
+    let kinds = [attributes, removed, opened, wrote].into_iter().filter(|kind| *kind).count();
+    kinds > 1 || with(libc::FAN_OPEN_EXEC)
 }
 
 /// Where a directory stands now.

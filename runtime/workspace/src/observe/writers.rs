@@ -67,12 +67,20 @@ impl Writers {
         self.live.contains_key(object)
     }
 
-    /// Somebody was found who can.
-    pub(super) fn found(&mut self, object: &[u8], path: &WorkspacePath, pid: u32) {
+    /// Who may write to the file, or could a moment ago, if it is known that somebody can.
+    pub(super) fn pid(&self, object: &[u8]) -> Option<u32> {
+        self.live.get(object).map(|live| live.pid)
+    }
+
+    /// Somebody was found who can. `sure` says that a notice tells of a write of this process.
+    pub(super) fn found(&mut self, object: &[u8], path: &WorkspacePath, pid: u32, sure: bool) {
         if let Some(live) = self.live.get_mut(object) {
             live.freed = false;
-            if pid != UNKNOWN_PID {
+            if sure && pid != UNKNOWN_PID {
                 live.pid = pid;
+            } else if live.pid != pid {
+                // Which of them writes through a mapping is told by nothing.
+                live.pid = UNKNOWN_PID;
             }
         } else if self.live.len() < MAX_LIVE {
             let live = Live { path: path.clone(), pid, freed: false };
@@ -112,12 +120,20 @@ impl Engine {
         writing(self.root(), self.writers.upper.as_fd(), file)
     }
 
-    /// Whether somebody can write to a file that was closed. The kernel tells of a close a moment before it counts it.
-    pub(super) fn is_still_written(&self, file: BorrowedFd<'_>) -> bool {
-        (0..MAX_CLOSE_LOOKS).all(|_| {
+    /// Whether somebody can write to a file that was closed. The kernel tells of a close a moment before it counts it. Beside it
+    /// what to ask again by ([`is_open_for_writing`]), where nobody can.
+    pub(super) fn is_still_written(&self, file: BorrowedFd<'_>) -> (bool, Option<OwnedFd>) {
+        let mut somebody = false;
+        for _ in 0..MAX_CLOSE_LOOKS {
             std::thread::yield_now();
-            self.writing(file) == Writing::Somebody
-        })
+            match look(self.root(), self.writers.upper.as_fd(), file) {
+                (Writing::Somebody, _) => somebody = true,
+                // It may have been renamed just now.
+                (Writing::Unknown, _) => {}
+                (Writing::Nobody | Writing::Never, real) => return (false, real),
+            }
+        }
+        (somebody, None)
     }
 
     /// Tells the versions of files that had a writer and have none any more.
@@ -125,7 +141,7 @@ impl Engine {
         // Who truncates by a path closes nothing.
         let written = self.unclosed.iter().filter(|(_, unclosed)| unclosed.modified);
         for (object, unclosed) in written.take(MAX_LOOKED_AFTER) {
-            self.writers.found(object, &unclosed.path, unclosed.pid);
+            self.writers.found(object, &unclosed.path, unclosed.pid, unclosed.sure);
         }
         if self.writers.live.is_empty() {
             return;
@@ -168,7 +184,7 @@ impl Engine {
             open: false,
             uncertain: None,
         };
-        self.emit(live.pid, Body::FileWritten(written));
+        self.emit_remembered(live.pid, object, &live.path, Body::FileWritten(written));
     }
 }
 
@@ -178,26 +194,40 @@ pub(crate) fn writing(
     upper: BorrowedFd<'_>,
     file: BorrowedFd<'_>,
 ) -> Writing {
+    look(root, upper, file).0
+}
+
+/// As [`writing`], with the file of the upper layer.
+fn look(
+    root: BorrowedFd<'_>,
+    upper: BorrowedFd<'_>,
+    file: BorrowedFd<'_>,
+) -> (Writing, Option<OwnedFd>) {
     let path = || WorkspacePath::from_bytes(&path_below(root, file)?).ok();
-    let Some(before) = path() else { return Writing::Unknown };
+    let Some(before) = path() else { return (Writing::Unknown, None) };
     let answer = match path_beneath(upper, &before) {
         Ok(real) => {
             let regular =
                 stat(real.as_fd()).is_some_and(|stat| stat.st_mode & libc::S_IFMT == libc::S_IFREG);
             if !regular {
-                return Writing::Unknown;
+                return (Writing::Unknown, None);
             }
-            match reopen_for_reading(real.as_fd()).and_then(|real| ask(real.as_fd())) {
-                Ok(true) => Writing::Somebody,
-                Ok(false) => Writing::Nobody,
-                Err(_) => Writing::Unknown,
+            match reopen_for_reading(real.as_fd()).and_then(|real| Ok((ask(real.as_fd())?, real))) {
+                Ok((true, real)) => (Writing::Somebody, Some(real)),
+                Ok((false, real)) => (Writing::Nobody, Some(real)),
+                Err(_) => (Writing::Unknown, None),
             }
         }
-        Err(Errno::ENOENT | Errno::ENOTDIR) => Writing::Never,
-        Err(_) => Writing::Unknown,
+        Err(Errno::ENOENT | Errno::ENOTDIR) => (Writing::Never, None),
+        Err(_) => (Writing::Unknown, None),
     };
     // Another name meanwhile: what was asked may be another file.
-    if path() == Some(before) { answer } else { Writing::Unknown }
+    if path() == Some(before) { answer } else { (Writing::Unknown, None) }
+}
+
+/// Whether somebody has the file of the upper layer open for writing by now.
+pub(super) fn is_open_for_writing(real: &OwnedFd) -> bool {
+    ask(real.as_fd()) == Ok(true)
 }
 
 /// Whether anybody has the file open for writing or mapped so. An open for writing that comes in this moment waits until it

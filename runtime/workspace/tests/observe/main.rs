@@ -5,4 +5,5 @@ mod fixture;
 mod generated;
 mod load;
 mod operations;
+mod ordinary;
 mod traps;

@@ -84,6 +84,8 @@ impl Shadow {
                 self.opened(pid, words[2]);
             }
             "truncate" => {
+                // By its path: an access for writing, though it has no descriptor.
+                self.opened(pid, words[2]);
                 let object = self.tree[words[2]];
                 self.change(pid, object, |content| {
                     content.truncate(HEAD.len());
@@ -210,13 +212,13 @@ impl Shadow {
         self.names[&object].iter().any(|name| paths.contains(&(pid, name.clone())))
     }
 
-    /// Whether the process opened a file that once had this name.
-    pub(super) fn opened_as(&self, pid: u32, path: &str) -> bool {
+    /// Whether the process, or any where it is not known, opened a file that once had this name.
+    pub(super) fn opened_as(&self, pid: Option<u32>, path: &str) -> bool {
         let same = |at: &String| {
             at == path
                 || self.names.values().any(|names| names.contains(at) && names.contains(path))
         };
-        self.opens.iter().any(|(by, at, _)| *by == pid && same(at))
+        self.opens.iter().any(|(by, at, _)| pid.is_none_or(|pid| pid == *by) && same(at))
     }
 
     /// Whether the process wrote to a file that once had this name.
