@@ -55,6 +55,15 @@ fn what_a_session_changed_in_a_submodule_is_applied_in_its_checkout() {
     let at = app.git(&["rev-parse", "HEAD:vendor/lib"]);
     assert_eq!(app.git(&["-C", "vendor/lib", "rev-parse", "HEAD"]), at);
     assert_eq!(app.git(&["-C", "vendor/lib", "rev-parse", &format!("custody/{session}")]), at);
+    let inner = app.path().join("vendor/lib");
+    let answer = installation.custody(&inner, &["investigate", "lib.txt:2"]).succeeded();
+    assert!(answer.stdout.contains(&session), "{}", answer.text());
+    let answer = installation.custody(&inner, &["investigate", "lib.txt:1"]);
+    assert!(!answer.stdout.contains(&session), "{}", answer.text());
+    // What tells lines of the repository around it tells none of the submodule's.
+    let words = ["export", &session, "--format", "agent-trace"];
+    let traced = installation.custody(app.path(), &words).succeeded();
+    assert!(!traced.stdout.contains("lib.txt"), "{}", traced.text());
 }
 
 #[test]

@@ -182,6 +182,11 @@ fn of_commit(
         summary.drop("commit that merges");
         return Ok(None);
     }
+    // Its paths are those of another repository than the document's.
+    if commit.submodule.is_some() {
+        summary.drop("commit of a submodule");
+        return Ok(None);
+    }
     let patch = match content.patch(commit)? {
         Patch::Changes(patch) => patch,
         Patch::Absent => {
