@@ -9,6 +9,8 @@ pub(crate) enum Apply {
     Merged,
     /// It is refused, with these words in what is said.
     Refused(&'static str),
+    /// It is refused so where the session wrote `written.txt`, which stands in the way.
+    InTheWay(&'static str),
 }
 
 /// Where a session starts.
@@ -41,6 +43,10 @@ const fn shape(name: &'static str, script: &'static str) -> Shape {
 
 const fn refused(name: &'static str, script: &'static str, words: &'static str) -> Shape {
     Shape { apply: Apply::Refused(words), ..shape(name, script) }
+}
+
+const fn in_the_way(name: &'static str, script: &'static str, words: &'static str) -> Shape {
+    Shape { apply: Apply::InTheWay(words), ..shape(name, script) }
 }
 
 const fn without_commit(name: &'static str, script: &'static str) -> Shape {
@@ -128,8 +134,8 @@ pub(crate) const SHAPES: &[Shape] = &[
         "settle the conflicts",
     ),
     shape("dirty", "echo dirty >>src/a.txt; echo u >untracked.txt"),
-    refused("staged", "echo staged >staged.txt; git add staged.txt; echo new >written.txt; git add written.txt", "overwritten"),
-    refused("untracked_in_the_way", "echo mine >written.txt", "untracked files"),
+    in_the_way("staged", "echo staged >staged.txt; git add staged.txt; echo new >written.txt; git add written.txt", "overwritten"),
+    in_the_way("untracked_in_the_way", "echo mine >written.txt", "untracked files"),
     shape("unicode_names", "mkdir 'ü ß'; echo 1 >'ü ß/日本.txt'; git add -A; git commit -qm U"),
     shape("latin1_names", "echo 1 >$'caf\\xe9.txt'; git add -A; git commit -qm L"),
     shape("newline_names", "echo 1 >$'a\\nb\\t\"c'; git add -A; git commit -qm N"),

@@ -100,7 +100,14 @@ impl Case<'_> {
         }
         let changed = git(mirror, &["diff", "--no-renames", "--name-status", &base, branch]);
         let files: Vec<_> = self.acts.iter().filter_map(|act| act.file()).collect();
-        let mut expected: Vec<_> = files.iter().map(|(path, _)| format!("A\t{path}")).collect();
+        // What was there untracked is in the snapshot that the session started from.
+        let status =
+            |path: &str| match git_asks(mirror, &["cat-file", "-e", &format!("{base}:{path}")]) {
+                true => "M",
+                false => "A",
+            };
+        let mut expected: Vec<_> =
+            files.iter().map(|(path, _)| format!("{}\t{path}", status(path))).collect();
         expected.sort();
         assert_eq!(changed, expected.join("\n"), "{}", self.says());
         let diff = self.custody(&self.root(), &["session", "diff", session]).succeeded().stdout;
@@ -155,8 +162,13 @@ impl Case<'_> {
             let shown = String::from_utf8_lossy(path);
             assert!(own, "{}: {shown} is there now", self.says());
         }
-        match self.shape.apply {
-            Apply::Refused(words) if !files.is_empty() => {
+        let refused = match self.shape.apply {
+            Apply::Refused(words) => Some(words),
+            Apply::InTheWay(words) => self.acts.contains(&Act::Write).then_some(words),
+            Apply::Merged => None,
+        };
+        match refused {
+            Some(words) => {
                 assert_ne!(applied.code, Some(0), "{}: {}", self.says(), applied.text());
                 assert!(applied.stderr.contains(words), "{}: {}", self.says(), applied.text());
                 let fetched = self.custody(&root, &["session", "apply", session, "--fetch-only"]);
@@ -166,7 +178,7 @@ impl Case<'_> {
                 assert!(answer.stdout.contains(session), "{}: {}", self.says(), answer.text());
                 return 2;
             }
-            Apply::Refused(_) | Apply::Merged => {}
+            None => {}
         }
         assert_eq!(applied.code, Some(0), "{}: {}", self.says(), applied.text());
         for (path, line) in &files {
