@@ -56,6 +56,15 @@ pub(super) struct Brought {
     pub(super) left: Vec<String>,
 }
 
+/// Most bytes that the refs take in the event of the last commit, beside its files and submodules.
+const REFS_BYTES_IN_EVENT: usize = 20 << 10;
+
+/// What a ref takes there: its names, with what quotes become, and those of the members.
+pub(super) fn ref_bytes(outside: &str, inside: &str, object: &GitOid) -> usize {
+    let text = |text: &str| text.len() + text.bytes().filter(|b| *b == b'"').count();
+    text(outside) + text(inside) + object.as_str().len() + 40
+}
+
 fn file_error(path: &Path) -> impl FnOnce(std::io::Error) -> OutputError {
     let path = path.to_owned();
     |source| OutputError::File { path, source }
@@ -110,6 +119,19 @@ pub(super) fn bring(
         let more = refs.moved.len() - limit;
         brought.left.push(format!("{more} of the refs that it made stay out: more than {limit}"));
         refs.moved.truncate(limit);
+    }
+    let mut room = REFS_BYTES_IN_EVENT;
+    let fits = refs.moved.iter().take_while(|moved| {
+        let cost = ref_bytes(&moved.outside, &moved.inside, &moved.object);
+        room.checked_sub(cost).inspect(|left| room = *left).is_some()
+    });
+    let fits = fits.count();
+    if fits < refs.moved.len() {
+        let more = refs.moved.len() - fits;
+        brought.left.push(format!(
+            "{more} of the refs that it made stay out: their names have no room in the record's event"
+        ));
+        refs.moved.truncate(fits);
     }
     for moved in refs.moved {
         match take_ref(unit, &git, &moved, objects) {

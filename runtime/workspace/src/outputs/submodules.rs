@@ -9,7 +9,9 @@ use custody_record::event::{CommitAuthor, CreatedSubmodule};
 
 use super::branch::{Making, Own, finish, tree_of};
 use super::unit::Unit;
-use super::{CreatedCommit, MAX_OUTPUT_SUBMODULES, OutputError, admission, commits, others};
+use super::{
+    CreatedCommit, MAX_OUTPUT_SUBMODULES, OutputError, admission, commits, import, others,
+};
 use crate::gate::{self, violation};
 use crate::git::{Git, GitError};
 use crate::worktree::{Difference, Different};
@@ -22,6 +24,17 @@ pub(super) struct Changed {
     pub(super) commits: Vec<CreatedCommit>,
 }
 
+/// Most bytes that they take in the event of the last commit, beside its files and refs.
+const SUBMODULES_BYTES_IN_EVENT: usize = 10 << 10;
+
+/// What one takes there.
+fn bytes(told: &CreatedSubmodule) -> usize {
+    let branch = told.branch.as_ref().map_or(0, String::len);
+    let refs = told.refs.iter().flatten();
+    let refs: usize = refs.map(|one| import::ref_bytes(&one.name, &one.inside, &one.object)).sum();
+    2 * told.path.to_text().len() + branch + 2 * told.commit.as_str().len() + 80 + refs
+}
+
 /// Makes the commits of all of them.
 pub(super) fn changed(making: &mut Making<'_>) -> Result<Vec<Changed>, OutputError> {
     let submodules = making.request.base.submodules();
@@ -29,26 +42,18 @@ pub(super) fn changed(making: &mut Making<'_>) -> Result<Vec<Changed>, OutputErr
     // The innermost first.
     there.sort_by_key(|one| std::cmp::Reverse(one.path.as_bytes().len()));
     let mut changed: Vec<Changed> = Vec::new();
+    let mut room = SUBMODULES_BYTES_IN_EVENT;
     for one in there {
         let mut unit = Unit::new(making.request, &one.path, &one.commit);
         unit.links = links(&changed);
-        let Some(mut made) = change(making, &unit, &changed)? else { continue };
-        let refs = made.told.refs.as_ref().map_or(0, Vec::len);
-        let before: usize =
-            changed.iter().map(|one| 1 + one.told.refs.iter().flatten().count()).sum();
-        if changed.len() >= MAX_OUTPUT_SUBMODULES {
-            let what = format!(
-                "it is a submodule that was changed, and stays out: more than {MAX_OUTPUT_SUBMODULES}"
-            );
+        let Some(made) = change(making, &unit, &changed)? else { continue };
+        let cost = bytes(&made.told);
+        if changed.len() >= MAX_OUTPUT_SUBMODULES || cost > room {
+            let what = "it is a submodule that was changed, and stays out: the record's event has no room for more submodules";
             making.violations.push(violation(&one.path, what));
             continue;
         }
-        if before + refs > making.request.limits.refs {
-            let what =
-                "the refs that were made in it stay out: there are too many of all submodules";
-            making.violations.push(violation(&one.path, what));
-            made.told.refs = None;
-        }
+        room -= cost;
         changed.push(made);
     }
     changed.sort_by(|a, b| a.told.path.cmp(&b.told.path));

@@ -199,3 +199,20 @@ fn the_files_of_a_repository_that_was_made_inside_come_out_and_its_history_is_na
         );
     });
 }
+
+#[test]
+fn refs_with_long_names_and_files_with_long_paths_have_room_in_one_event() {
+    with_session("[]", |session| {
+        session.ok("n=$(printf 'n%.0s' $(seq 140)); for i in $(seq 100); do git branch $n$i $(git commit-tree HEAD^{tree} -p HEAD -m $i); done
+             d=$(printf 'd%.0s' $(seq 200)); d=$d/$d/$d; mkdir -p $d; for i in $(seq 100); do echo $i > $d/$i; done");
+        let outputs = session.publish();
+        let told = outputs.refs().len();
+        assert!((10..100).contains(&told), "{told}");
+        let left = format!("{} of the refs that it made stay out", 100 - told);
+        assert!(words(&outputs).contains(&left), "{}", words(&outputs));
+        let last = &outputs.commits.last().unwrap().event;
+        let bytes = serde_json::to_vec(last).unwrap().len();
+        assert!(bytes < 64_000, "{bytes}");
+        assert_eq!(changed(session, &outputs).lines().count(), 100);
+    });
+}
