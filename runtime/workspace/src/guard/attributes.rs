@@ -137,13 +137,13 @@ impl Server {
             return self.truncate_file(caller, node, file, size);
         }
         let path = node.path()?;
-        let content = self.content_of(node, &path, file)?;
+        let (content, doubtful) = self.content_of(node, &path, file)?;
         let opened = FileOpened {
             path,
             kind: FileKind::File,
             access: Access::Write,
             content,
-            uncertain: None,
+            uncertain: custody_record::event::Uncertain::of(false, doubtful),
         };
         self.record(caller.pid, Body::FileOpened(opened))?;
         self.truncate_file(caller, node, file, size)?;

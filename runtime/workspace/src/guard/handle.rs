@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::ffi::OsString;
 use std::fs::File;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use fuser::FileType;
@@ -21,6 +21,8 @@ pub(super) struct OpenFile {
     pub(super) writable: bool,
     /// Who opened it: a release does not tell.
     pub(super) pid: u32,
+    /// A descriptor of it was closed: its release is on its way, unless a copy or a mapping is left.
+    pub(super) flushed: AtomicBool,
 }
 
 /// An open directory.

@@ -20,6 +20,8 @@
 //! Invariant: the version of a file is hashed before the close that ends its writing returns. Writes
 //! through a mapping that outlives its descriptor are found by the next open, fsync or close, and
 //! by the comparison at the end of the session.
+//! Invariant: size and times are trusted only of a file that was never open for writing here. Any other is hashed
+//! again when it is opened; its content is uncertain while somebody can write to it.
 
 mod aliases;
 mod attributes;

@@ -62,6 +62,8 @@ pub(super) struct Opens {
     pub(super) passthrough: u32,
     /// Handles whose data goes through this process.
     pub(super) plain: u32,
+    /// It was open for writing since the kernel knows it: a mapping may be left of that.
+    pub(super) written: bool,
     /// Handles that may write.
     pub(super) writers: u32,
     /// The process that opened it for writing last.

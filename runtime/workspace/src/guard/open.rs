@@ -5,10 +5,14 @@ use std::ffi::OsStr;
 use std::fs::File;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use custody_model::WorkspacePath;
 use custody_record::Body;
-use custody_record::event::{Access, FileKind, FileOpened, FileRead, FileWritten, Operation};
+use custody_record::event::{
+    Access, FileKind, FileOpened, FileRead, FileWritten, Operation, Uncertain,
+};
 use fuser::{BackingId, FopenFlags};
 use nix::fcntl::OFlag;
 use nix::sys::stat::Mode;
@@ -23,6 +27,9 @@ use crate::content::{Stamp, Written};
 
 /// Set in the flags of an open that is made to run the file (`__FMODE_EXEC`, `linux/fs.h`).
 const FMODE_EXEC: i32 = 0x20;
+/// How often a release is waited for before a file counts as one that can still be written, and for how long each time.
+const MAX_RELEASE_LOOKS: u32 = 20;
+const RELEASE_LOOK: Duration = Duration::from_micros(100);
 /// Flags of an open that the server must not repeat on the backing: the kernel sees to them.
 const KERNEL_FLAGS: OFlag = OFlag::O_APPEND
     .union(OFlag::O_DIRECT)
@@ -110,13 +117,13 @@ impl Server {
             let _names = self.reading_names();
             self.table.descriptor(&node)?
         };
-        let content = self.content_of(&node, &path, file.as_fd())?;
+        let (content, doubtful) = self.content_of(&node, &path, file.as_fd())?;
         let opened = FileOpened {
             path,
             kind: FileKind::File,
             access: wanted.access,
             content,
-            uncertain: None,
+            uncertain: Uncertain::of(false, doubtful),
         };
         self.record(caller.pid, Body::FileOpened(opened))?;
 
@@ -136,28 +143,60 @@ impl Server {
         Ok(self.opened(caller, &node, &mut opens, wanted, backing, data))
     }
 
-    /// What an open of the file sees: what was hashed last, if nothing changed since. What changed,
-    /// also through a mapping that outlived its descriptor, is recorded first.
+    /// What an open of the file sees, and whether that is uncertain because somebody can write to it in the same moment. What
+    /// was hashed last, if nothing changed since; size and times tell that only of a file that was never open for writing: a
+    /// mapping may outlive its descriptor, and changes content without them. Such a file is hashed again, and what changed
+    /// is recorded first.
     pub(super) fn content_of(
         &self,
         node: &Arc<Node>,
         path: &WorkspacePath,
         file: BorrowedFd<'_>,
-    ) -> Result<FileRead> {
-        let (writers, writer) = {
+    ) -> Result<(FileRead, bool)> {
+        self.await_releases(node);
+        let (writers, writer, maybe_mapped) = {
             let opens = node.opens();
-            (opens.writers, opens.writer)
+            (opens.writers, opens.writer, opens.written && opens.backing.is_some())
         };
-        if writers > 0 {
-            self.record_version(writer, node, true)?;
+        if writers > 0 || maybe_mapped {
+            let limits = self.contents.limits();
+            let limit = if writers > 0 { limits.open } else { limits.closed };
+            if u64::try_from(stat_of(file)?.st_size).unwrap_or(0) > limit {
+                self.record_version(writer, node, writers > 0)?;
+                return Ok((FileRead::default(), true));
+            }
+            *node.recorded() = None;
+            self.record_version(writer, node, writers > 0)?;
+            if writers > 0 && node.opens().backing.is_none() {
+                // What a mapping wrote is in the kernel's cache of this mount, where it can't be hashed.
+                return Ok((FileRead::default(), true));
+            }
+            return Ok((self.contents.known(path).unwrap_or_default(), writers > 0));
         }
         let (content, unnoticed) = self.contents.opened_through(path, file);
         if let Some(written) = unnoticed {
             for path in node.paths()? {
-                self.record_written(writer, path, written.clone(), writers > 0)?;
+                self.record_written(writer, path, written.clone(), false)?;
             }
         }
-        Ok(content)
+        Ok((content, false))
+    }
+
+    /// Waits a moment for the releases of writers that have closed all they had: a release comes late. One whose mapping
+    /// lives on has none.
+    fn await_releases(&self, node: &Arc<Node>) {
+        for _ in 0..MAX_RELEASE_LOOKS {
+            if node.opens().writers == 0 {
+                return;
+            }
+            let open = |open: &Arc<OpenFile>| {
+                open.node.id == node.id && !open.flushed.load(Ordering::Acquire)
+            };
+            if self.handles.writable().iter().any(open) {
+                return;
+            }
+            std::thread::sleep(RELEASE_LOOK);
+        }
     }
 
     /// The one backing file of an inode, if its data can pass without this process. All opens of an
@@ -197,11 +236,17 @@ impl Server {
             None => opens.plain += 1,
         }
         if wanted.writable {
+            opens.written = true;
             opens.writers += 1;
             opens.writer = caller.pid;
         }
-        let open =
-            OpenFile { node: Arc::clone(node), file, writable: wanted.writable, pid: caller.pid };
+        let open = OpenFile {
+            node: Arc::clone(node),
+            file,
+            writable: wanted.writable,
+            pid: caller.pid,
+            flushed: AtomicBool::new(false),
+        };
         let flags = wanted.answer(backing.is_some(), self);
         Opened { handle: self.handles.insert_file(open), flags, backing }
     }
@@ -246,6 +291,7 @@ impl Server {
         if !open.writable {
             return Ok(());
         }
+        open.flushed.store(true, Ordering::Release);
         // A shell closes a copy of what it has just truncated. That the file is empty is recorded
         // if it stays so: by the release, the next open or the next effect, whichever is first.
         let is_empty = {

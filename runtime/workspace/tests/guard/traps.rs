@@ -95,6 +95,58 @@ assert open('m').read() == 'hello'
     }
 }
 
+/// Trap 9, by a mapping: size and times tell nothing of what it writes.
+#[test]
+fn what_a_mapping_hid_while_another_process_ran_it_is_not_told_as_what_was_run() {
+    let python = "
+import mmap, os, subprocess
+old, new = b'#!/bin/true\\n', b'#!/bin/echo\\n'
+old = old.ljust(16, b'#'); new = new.ljust(16, b'#')
+with open('tool', 'wb') as f:
+    f.write(old)
+os.chmod('tool', 0o755)
+f = os.open('tool', os.O_RDWR)
+m = mmap.mmap(f, 16)
+os.close(f)
+m[0:16] = old
+subprocess.run(['cat', 'tool'], check=True, stdout=subprocess.DEVNULL)
+m[0:16] = new
+shown = subprocess.run(['cat', 'tool'], check=True, stdout=subprocess.PIPE).stdout
+assert shown == new, shown
+print(subprocess.Popen(['cat', 'tool'], stdout=subprocess.DEVNULL).pid)
+os.wait()
+subprocess.run(['cat', 'tool'], check=True, stdout=subprocess.DEVNULL)
+m[0:16] = old
+m.close()
+";
+    let content = |start: &str| Digest::of(format!("{start:#<16}").as_bytes());
+    let (old, new) = (content("#!/bin/true\n"), content("#!/bin/echo\n"));
+    for kind in STRICT {
+        let w = workspace(kind);
+        fs::write(w.clean.join("script.py"), python).unwrap();
+        let ran: u32 = w.ok("python3 script.py").trim().parse().unwrap();
+        let reads: Vec<_> = w
+            .events()
+            .into_iter()
+            .filter_map(|(pid, body)| match body {
+                custody_record::Body::FileOpened(o)
+                    if o.path.to_string() == "tool" && pid == ran =>
+                {
+                    Some(o)
+                }
+                _ => None,
+            })
+            .collect();
+        assert!(!reads.is_empty(), "{kind:?}");
+        for read in &reads {
+            assert_ne!(read.content.digest, Some(old), "{kind:?} {read:?}");
+            // Hashed in that moment, or told without a digest and as uncertain.
+            let uncertain = read.uncertain.is_some_and(|u| u.content());
+            assert!(read.content.digest == Some(new) || uncertain, "{kind:?} {read:?}");
+        }
+    }
+}
+
 /// Trap 5.
 #[test]
 fn a_denied_inode_gets_no_other_name() {
