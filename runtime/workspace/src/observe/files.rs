@@ -443,9 +443,10 @@ impl Engine {
             return;
         }
         let file = object.as_ref().and_then(|o| self.open(o));
-        if let Some(stat) = file.as_ref().and_then(|f| stat(f.as_fd()))
-            && stat.st_mode & libc::S_IFMT != libc::S_IFREG
-        {
+        let found = file.as_ref().and_then(|f| stat(f.as_fd()));
+        // Before it is read: what is removed after that had the content that is read.
+        let gone = found.as_ref().is_some_and(|stat| stat.st_nlink == 0);
+        if found.is_some_and(|stat| stat.st_mode & libc::S_IFMT != libc::S_IFREG) {
             let content = (FileRead::default(), false);
             self.opened(pid, path, FileKind::Other, Access::Write, content);
             return;
@@ -480,7 +481,7 @@ impl Engine {
             told.after = FileRead::default();
             told.changed = true;
         }
-        if file.as_ref().and_then(|f| stat(f.as_fd())).is_some_and(|stat| stat.st_nlink == 0) {
+        if gone {
             // The write may have come after the removal.
             self.contents.written_and_gone(path);
             told.after = FileRead::default();
@@ -490,7 +491,10 @@ impl Engine {
         let begun = real.as_ref().is_some_and(is_open_for_writing);
         // The write may have come after a rename that is told after it, or by another name after this one was removed.
         let bare = made && mask & (libc::FAN_OPEN | WRITE) == 0 && batch.moves.any();
+        let removed = !gone
+            && file.as_ref().and_then(|f| stat(f.as_fd())).is_some_and(|stat| stat.st_nlink == 0);
         let doubtful = begun
+            || removed
             || bare
             || self.is_written_elsewhere(batch, at, notice, open || !made)
             || notice.object.is_some_and(|o| {
