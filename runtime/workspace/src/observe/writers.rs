@@ -24,6 +24,9 @@ const MAX_LOOKED_AFTER: usize = 64;
 /// How often a file that was closed is looked at until nobody can write to it.
 const MAX_CLOSE_LOOKS: u32 = 20;
 
+/// Answers without a result after which a file is not asked about any more.
+const MAX_UNKNOWN_LOOKS: u32 = 2;
+
 /// `F_SETSIG` of Linux: the signal of a lease that is broken.
 const F_SETSIG: libc::c_int = 10;
 
@@ -123,13 +126,18 @@ impl Engine {
     /// Whether somebody can write to a file that was closed. The kernel tells of a close a moment before it counts it. Beside it
     /// what to ask again by ([`is_open_for_writing`]), where nobody can.
     pub(super) fn is_still_written(&self, file: BorrowedFd<'_>) -> (bool, Option<OwnedFd>) {
-        let mut somebody = false;
+        let (mut somebody, mut unknown) = (false, 0);
         for _ in 0..MAX_CLOSE_LOOKS {
             std::thread::yield_now();
             match look(self.root(), self.writers.upper.as_fd(), file) {
                 (Writing::Somebody, _) => somebody = true,
-                // It may have been renamed just now.
-                (Writing::Unknown, _) => {}
+                // It may have been renamed just now; or no leases are granted there, and nothing is gained by asking on.
+                (Writing::Unknown, _) => {
+                    unknown += 1;
+                    if unknown >= MAX_UNKNOWN_LOOKS {
+                        return (somebody, None);
+                    }
+                }
                 (Writing::Nobody | Writing::Never, real) => return (false, real),
             }
         }
