@@ -90,10 +90,10 @@ rm $p/fifo $p/hard $p/soft; mkdir $p/d; rmdir $p/d"
                 });
                 let told: Vec<_> = told.map(|(_, told)| told).collect();
                 let is_told = told.iter().any(|told| {
-                    // What is read at once after it was written may be told as uncertain; its path never is.
+                    // What is done at once after the file was written may be told without its content, as uncertain; its path
+                    // never is.
                     let content = digest(told) == content.map(Digest::of)
-                        || (matches!(operation, Operation::Read | Operation::Execute)
-                            && told.uncertain == Some(Uncertain::Content))
+                        || told.uncertain == Some(Uncertain::Content)
                         // It was removed before it could be hashed.
                         || (operation == Operation::Write && told.content.is_none());
                     content && !told.uncertain.is_some_and(Uncertain::path)
