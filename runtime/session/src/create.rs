@@ -12,6 +12,7 @@ use custody_keeper::layout::{SessionDir, StateDir};
 use custody_keeper::redactor::redactor;
 use custody_keeper::run::requested;
 use custody_keeper::spec::{SPEC_VERSION, SessionSpec, Window};
+use custody_model::error::chain;
 use custody_model::{
     Limits, ProjectName, SessionId, StartSession, Timestamp, UserName, WorkspacePath,
 };
@@ -466,7 +467,7 @@ async fn unwrite(orchestrator: &Arc<Orchestrator>, context: &mut Context) {
     let removed = remove(&dir).map_err(SessionError::file("removing what was begun"));
     let key = orchestrator.plane().vault().destroy(Scope::Session(context.id));
     if let Err(error) = removed.and(key.map_err(SessionError::from)) {
-        tracing::error!(%error, session = %context.id, "what was begun can't be removed");
+        tracing::error!(error = %chain(&error), session = %context.id, "what was begun can't be removed");
     }
 }
 

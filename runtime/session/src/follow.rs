@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use custody_control::{Author, RecordIndexer};
 use custody_model::SessionId;
+use custody_model::error::chain;
 use custody_record::control::{ControlBody, SessionReason};
 use custody_record::{Blobs, JournalError, Tail};
 use custody_store::SessionRow;
@@ -82,9 +83,9 @@ impl Orchestrator {
                 Ok(looked) => looked,
                 Err(error) => {
                     // Whoever adopts it next, this instance for one, begins again.
-                    tracing::error!(%session, %error, "the session can't be followed");
+                    tracing::error!(%session, error = %chain(&error), "the session can't be followed");
                     if let Err(error) = self.close_if_dead(session).await {
-                        tracing::error!(%session, %error, "the record of a dead keeper can't be closed");
+                        tracing::error!(%session, error = %chain(&error), "the record of a dead keeper can't be closed");
                     }
                     self.unfollow(session);
                     return;
@@ -100,7 +101,7 @@ impl Orchestrator {
                     Ok(Closed::GivenUp) => break,
                     Ok(Closed::Sealed | Closed::Open) => {}
                     Err(error) => {
-                        tracing::error!(%session, %error, "the record of a dead keeper can't be closed");
+                        tracing::error!(%session, error = %chain(&error), "the record of a dead keeper can't be closed");
                     }
                 }
             }
@@ -114,7 +115,7 @@ impl Orchestrator {
             let child = following.child.take();
             let reaped = tokio::task::spawn_blocking(move || child.map(|mut child| child.wait()));
             if let Ok(Some(Err(error))) = reaped.await {
-                tracing::warn!(%session, %error, "the keeper can't be waited for");
+                tracing::warn!(%session, error = %chain(&error), "the keeper can't be waited for");
             }
             self.release(session).await;
         }
@@ -188,7 +189,7 @@ impl Orchestrator {
             self.lose(session, record_gone(&gone.to_string())).await?;
             return Ok(Closed::GivenUp);
         }
-        tracing::error!(%session, %error, "a dead keeper's record stays open");
+        tracing::error!(%session, error = %chain(&*error), "a dead keeper's record stays open");
         match crate::reconcile::unloggable(&*error) {
             Some(why) => self.give_up(session, why).await.map(|()| Closed::GivenUp),
             None => Ok(Closed::Open),

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use custody_control::Author;
 use custody_keeper::frame::{Frame, StopRequest};
+use custody_model::error::chain;
 use custody_model::state::session::SessionState;
 use custody_model::{SessionId, UserName};
 use custody_record::control::{ControlBody, SessionLaunched, SessionReason};
@@ -57,7 +58,7 @@ impl Orchestrator {
                 () = self.ending.cancelled() => return,
             }
             if let Err(error) = self.dispatch_line().await {
-                tracing::error!(%error, "the line can't be looked at");
+                tracing::error!(error = %chain(&error), "the line can't be looked at");
             }
         }
     }
@@ -99,7 +100,7 @@ impl Orchestrator {
     async fn launch(self: &Arc<Self>, mut context: Context) {
         let session = context.row.id;
         if let Err(error) = steps::run(self, "launch", STEPS, &mut context).await {
-            tracing::error!(%session, %error, "the session could not be launched");
+            tracing::error!(%session, error = %chain(&error), "the session could not be launched");
             // It was taken before the first step: while it waits, the next look at the line tries again.
             self.release(session).await;
         }
@@ -202,7 +203,7 @@ async fn abandon(orchestrator: &Arc<Orchestrator>, context: &mut Context) {
         let looked = tokio::task::spawn_blocking(move || beginning(&state, session)).await;
         if let Ok(Ok(Beginning::Lost(reason))) = looked {
             if let Err(error) = orchestrator.lose(session, reason).await {
-                tracing::error!(%session, %error, "that a session is lost can't be put on record");
+                tracing::error!(%session, error = %chain(&error), "that a session is lost can't be put on record");
             }
             return;
         }
@@ -212,7 +213,7 @@ async fn abandon(orchestrator: &Arc<Orchestrator>, context: &mut Context) {
             .to_owned();
     let body = ControlBody::SessionAbandoned(SessionReason { session, reason });
     if let Err(error) = orchestrator.plane().record(&Author::server(), vec![body]).await {
-        tracing::error!(%session, %error, "a session that could not be launched can't be failed");
+        tracing::error!(%session, error = %chain(&error), "a session that could not be launched can't be failed");
     }
 }
 
@@ -268,16 +269,16 @@ async fn end_keeper(orchestrator: &Arc<Orchestrator>, context: &mut Context) {
     let reason = "the program that started it could not look after it".to_owned();
     let stop = Frame::Stop(StopRequest { reason });
     if let Err(error) = orchestrator.tell(session, stop).await {
-        tracing::error!(%session, %error, "a keeper that nobody follows can't be asked to end");
+        tracing::error!(%session, error = %chain(&error), "a keeper that nobody follows can't be asked to end");
     }
     let child = context.child.take();
     let ended = tokio::task::spawn_blocking(move || child.map(|mut child| child.wait()));
     if let Ok(Some(Err(error))) = ended.await {
-        tracing::warn!(%session, %error, "a keeper can't be waited for");
+        tracing::warn!(%session, error = %chain(&error), "a keeper can't be waited for");
     }
     let record = orchestrator.record(session);
     if let Err(error) = orchestrator.plane().index(session, record).await {
-        tracing::error!(%session, %error, "the record of an ended keeper can't be indexed");
+        tracing::error!(%session, error = %chain(&error), "the record of an ended keeper can't be indexed");
     }
 }
 

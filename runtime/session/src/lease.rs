@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::PoisonError;
 
 use custody_model::SessionId;
+use custody_model::error::chain;
 use custody_store::{Holder, Room, Taken};
 
 use crate::error::SessionError;
@@ -47,10 +48,10 @@ impl Orchestrator {
         let period = self.options().lease / 3;
         while self.sleep(period).await {
             if let Err(error) = self.renew().await {
-                tracing::error!(%error, "leases can't be renewed");
+                tracing::error!(error = %chain(&error), "leases can't be renewed");
             }
             if let Err(error) = self.adopt().await {
-                tracing::error!(%error, "sessions without an owner can't be looked after");
+                tracing::error!(error = %chain(&error), "sessions without an owner can't be looked after");
             }
         }
         let own: Vec<SessionId> =
@@ -90,7 +91,7 @@ impl Orchestrator {
 
     pub(crate) async fn release(&self, session: SessionId) {
         if let Err(error) = self.plane().store().release(session, self.holder()).await {
-            tracing::error!(%session, %error, "a lease can't be given back");
+            tracing::error!(%session, error = %chain(&error), "a lease can't be given back");
         }
     }
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use custody_control::ControlPlane;
 use custody_keeper::layout::StateDir;
+use custody_model::error::chain;
 use custody_model::{SessionId, Timestamp, UserName};
 use custody_record::{InstallationLog, Keys};
 use custody_sandbox::Driver;
@@ -152,7 +153,7 @@ impl Orchestrator {
         self.tasks.close();
         self.tasks.wait().await;
         if let Err(error) = self.plane().integrate().await {
-            tracing::error!(%error, "the control log could not be brought into tiles");
+            tracing::error!(error = %chain(&error), "the control log could not be brought into tiles");
         }
     }
 
@@ -258,10 +259,10 @@ impl Orchestrator {
         const PERIOD: Duration = Duration::from_secs(1);
         while self.sleep(PERIOD).await {
             if let Err(error) = self.plane().follow().await {
-                tracing::error!(%error, "the store can't follow the control log");
+                tracing::error!(error = %chain(&error), "the store can't follow the control log");
             }
             if let Err(error) = self.plane().integrate().await {
-                tracing::error!(%error, "the control log can't be brought into tiles");
+                tracing::error!(error = %chain(&error), "the control log can't be brought into tiles");
             }
         }
     }

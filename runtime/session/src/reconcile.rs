@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use custody_keeper::layout::{SessionDir, StateDir};
 use custody_keeper::redactor::redactor;
 use custody_keeper::spec::SessionSpec;
+use custody_model::error::chain;
 use custody_model::{Actor, Clock, SessionId, Timestamp};
 use custody_policy::PolicyVersion;
 use custody_record::event::{
@@ -89,7 +90,7 @@ pub(crate) fn unloggable(failure: &(dyn std::error::Error + 'static)) -> Option<
         | ExtendError::Root
         | ExtendError::HeadMissing { .. }
         | ExtendError::TakenBack { .. }
-        | ExtendError::Replaced { .. } => Some(custody_model::error::chain(extend)),
+        | ExtendError::Replaced { .. } => Some(chain(extend)),
         ExtendError::Io { .. } | ExtendError::Keys(_) => None,
     }
 }
@@ -121,7 +122,7 @@ impl Orchestrator {
             if row.root.is_none()
                 && let Err(error) = self.seal_refusal(row.id).await
             {
-                tracing::error!(session = %row.id, %error, "a refusal can't be recorded");
+                tracing::error!(session = %row.id, error = %chain(&error), "a refusal can't be recorded");
             }
         }
         for row in self.plane().store().sessions_in(&["failed"]).await? {
@@ -153,7 +154,7 @@ impl Orchestrator {
             match looked.await? {
                 Err(error) => {
                     // Nothing is known, so nothing is done; the next look may tell.
-                    tracing::error!(%session, %error, "whether a session was begun can't be told");
+                    tracing::error!(%session, error = %chain(&error), "whether a session was begun can't be told");
                     self.release(session).await;
                 }
                 Ok(Beginning::Begun) => self.follow(&row, None),

@@ -7,6 +7,8 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 
+use custody_model::error::chain;
+
 use crate::error::SessionError;
 use crate::orchestrator::Orchestrator;
 
@@ -122,7 +124,7 @@ pub(crate) async fn run<C>(
         };
         let result = result.and_then(|()| orchestrator.faults().at(&name, When::After));
         if let Err(error) = result {
-            tracing::info!(step = name, %error, "a step failed; what was done before it is undone");
+            tracing::info!(step = name, error = %chain(&error), "a step failed; what was done before it is undone");
             for step in steps.iter().take(done).rev() {
                 if let Some(undo) = step.undo {
                     undo(orchestrator, context).await;

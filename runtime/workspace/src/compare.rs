@@ -7,8 +7,7 @@
 //! Nothing else may change the workspace meanwhile.
 
 use std::collections::HashSet;
-use std::ffi::{CStr, CString};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd};
 
 use custody_model::path::MAX_PATH_BYTES;
 use custody_model::{Digest, WorkspacePath};
@@ -19,6 +18,7 @@ use nix::fcntl::{OFlag, readlinkat};
 use nix::sys::stat::{FileStat, fstat};
 
 use crate::content::{Contents, Entry, hash_file, open_beneath, path_beneath, reopen_for_reading};
+use crate::layer::{is_whiteout, kind_of, leads_to, overlay_attribute};
 use crate::spelling::Spelling;
 
 /// Differences that are named; the rest is counted.
@@ -350,53 +350,6 @@ fn agree(told: &FileRead, found: &FileRead) -> bool {
 /// The error names the path as the record does.
 fn failed(recorded: Spelling<'_>, path: &WorkspacePath, source: Errno) -> CompareError {
     CompareError { path: recorded.path(path), source }
-}
-
-fn kind_of(stat: &FileStat) -> libc::mode_t {
-    stat.st_mode & libc::S_IFMT
-}
-
-/// Overlayfs hides a name of a lower layer by a character device 0/0, or by an empty file with an attribute (Linux
-/// documentation, filesystems/overlayfs, "whiteouts and opaque directories").
-fn is_whiteout(file: BorrowedFd<'_>, stat: &FileStat) -> Result<bool, Errno> {
-    Ok(match kind_of(stat) {
-        libc::S_IFCHR => stat.st_rdev == 0,
-        libc::S_IFREG if stat.st_size == 0 => {
-            overlay_attribute(file, c"trusted.overlay.whiteout")?.is_some()
-        }
-        _ => false,
-    })
-}
-
-/// The first bytes of an attribute of an open file (`O_PATH` will do); `None` if it hasn't got it.
-fn overlay_attribute(file: BorrowedFd<'_>, name: &CStr) -> Result<Option<Vec<u8>>, Errno> {
-    /// Bytes that are looked at; of a longer value only the presence matters.
-    const ROOM: usize = 256;
-    let path = format!("/proc/self/fd/{}", file.as_raw_fd());
-    let path = CString::new(path).map_err(|_| Errno::EINVAL)?;
-    let mut value = vec![0u8; ROOM];
-    // SAFETY: both strings end with NUL; `value` has as many bytes as the call is told.
-    let answer = unsafe {
-        libc::getxattr(path.as_ptr(), name.as_ptr(), value.as_mut_ptr().cast(), value.len())
-    };
-    match Errno::result(answer) {
-        Ok(length) => {
-            value.truncate(usize::try_from(length).unwrap_or(0));
-            Ok(Some(value))
-        }
-        Err(Errno::ENODATA | Errno::EOPNOTSUPP) => Ok(None),
-        Err(Errno::ERANGE) => Ok(Some(value)),
-        Err(errno) => Err(errno),
-    }
-}
-
-/// Whether a directory's redirection (Linux documentation, filesystems/overlayfs, "redirect_dir": a path from the root of the
-/// lower layer, or a name beside it) leads to where it stands itself.
-fn leads_to(redirect: &[u8], path: &WorkspacePath) -> bool {
-    match redirect.strip_prefix(b"/") {
-        Some(lower) => lower == path.as_bytes(),
-        None => path.as_path().file_name().is_some_and(|n| n.as_encoded_bytes() == redirect),
-    }
 }
 
 /// The path itself and what it lies below.

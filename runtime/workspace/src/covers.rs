@@ -2,6 +2,7 @@
 //! take no room on disk at all, it would hold in memory; and a repository inside of the work tree it would ask what
 //! its HEAD is, wherever that leads.
 
+use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{self, Read as _};
@@ -17,6 +18,7 @@ use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sys::stat::Mode;
 
 use crate::gate::violation;
+use crate::layer::Within;
 use crate::mount::beneath;
 
 /// Most places that are covered: each costs a mount.
@@ -63,6 +65,8 @@ pub(crate) struct Covering<'a> {
     pub(crate) nothing: &'a Path,
     /// Bytes of the largest file of patterns or attributes that git may read.
     pub(crate) pattern_file_bytes: u64,
+    /// Where git is to look: what is elsewhere is not covered, but for the directories above.
+    pub(crate) within: &'a Within,
 }
 
 /// What a name needs.
@@ -85,8 +89,8 @@ impl Covers {
         let failed = |source| CoverError { path: covering.root.to_owned(), source };
         let root = File::open(covering.root).map_err(failed)?;
         let mut covers = Self::default();
-        let mut waiting = vec![WorkspacePath::root()];
-        while let Some(directory) = waiting.pop() {
+        let mut waiting = Walk::of(covering.within);
+        while let Some((directory, deeper)) = waiting.next() {
             let failed = |source| {
                 let path = covering.root.join(directory.as_path());
                 CoverError { path, source }
@@ -96,6 +100,13 @@ impl Covers {
                 Ok(opened) => opened,
                 Err(error) if error.raw_os_error() == Some(libc::ENAMETOOLONG) => {
                     violations.push(violation(&directory, TOO_DEEP));
+                    continue;
+                }
+                // Nothing is there any more, or a file.
+                Err(error)
+                    if waiting.is_bounded()
+                        && matches!(error.raw_os_error(), Some(libc::ENOENT | libc::ENOTDIR)) =>
+                {
                     continue;
                 }
                 // Another file system, which is none of git's business; a checkout of somebody's may have one.
@@ -125,7 +136,9 @@ impl Covers {
                 let found = look(opened.as_fd(), name, entry.file_type(), covering);
                 let Found { is_directory, why } = found.map_err(failed)?;
                 if is_directory {
-                    waiting.push(path);
+                    if deeper {
+                        waiting.push(path);
+                    }
                 } else if let Some(why) = why {
                     covers.cover_one(opened.as_fd(), name, covering.nothing).map_err(failed)?;
                     violations.push(violation(&path, why));
@@ -165,6 +178,44 @@ impl Covers {
         mount(Some(cover), &by_descriptor(&covered), none, MsFlags::MS_BIND, none)?;
         self.covered.push(place(directory, name)?);
         Ok(())
+    }
+}
+
+/// The directories that are looked at, each once.
+struct Walk {
+    /// And whether what is below is looked at as well.
+    waiting: Vec<(WorkspacePath, bool)>,
+    bounded: bool,
+}
+
+impl Walk {
+    fn of(within: &Within) -> Self {
+        let Within::Places(places) = within else {
+            return Self { waiting: vec![(WorkspacePath::root(), true)], bounded: false };
+        };
+        let mut waiting: BTreeMap<WorkspacePath, bool> = BTreeMap::new();
+        for place in places {
+            let above = std::iter::successors(place.parent(), WorkspacePath::parent);
+            // Something above it is a place of its own, with all that it holds.
+            if above.clone().any(|above| places.contains(&above)) {
+                continue;
+            }
+            waiting.extend(above.map(|above| (above, false)));
+            waiting.insert(place.clone(), true);
+        }
+        Self { waiting: waiting.into_iter().collect(), bounded: true }
+    }
+
+    fn is_bounded(&self) -> bool {
+        self.bounded
+    }
+
+    fn push(&mut self, directory: WorkspacePath) {
+        self.waiting.push((directory, true));
+    }
+
+    fn next(&mut self) -> Option<(WorkspacePath, bool)> {
+        self.waiting.pop()
     }
 }
 

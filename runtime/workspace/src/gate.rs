@@ -20,6 +20,8 @@ pub(crate) struct Change {
     pub(crate) old_mode: String,
     /// Git's mode after; `000000` if there is nothing.
     pub(crate) new_mode: String,
+    /// The object before; absent if there was nothing.
+    pub(crate) old: Option<GitOid>,
     /// The object after; absent if there is nothing.
     pub(crate) new: Option<GitOid>,
 }
@@ -57,9 +59,10 @@ fn parse_changes(raw: &[u8]) -> Option<Vec<Change>> {
         let path = WorkspacePath::from_bytes(fields.next()?).ok()?;
         let mut words = std::str::from_utf8(head).ok()?.strip_prefix(':')?.split(' ');
         let (old_mode, new_mode) = (words.next()?.to_owned(), words.next()?.to_owned());
-        let (_, new) = (words.next()?, words.next()?);
+        let (old, new) = (words.next()?, words.next()?);
+        let old = if old_mode == "000000" { None } else { Some(old.parse().ok()?) };
         let new = if new_mode == "000000" { None } else { Some(new.parse().ok()?) };
-        found.push(Change { path, old_mode, new_mode, new });
+        found.push(Change { path, old_mode, new_mode, old, new });
     }
     Some(found)
 }

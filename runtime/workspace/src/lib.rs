@@ -10,6 +10,7 @@ pub mod descent;
 pub mod gate;
 pub mod git;
 pub mod guard;
+mod layer;
 mod lock;
 pub mod mirror;
 mod mount;

@@ -49,6 +49,13 @@ pub const MAX_PATTERN_FILE_BYTES: u64 = 4 << 20;
 /// Largest diff that is kept whole in the record, in bytes.
 pub const MAX_DIFF_BYTES: u64 = 64 << 20;
 
+/// Largest binary file of which that diff has the content, in bytes. Of a larger one it says that it differs, and both of its
+/// objects: the branch has it, and a patch of it would be larger than itself.
+pub const MAX_BINARY_PATCH_BYTES: u64 = 1 << 20;
+
+/// Files from this size on are packed as they come, in git's spelling: no attempt is made to store them as a difference from others.
+pub(crate) const BIG_FILE: (&str, &str) = ("core.bigFileThreshold", "16m");
+
 /// Most refs that come out beside the session's branch: they stand in one event.
 pub const MAX_OUTPUT_REFS: usize = 100;
 
@@ -72,6 +79,8 @@ pub struct OutputLimits {
     pub pattern_file_bytes: u64,
     /// Bytes of the diff that the record keeps; a larger one is cut where a file's part ends.
     pub diff_bytes: u64,
+    /// Bytes of a binary file whose content the diff has.
+    pub binary_patch_bytes: u64,
 }
 
 impl Default for OutputLimits {
@@ -84,6 +93,7 @@ impl Default for OutputLimits {
             total_bytes: MAX_OUTPUT_BYTES,
             pattern_file_bytes: MAX_PATTERN_FILE_BYTES,
             diff_bytes: MAX_DIFF_BYTES,
+            binary_patch_bytes: MAX_BINARY_PATCH_BYTES,
         }
     }
 }
@@ -128,6 +138,8 @@ pub struct OutputRequest<'a> {
     pub clean: BorrowedFd<'a>,
     /// … and as a path of this mount namespace.
     pub clean_path: &'a Path,
+    /// The session's layer: what it does not hold is as the base has it.
+    pub layer: &'a Path,
     /// Where a quarantine directory can be made: on the mirror's file system, not below the clean view.
     pub scratch: &'a Path,
     /// Where the diff is stored.

@@ -5,10 +5,13 @@
 
 use std::collections::HashSet;
 use std::ffi::OsStr;
+use std::path::Path;
 
-use custody_model::WorkspacePath;
+use custody_model::{GitOid, WorkspacePath};
 
+use crate::gate::Change;
 use crate::git::{Git, GitError};
+use crate::layer::Within;
 
 /// How a path of the work tree differs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -32,7 +35,20 @@ pub(crate) struct Different {
 
 /// Everything that differs. `git` has the work tree and an index of Custody's own, whose stat data is refreshed.
 /// `nested` are directories that git does not see to be repositories of their own, and that are to be told as one thing each.
-pub(crate) fn differences(git: &Git, nested: &[WorkspacePath]) -> Result<Vec<Different>, GitError> {
+/// What is not `within` is not looked at: it is as the index has it.
+pub(crate) fn differences(
+    git: &Git,
+    nested: &[WorkspacePath],
+    within: &Within,
+) -> Result<Vec<Different>, GitError> {
+    let mut paths: Vec<&OsStr> = Vec::new();
+    if let Within::Places(places) = within {
+        if places.is_empty() {
+            return Ok(Vec::new());
+        }
+        paths.push(OsStr::new("--"));
+        paths.extend(places.iter().map(|place| place.as_path().as_os_str()));
+    }
     // It says whether something needs an update by its exit status; the answer below tells what.
     git.asks(&["update-index", "-q", "--refresh", "--ignore-submodules"])?;
     let mut found = Vec::new();
@@ -50,7 +66,9 @@ pub(crate) fn differences(git: &Git, nested: &[WorkspacePath]) -> Result<Vec<Dif
         }
     }
     let words = ["ls-files", "-z", "--others", "--exclude-standard"];
-    let others = git.run(&words)?;
+    let mut asked: Vec<&OsStr> = words.iter().map(OsStr::new).collect();
+    asked.extend(paths);
+    let others = git.run(&asked)?;
     for path in others.split(|b| *b == 0).filter(|path| !path.is_empty()) {
         let (path, how) = match path.strip_suffix(b"/") {
             Some(directory) => (directory, Difference::Nested),
@@ -66,6 +84,25 @@ pub(crate) fn differences(git: &Git, nested: &[WorkspacePath]) -> Result<Vec<Dif
     let nested = |different: &Different| different.how == Difference::Nested;
     found.dedup_by(|a, b| a.path == b.path && nested(a) == nested(b));
     Ok(found)
+}
+
+/// The part of an index that is within some places, in an index of its own at `part`: what looks at each of its entries costs
+/// what is there, and not what the repository has. Stat data is not taken over.
+pub(crate) fn part_of_index(git: &Git, part: &Path, within: &Within) -> Result<Git, GitError> {
+    let Within::Places(places) = within else { return Ok(git.clone()) };
+    let mut words = vec![OsStr::new("ls-files"), OsStr::new("-z"), OsStr::new("--stage")];
+    words.push(OsStr::new("--"));
+    words.extend(places.iter().map(|place| place.as_path().as_os_str()));
+    let entries = match places.is_empty() {
+        true => Vec::new(),
+        false => git.run(&words)?,
+    };
+    let git = git.clone().with_index(part);
+    git.run(&["read-tree", "--empty"])?;
+    if !entries.is_empty() {
+        git.run_with_input(&["update-index", "-z", "--index-info"], &entries)?;
+    }
+    Ok(git)
 }
 
 /// Tells a nested repository in the place of the untracked files in it. One in which the index has a file is a directory
@@ -126,6 +163,29 @@ pub(crate) fn take_in<'a>(
     Ok(())
 }
 
+/// Makes changes between trees in the index; what is unchanged keeps its stat data. `oid_digits` is the length of an object's name.
+pub(crate) fn change_index<'a>(
+    git: &Git,
+    changes: impl IntoIterator<Item = &'a Change>,
+    oid_digits: usize,
+) -> Result<(), GitError> {
+    let zero = "0".repeat(oid_digits);
+    let (mut gone, mut there) = (Vec::new(), Vec::new());
+    for change in changes {
+        let oid = change.new.as_ref().map_or(zero.as_str(), GitOid::as_str);
+        let list = if change.new.is_some() { &mut there } else { &mut gone };
+        let mode = if change.new.is_some() { change.new_mode.as_str() } else { "0" };
+        list.extend_from_slice(format!("{mode} {oid}\t").as_bytes());
+        list.extend_from_slice(change.path.as_bytes());
+        list.push(0);
+    }
+    gone.extend(there);
+    if !gone.is_empty() {
+        git.run_with_input(&["update-index", "-z", "--index-info"], &gone)?;
+    }
+    Ok(())
+}
+
 /// Those of the paths that patterns of the work tree ignore.
 pub(crate) fn ignored(
     git: &Git,
@@ -152,6 +212,6 @@ pub(crate) fn ignored(
 }
 
 /// Makes a tree of the index.
-pub(crate) fn tree(git: &Git) -> Result<custody_model::GitOid, GitError> {
+pub(crate) fn tree(git: &Git) -> Result<GitOid, GitError> {
     git.run_for_oid(&[OsStr::new("write-tree")], &[])
 }

@@ -157,6 +157,7 @@ fn publish(
         record_root: &head.root.to_string(),
         clean: prepared.workspace.clean(),
         clean_path: prepared.workspace.clean_path(),
+        layer: prepared.workspace.upper(),
         scratch: &scratch,
         blobs: session.journal.blobs(),
         subject: &subject,

@@ -115,7 +115,11 @@ impl<R: Read> FrameReader<R> {
                 return Err(FrameError::Damaged { offset, reason });
             }
             let begun = [header.as_slice(), &self.payload[..read]].concat();
-            return Err(torn_or_damaged(&mut self.input, begun, offset, reason)?);
+            // Where the file ended nothing followed: what a writer has appended since is the rest of this frame.
+            return Err(match cut {
+                true => torn_or_damaged(&mut io::empty(), begun, offset, reason)?,
+                false => torn_or_damaged(&mut self.input, begun, offset, reason)?,
+            });
         }
         self.offset += (FRAME_HEADER + length) as u64;
         Ok(Some(&self.payload))
@@ -197,6 +201,47 @@ mod tests {
                 Ok(Some(payload)) => found.push(payload.to_vec()),
                 Ok(None) => return (found, Ok(())),
                 Err(error) => return (found, Err(error)),
+            }
+        }
+    }
+
+    /// A file that a writer goes on with once its reader has met the end.
+    struct Growing<'a> {
+        now: &'a [u8],
+        then: &'a [u8],
+    }
+
+    impl Read for Growing<'_> {
+        fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+            let read = self.now.read(buffer)?;
+            if read == 0 && !buffer.is_empty() {
+                self.now = std::mem::take(&mut self.then);
+            }
+            Ok(read)
+        }
+    }
+
+    #[test]
+    fn a_frame_that_is_being_written_is_never_taken_for_a_damaged_one() {
+        let mut file = MAGIC.to_vec();
+        for payload in [&br#"{"a":1}"#[..], br#"{"b":2}"#, br#"{"c":3}"#] {
+            append_frame(&mut file, |out| out.extend_from_slice(payload));
+        }
+        for cut in 0..file.len() {
+            let (now, then) = file.split_at(cut);
+            let mut reader = match FrameReader::new(Growing { now, then }) {
+                Ok(reader) => reader,
+                Err(error) => {
+                    assert!(matches!(error, FrameError::Cut { .. }), "{cut}: {error}");
+                    continue;
+                }
+            };
+            loop {
+                match reader.next() {
+                    Ok(Some(_)) => {}
+                    Ok(None) | Err(FrameError::Cut { .. }) => break,
+                    Err(error) => panic!("cut at byte {cut}: {error}"),
+                }
             }
         }
     }

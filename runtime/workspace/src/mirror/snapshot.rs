@@ -10,6 +10,7 @@ use super::{Mirror, MirrorError, Resolved, Source};
 use crate::checkout::Checkout;
 use crate::covers::{CoverError, Covering, Covers};
 use crate::git::{Git, GitError};
+use crate::layer::Within;
 use crate::outputs::{Identity, MAX_PATTERN_FILE_BYTES, commit_tree};
 use crate::{regular, worktree};
 
@@ -95,6 +96,7 @@ impl Mirror {
             root: checkout.root(),
             nothing: &nothing,
             pattern_file_bytes: MAX_PATTERN_FILE_BYTES,
+            within: &Within::Everything,
         };
         let covers = Covers::cover(covering, &mut Vec::new())
             .map_err(|CoverError { path, source }| MirrorError::File { path, source })?;
@@ -134,7 +136,7 @@ impl Mirror {
         git: &Git,
         nested: &[WorkspacePath],
     ) -> Result<custody_model::GitOid, GitError> {
-        let different = worktree::differences(git, nested)?;
+        let different = worktree::differences(git, nested, &Within::Everything)?;
         worktree::take_in(git, different.iter())?;
         worktree::tree(git)
     }

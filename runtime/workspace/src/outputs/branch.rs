@@ -13,12 +13,13 @@ use super::import::{self, BroughtRef, Found};
 use super::submodules::{self, Changed};
 use super::unit::Unit;
 use super::{
-    Identity, OutputError, OutputRequest, Outputs, admission, commit_tree, commits, diff, others,
-    size,
+    BIG_FILE, Identity, OutputError, OutputRequest, Outputs, admission, commit_tree, commits, diff,
+    others, size,
 };
 use crate::covers::{Covering, Covers};
 use crate::gate::{self, violation};
 use crate::git::{Git, GitError};
+use crate::layer::Within;
 use crate::worktree::{self, Different};
 
 /// What came out, in a quarantine: nobody can fetch it yet.
@@ -80,10 +81,15 @@ pub fn prepare(request: &OutputRequest<'_>) -> Result<Prepared, OutputError> {
 
     let nothing = scratch.path().join("nothing");
     std::fs::create_dir(&nothing).map_err(failed(&nothing))?;
+    let within = match request.base.submodules() {
+        [] => Within::touched(request.layer).map_err(failed(request.layer))?,
+        [_, ..] => Within::Everything,
+    };
     let covering = Covering {
         root: request.clean_path,
         nothing: &nothing,
         pattern_file_bytes: request.limits.pattern_file_bytes,
+        within: &within,
     };
     let covers = Covers::cover(covering, &mut outputs.violations)?;
     let linked = covers.nested().iter().filter(|nested| nested.linked);
@@ -94,6 +100,7 @@ pub fn prepare(request: &OutputRequest<'_>) -> Result<Prepared, OutputError> {
         scratch: scratch.path(),
         objects: &objects,
         linked: &linked,
+        within: &within,
         left: request.limits.total_bytes,
         violations: &mut outputs.violations,
     };
@@ -126,9 +133,15 @@ pub fn prepare(request: &OutputRequest<'_>) -> Result<Prepared, OutputError> {
     last.event.submodules =
         (!submodules.is_empty()).then(|| submodules.iter().map(|one| one.told.clone()).collect());
     outputs.commits.push(last);
-    let limit = request.limits.diff_bytes;
     let (before, after) = submodules::unfolded(&git, scratch.path(), base, &commit, &submodules)?;
-    outputs.diff = Some(diff::store(&git, (&before, &after), &commit, limit, request.blobs)?);
+    let asked = diff::Asked {
+        git: &git,
+        before: &before,
+        after: &after,
+        commit: &commit,
+        scratch: scratch.path(),
+    };
+    outputs.diff = Some(diff::store(&asked, &request.limits, request.blobs)?);
     outputs.branch = Some(branch);
     outputs.head = Some(commit);
     Ok(Prepared { _scratch: scratch, git, outputs })
@@ -188,6 +201,8 @@ pub(super) struct Making<'a> {
     pub(super) objects: &'a Path,
     /// Work trees that are linked to another repository.
     pub(super) linked: &'a [WorkspacePath],
+    /// Where anything may differ from the base.
+    pub(super) within: &'a Within,
     /// How many bytes may still get out.
     pub(super) left: u64,
     pub(super) violations: &'a mut Vec<PolicyViolated>,
@@ -249,15 +264,27 @@ impl Making<'_> {
         };
         std::fs::copy(&from, &index).map_err(failed(&from))?;
         let root = request.clean_path.join(unit.root.as_path());
-        let tree_git = git.clone().with_index(&index).with_work_tree(&root);
-        if let Some(parent) = kept.last() {
-            advance(git, &tree_git, unit.base, parent)?;
-        }
+        // What is made here is packed once more for the mirror.
+        let tree_git = git
+            .clone()
+            .with_index(&index)
+            .with_work_tree(&root)
+            .with_configuration(BIG_FILE.0, BIG_FILE.1)
+            .with_configuration("core.compression", "1");
+        let parent = kept.last().unwrap_or(unit.base);
+        let own = match kept {
+            [] => Vec::new(),
+            [..] => gate::changes(git, Some(unit.base), parent)?,
+        };
+        worktree::change_index(&tree_git, &own, unit.base.as_str().len())?;
+        // Some of what was committed may be in git's objects alone.
+        let within = self.within.clone().and(own.iter().map(|change| change.path.clone()));
+        let part = worktree::part_of_index(&tree_git, &directory.join("part"), &within)?;
         let mut taken = Vec::new();
         let hidden = Hidden::read(unit);
         let linked: Vec<_> =
             self.linked.iter().filter_map(|linked| below_root(unit.root, linked)).collect();
-        let mut differences = worktree::differences(&tree_git, &linked)?;
+        let mut differences = worktree::differences(&part, &linked, &within)?;
         let (moved, gone) = submodules::links_in(unit, &tree_git, submodules)?;
         differences.extend(gone);
         for different in differences {
@@ -276,7 +303,10 @@ impl Making<'_> {
         if !moved.is_empty() {
             tree_git.run_with_input(&["update-index", "-z", "--index-info"], &moved)?;
         }
-        let tree = worktree::tree(&tree_git)?;
+        let tree = match taken.is_empty() && moved.is_empty() {
+            true => tree_of(git, parent)?,
+            false => worktree::tree(&tree_git)?,
+        };
         Ok((tree_git, tree))
     }
 }
@@ -303,25 +333,6 @@ fn judged(unit: &Unit<'_>, git: &Git, own: &[GitOid]) -> Result<Vec<PolicyViolat
         found.extend(size::too_large(unit.request, git, &changes)?);
     }
     Ok(found)
-}
-
-/// Moves the index from the base to the agent's last commit; what is unchanged keeps its stat data.
-fn advance(git: &Git, tree_git: &Git, base: &GitOid, to: &GitOid) -> Result<(), OutputError> {
-    let zero = "0".repeat(base.as_str().len());
-    let (mut gone, mut there) = (Vec::new(), Vec::new());
-    for change in gate::changes(git, Some(base), to)? {
-        let oid = change.new.as_ref().map_or(zero.as_str(), GitOid::as_str);
-        let list = if change.new.is_some() { &mut there } else { &mut gone };
-        let mode = if change.new.is_some() { change.new_mode.as_str() } else { "0" };
-        list.extend_from_slice(format!("{mode} {oid}\t").as_bytes());
-        list.extend_from_slice(change.path.as_bytes());
-        list.push(0);
-    }
-    gone.extend(there);
-    if !gone.is_empty() {
-        tree_git.run_with_input(&["update-index", "-z", "--index-info"], &gone)?;
-    }
-    Ok(())
 }
 
 /// Takes all differences in, but for those that git can't take: what one file is must not cost all others.
@@ -388,7 +399,8 @@ impl Prepared {
             OsStr::new("--delta-base-offset"),
             target.as_os_str(),
         ];
-        let packed = self.git.run_with_input(&words, &wanted);
+        let git = self.git.clone().with_configuration(BIG_FILE.0, BIG_FILE.1);
+        let packed = git.run_with_input(&words, &wanted);
         if packed.is_err() {
             remove_half_written(&packs);
         }

@@ -1,14 +1,18 @@
 //! The diff of a session, on its way from git to the blobs of the record: never whole in memory.
 
+use std::collections::HashSet;
 use std::io::{self, BufRead, Read};
 use std::ops::ControlFlow;
+use std::path::Path;
 
-use custody_model::GitOid;
+use custody_model::{GitOid, WorkspacePath};
 use custody_record::Blobs;
 use custody_record::event::BlobRef;
 
-use super::OutputError;
-use crate::git::Git;
+use super::{OutputError, OutputLimits};
+use crate::gate::{self, Change};
+use crate::git::{Git, GitError};
+use crate::worktree;
 
 /// What stands at the beginning of the first line of each file's part. No line of content begins so: those of text
 /// have a mark before them, and those of git's binary patches hold no space.
@@ -24,24 +28,37 @@ const MEDIA_TYPE: &str = "text/x-diff";
 /// The diff of a session, as it is kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Diff {
-    /// Git's unified diff (binary files included), or its beginning; absent if already its first file's part is larger
-    /// than the limit.
+    /// Git's unified diff, or its beginning; absent if already its first file's part is larger than the limit. Small binary
+    /// files are in it with their content; of larger ones it names both objects.
     pub blob: Option<BlobRef>,
     /// What is missing, in words, if it is larger than the limit.
     pub cut: Option<String>,
 }
 
-/// Stores the diff from one tree to another, of `commit`. One that is larger than `limit` bytes is cut where a file's part ends.
+/// Which diff.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Asked<'a> {
+    /// Where the objects are.
+    pub(super) git: &'a Git,
+    /// From this tree …
+    pub(super) before: &'a GitOid,
+    /// … to this.
+    pub(super) after: &'a GitOid,
+    /// The commit that it is of.
+    pub(super) commit: &'a GitOid,
+    /// Where an index can be made.
+    pub(super) scratch: &'a Path,
+}
+
+/// Stores the diff. One that is larger than `diff_bytes` is cut where a file's part ends.
 pub(super) fn store(
-    git: &Git,
-    (before, after): (&GitOid, &GitOid),
-    commit: &GitOid,
-    limit: u64,
+    asked: &Asked<'_>,
+    limits: &OutputLimits,
     blobs: &Blobs,
 ) -> Result<Diff, OutputError> {
-    let options = ["diff", "--binary", "--full-index", "--no-ext-diff", "--no-textconv"];
-    let words = [&options[..], &[before.as_str(), after.as_str()]].concat();
-    let (stored, parts) = git.stream_until(&words, |output| {
+    let limit = limits.diff_bytes;
+    let steps = Steps::plan(asked, limits.binary_patch_bytes)?;
+    let (stored, parts) = steps.stream_until(asked, |output| {
         let mut parts = Parts { inner: output, limit, read: 0, at: Some(0), files: 0, whole: 0 };
         let stored = blobs.put_reader(WHOLE_DIFF, MEDIA_TYPE, &mut parts);
         let found = (stored, (parts.read, parts.files, parts.whole));
@@ -57,7 +74,7 @@ pub(super) fn store(
     // The same again, up to where the last whole part ends: git says the same of the same commits.
     let blob = match whole {
         0 => None,
-        _ => Some(git.stream_until(&words, |output| {
+        _ => Some(steps.stream_until(asked, |output| {
             let mut beginning = output.take(whole);
             Ok(ControlFlow::Break(blobs.put_reader(CUT_DIFF, MEDIA_TYPE, &mut beginning)))
         })??),
@@ -69,9 +86,112 @@ pub(super) fn store(
     };
     let cut = format!(
         "the diff of commit {} is larger than {limit} bytes: the record holds {kept} (the branch has all)",
-        commit.short()
+        asked.commit.short()
     );
     Ok(Diff { blob, cut: Some(cut) })
+}
+
+/// The diff in two steps: of small files with their content, and then of large ones as text, where they are text.
+struct Steps {
+    /// The base's tree with the changes of small files; absent if all are small.
+    between: Option<GitOid>,
+}
+
+impl Steps {
+    fn plan(asked: &Asked<'_>, limit: u64) -> Result<Self, OutputError> {
+        let Asked { git, before, after, scratch, .. } = asked;
+        let changes = gate::changes(git, Some(before), after)?;
+        let large = large(git, &changes, limit)?;
+        if large.is_empty() {
+            return Ok(Self { between: None });
+        }
+        let index = scratch.join("small-index");
+        match std::fs::remove_file(&index) {
+            Err(source) if source.kind() != io::ErrorKind::NotFound => {
+                return Err(OutputError::File { path: index, source });
+            }
+            Ok(()) | Err(_) => {}
+        }
+        let git = Git::clone(git).with_index(&index);
+        git.run(&["read-tree", before.as_str()])?;
+        let small = changes.iter().filter(|change| !large.contains(&change.path));
+        worktree::change_index(&git, small, before.as_str().len())?;
+        Ok(Self { between: Some(worktree::tree(&git)?) })
+    }
+
+    /// The output of git for all of it. `read` may break off when it has enough.
+    fn stream_until<T>(
+        &self,
+        asked: &Asked<'_>,
+        read: impl FnOnce(&mut dyn BufRead) -> io::Result<ControlFlow<T, T>>,
+    ) -> Result<T, GitError> {
+        let plain = ["diff", "--full-index", "--no-ext-diff", "--no-textconv"];
+        let (before, after) = (asked.before.as_str(), asked.after.as_str());
+        let Some(between) = &self.between else {
+            return asked
+                .git
+                .stream_until(&[&plain[..], &["--binary", before, after]].concat(), read);
+        };
+        let small = [&plain[..], &["--binary", before, between.as_str()]].concat();
+        let large = [&plain[..], &[between.as_str(), after]].concat();
+        asked.git.stream_until(&small, |small| {
+            let found = asked.git.stream_until(&large, |large| {
+                Ok(match read(&mut small.chain(large))? {
+                    ControlFlow::Continue(all) => ControlFlow::Continue((true, all)),
+                    ControlFlow::Break(some) => ControlFlow::Break((false, some)),
+                })
+            });
+            Ok(match found {
+                Ok((true, all)) => ControlFlow::Continue(Ok(all)),
+                Ok((false, some)) => ControlFlow::Break(Ok(some)),
+                Err(error) => ControlFlow::Break(Err(error)),
+            })
+        })?
+    }
+}
+
+/// The paths where a file of more than `limit` bytes stands before or after, and what a change of theirs gives way to: in
+/// between a file can't stand where a directory does.
+fn large(git: &Git, changes: &[Change], limit: u64) -> Result<HashSet<WorkspacePath>, GitError> {
+    let mut asked = String::new();
+    let mut owners = Vec::new();
+    for change in changes {
+        let sides = [(&change.old_mode, &change.old), (&change.new_mode, &change.new)];
+        for (_, blob) in sides.into_iter().filter(|(mode, _)| *mode != "160000") {
+            if let Some(blob) = blob {
+                asked.push_str(&format!("{blob}\n"));
+                owners.push(&change.path);
+            }
+        }
+    }
+    if asked.is_empty() {
+        return Ok(HashSet::new());
+    }
+    let words = ["cat-file", "--batch-check=%(objectsize)"];
+    let sizes = git.run_with_input(&words, asked.as_bytes())?;
+    let sizes = String::from_utf8_lossy(&sizes);
+    let sizes = sizes.lines().map(|line| line.parse::<u64>().unwrap_or(u64::MAX));
+    let mut large: HashSet<WorkspacePath> = owners
+        .into_iter()
+        .zip(sizes)
+        .filter(|(_, size)| *size > limit)
+        .map(|o| o.0.clone())
+        .collect();
+    if large.is_empty() {
+        return Ok(large);
+    }
+    let paths: HashSet<&WorkspacePath> = changes.iter().map(|change| &change.path).collect();
+    for change in changes {
+        for (end, _) in change.path.as_bytes().iter().enumerate().filter(|(_, b)| **b == b'/') {
+            let above = WorkspacePath::from_bytes(&change.path.as_bytes()[..end]);
+            if let Ok(above) = above
+                && paths.contains(&above)
+            {
+                large.extend([above, change.path.clone()]);
+            }
+        }
+    }
+    Ok(large)
 }
 
 /// Passes a diff on until it is larger than the limit, and knows where its parts begin.

@@ -246,6 +246,7 @@ impl<'a> Session<'a> {
             record_root: "47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=",
             clean: self.workspace.clean(),
             clean_path: self.workspace.clean_path(),
+            layer: self.workspace.upper(),
             scratch: &scratch,
             blobs: &self.blobs(),
             subject: "Session of a test",

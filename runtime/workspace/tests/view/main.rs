@@ -8,4 +8,5 @@ mod mirror;
 mod outputs;
 mod refs;
 mod submodules;
+mod touched;
 mod view;

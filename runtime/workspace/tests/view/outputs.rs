@@ -417,14 +417,55 @@ fn parts(diff: &[u8]) -> Vec<String> {
 #[test]
 fn a_large_diff_goes_to_the_record_as_it_comes_and_is_kept_whole() {
     with_session("[]", |session| {
-        session.ok("head -c 30000000 /dev/urandom >noise; seq 3000000 >numbers; echo last >z");
+        session.ok("head -c 300000 /dev/urandom >noise; seq 6000000 >numbers; echo last >z");
         let outputs = session.publish();
         let Some(Diff { blob: Some(blob), cut: None }) = &outputs.diff else {
             panic!("{outputs:?}")
         };
         assert_eq!(blob.role, WHOLE_DIFF);
-        assert!(blob.size > 50_000_000, "{blob:?}");
+        assert!(blob.size > 45_000_000, "{blob:?}");
         assert_eq!(parts(&diff_of(session, &outputs)).len(), 3);
+    });
+}
+
+#[test]
+fn the_diff_has_the_content_of_small_binary_files_and_names_the_objects_of_large_ones() {
+    with_session("[]", |session| {
+        let size = 3 << 20;
+        session.ok(&format!(
+            "head -c {size} /dev/urandom >noise; head -c {size} /dev/urandom >src/a.txt; printf 'a\\000' >small
+             rm -r src/link; mkdir src/link; head -c {size} /dev/urandom >src/link/in; seq 900000 >numbers; echo z >z"
+        ));
+        let outputs = session.publish();
+        assert_eq!(outputs.violations, []);
+        let diff = outputs.diff.clone().unwrap();
+        assert_eq!(diff.cut, None);
+        let content = diff_of(session, &outputs);
+        assert!((5 << 20..8 << 20).contains(&content.len()), "{} bytes", content.len());
+        let parts = parts(&content);
+        let part =
+            |name: &str| parts.iter().find(|part| part.starts_with(&format!("a/{name} "))).unwrap();
+        let branch = outputs.branch.as_ref().unwrap();
+        for name in ["noise", "src/a.txt", "src/link/in"] {
+            let blob = session.mirror_git(&["rev-parse", &format!("{branch}:{name}")]);
+            assert!(part(name).contains(&format!("..{blob}")), "{}", part(name));
+            assert!(part(name).contains("Binary files "), "{}", part(name));
+        }
+        assert!(part("small").contains("GIT binary patch"));
+        assert!(part("numbers").contains("\n+900000\n") && part("z").contains("\n+z\n"));
+        // One part for each file, however they are told.
+        assert_eq!(
+            parts.len(),
+            7,
+            "{:?}",
+            parts.iter().map(|p| &p[..20.min(p.len())]).collect::<Vec<_>>()
+        );
+        // A limit cuts both halves alike.
+        session.forget_branch();
+        let limits = OutputLimits { diff_bytes: 1 << 20, ..OutputLimits::default() };
+        let cut = session.publish_within(limits).diff.unwrap();
+        assert!(cut.cut.is_some_and(|cut| cut.contains("larger than 1048576 bytes")));
+        assert_eq!(cut.blob.unwrap().role, CUT_DIFF);
     });
 }
 
