@@ -55,9 +55,10 @@ fn asked(
             _ => failure,
         })?;
     let unreadable = "the answer can't be read; the server may be of another version";
-    let value = serde_json::to_value(told).explain(ErrorCode::Internal, unreadable)?;
+    let text = serde_json::to_vec(&told).explain(ErrorCode::Internal, unreadable)?;
+    drop(told);
     let mut answer: Answer =
-        serde_json::from_value(value).explain(ErrorCode::Internal, unreadable)?;
+        serde_json::from_slice(&text).explain(ErrorCode::Internal, unreadable)?;
     // As it was asked, and not as it was sent.
     answer.question = question.to_string();
     Ok(answer)

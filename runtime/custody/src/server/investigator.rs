@@ -70,8 +70,10 @@ impl Investigator for Own {
                 answer.unread.push(record);
             }
         }
-        let value = serde_json::to_value(&answer).map_err(failed)?;
-        serde_json::from_value(value).map_err(failed)
+        // As text: a tree of values takes many times the room.
+        let text = serde_json::to_vec(&answer).map_err(failed)?;
+        drop(answer);
+        serde_json::from_slice(&text).map_err(failed)
     }
 }
 
