@@ -3,6 +3,7 @@
 
 mod attribution;
 mod golden;
+mod outsider;
 mod pushes;
 mod readings;
 mod receiver;
