@@ -183,7 +183,9 @@ fn an_outsider_reads_the_logs_of_a_running_server_and_finds_what_is_changed_on_t
     }
     let session = *installation.sessions().iter().max().expect("a session");
     let server = Server::start(&installation);
-    let (key, token) = (vkey(&installation), server.admin().token().to_owned());
+    let words = ["token", "create", "--kind", "access", "--lifetime", "1h"];
+    let made = server.custody(&server.admin(), repository.path(), &words).succeeded();
+    let (key, token) = (vkey(&installation), made.stdout.trim().to_owned());
     let name = key.split('+').next().expect("a name").to_owned();
     let logs = [
         ("/v1/log".to_owned(), format!("{name}/log")),

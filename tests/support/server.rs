@@ -29,14 +29,6 @@ pub struct Person {
     token: String,
 }
 
-impl Person {
-    /// What they call with, as a bearer token.
-    #[must_use]
-    pub fn token(&self) -> &str {
-        &self.token
-    }
-}
-
 impl Server {
     /// Starts one on an installation, and waits until it answers.
     ///
