@@ -343,3 +343,74 @@ fn a_file_of_scratch_that_is_too_large_to_be_hashed_says_so() {
     assert!(gap.into_iter().all(|(_, gap)| gap.source != GapSource::Scratch));
     assert_eq!(record.closed().coverage[Place::Scratch.as_str()], Coverage::Complete);
 }
+
+/// What git reads of a pack nobody can see: what it was asked for follows from its arguments, and is told as inferred.
+#[test]
+fn what_git_is_asked_for_of_the_history_is_on_record() {
+    let (installation, repository) = (Installation::new(), Repository::example());
+    let oid = |name: &str| repository.git(&["rev-parse", name]);
+    let (head, before) = (oid("HEAD"), oid("HEAD~1"));
+    let blob = oid("HEAD:LICENSE");
+    let script = format!(
+        "git show HEAD:src/main.c >/dev/null; git show HEAD~1:src/main.c >/dev/null; git cat-file -p main:README.md >/dev/null
+git cat-file blob {blob} >/dev/null; git archive HEAD docs | cat >/dev/null; git grep -q two HEAD -- src/main.c
+git blame Makefile >/dev/null; git log -p -- src/unused.c >/dev/null; git --no-pager show --stat {} >/dev/null; cd src
+git show HEAD:./unused.c >/dev/null; git status --short",
+        &before[..10]
+    );
+    let _ = installation.run(&repository, &[], &script).succeeded();
+    let record = installation.record(installation.session());
+    let told: BTreeSet<_> = outside(&record)
+        .filter_map(|(event, told)| {
+            let history = told.history.as_ref().filter(|history| history.inferred)?;
+            assert_eq!((told.place, told.operation), (OutsidePlace::GitObjects, Operation::Read));
+            assert_eq!(program(&record, event), "git");
+            let oid = |oid: &Option<custody_model::GitOid>| oid.as_ref().map(ToString::to_string);
+            let path = history.path.as_ref().map(ToString::to_string);
+            Some((told.path.clone(), oid(&history.commit), path, oid(&history.object)))
+        })
+        .collect();
+    let at = |named: &str, commit: &str, path: &str, object: &str| {
+        let object = Some(oid(object));
+        (named.to_owned(), Some(commit.to_owned()), Some(path.to_owned()), object)
+    };
+    let expected = BTreeSet::from([
+        at("HEAD:src/main.c", &head, "src/main.c", "HEAD:src/main.c"),
+        at("HEAD~1:src/main.c", &before, "src/main.c", "HEAD~1:src/main.c"),
+        at("main:README.md", &head, "README.md", "HEAD:README.md"),
+        (blob.clone(), None, Some("LICENSE".to_owned()), Some(blob)),
+        at("HEAD:docs", &head, "docs", "HEAD:docs"),
+        at("HEAD:Makefile", &head, "Makefile", "HEAD:Makefile"),
+        at("HEAD:src/unused.c", &head, "src/unused.c", "HEAD:src/unused.c"),
+        (before[..10].to_owned(), None, None, None),
+        at("HEAD:./unused.c", &head, "src/unused.c", "HEAD:src/unused.c"),
+    ]);
+    assert_eq!(told, expected);
+    let opened = outside(&record)
+        .filter(|(_, told)| told.operation == Operation::Open && told.path.ends_with(".pack"));
+    assert!(opened.count() >= 9, "each of them opened a pack");
+    let page = installation
+        .custody(installation.state(), &["session", "show", &installation.session().to_string()]);
+    let page = page.succeeded().text();
+    assert!(page.contains("read HEAD:src/main.c of the history, by git's arguments"), "{page}");
+    assert_no_gap(&record);
+    assert_eq!(record.closed().coverage["git_objects"], Coverage::Partial);
+}
+
+/// What a policy denies is refused, and no read.
+#[test]
+fn what_is_denied_of_the_history_is_told_as_refused_and_not_as_read() {
+    let (installation, repository) = (Installation::new(), Repository::with_secrets());
+    let policy = installation.policy(custody_tests::repository::POLICY);
+    let script = "git show HEAD:secrets/key.txt; git show HEAD:README.md";
+    let _ = installation.run(&repository, &["--policy", &policy], script);
+    let record = installation.record(installation.session());
+    let named: Vec<&str> = outside(&record)
+        .filter(|(_, told)| told.history.as_ref().is_some_and(|history| history.inferred))
+        .map(|(_, told)| told.path.as_str())
+        .collect();
+    assert_eq!(named, ["HEAD:README.md"]);
+    let refused =
+        record.denied().filter(|(_, denied)| denied.path.to_string() == "secrets/key.txt");
+    assert!(refused.count() > 0, "the attempt is on record");
+}

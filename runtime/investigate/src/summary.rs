@@ -10,7 +10,7 @@ use custody_model::{
     Actor, Digest, EventId, LimitName, SessionId, Timestamp, UserName, WorkspacePath,
 };
 use custody_record::event::{
-    Body, ClosingCode, CommitCreated, Coverage, Deed, EgressVia, ExitStatus, GapCode,
+    Body, ClosingCode, CommitCreated, Coverage, Deed, EgressVia, ExitStatus, GapCode, HistoryRead,
     MediationMode, Operation, Outcome, OutsidePlace, Place, ProcessExecuted, RequestedSession,
 };
 use custody_record::verify::CLOCK_TOLERANCE;
@@ -178,6 +178,9 @@ pub struct Outside {
     pub path: String,
     /// What was done.
     pub operation: Operation,
+    /// What of the history it was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub history: Option<HistoryRead>,
     /// How many events tell of it.
     pub count: u64,
     /// The first of them.
@@ -384,8 +387,15 @@ impl Summarizer {
                 let path = data.path.clone();
                 let key = (place, path.clone(), format!("{:?}", data.operation));
                 let operation = data.operation;
-                let first =
-                    || Outside { place: data.place, path, operation, count: 0, event: proof };
+                let history = data.history.clone();
+                let first = || Outside {
+                    place: data.place,
+                    path,
+                    operation,
+                    history,
+                    count: 0,
+                    event: proof,
+                };
                 self.outside.entry(&key, first).count += 1;
             }
             Body::SessionPaused(_)

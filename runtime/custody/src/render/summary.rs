@@ -82,7 +82,12 @@ pub fn activity(summary: &Summary) -> String {
         let _ = writeln!(text, "  outside   {}", count(files.len(), "file", "files"));
         text.push_str(&listed(summary.outside.iter().map(|o| {
             let operation = format!("{:?}", o.operation).to_lowercase();
-            times(&format!("{operation} {}", tame(&o.path)), o.count)
+            let history = match o.history.as_ref().map(|history| history.inferred) {
+                Some(true) => " of the history, by git's arguments",
+                Some(false) => " of the history",
+                None => "",
+            };
+            times(&format!("{operation} {}{history}", tame(&o.path)), o.count)
         })));
     }
     let refused = summary.denied.len() + summary.egress.len();

@@ -4,7 +4,8 @@
 //! A fanotify group of permission events with a mark on the store's mount. Every open waits for its answer, which comes when
 //! the open is in the record. A withheld object is refused; everything else is let through.
 //!
-//! Known limits: git maps its packs, so which objects of a pack it reads is not seen; that it opened the pack is. When the
+//! Known limits: git maps its packs, so which objects of a pack it reads is not seen; that it opened the pack is. An object in a file
+//! of its own is seen. When the
 //! keeper dies, the kernel lets every open through: a withheld object is an empty file then.
 
 use std::collections::BTreeMap;
@@ -16,7 +17,9 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use custody_model::{Clock, GitOid, WorkspacePath};
-use custody_record::event::{FileDenied, FileKind, FileOutside, GapCode, Operation, OutsidePlace};
+use custody_record::event::{
+    FileDenied, FileKind, FileOutside, GapCode, HistoryRead, Operation, OutsidePlace,
+};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::eventfd::EventFd;
@@ -206,22 +209,10 @@ impl Server {
                 };
                 self.sink.denied(time, event.pid, denied).map(|()| false)
             }
-            None if path.ends_with(b".pack") => {
-                let outside = FileOutside {
-                    place: OutsidePlace::GitObjects,
-                    path: String::from_utf8_lossy(&path).into_owned(),
-                    operation: Operation::Open,
-                    kind: FileKind::File,
-                    content: None,
-                    target: None,
-                    exchanged: false,
-                    open: false,
-                    uncertain: None,
-                    unhashed: None,
-                };
-                self.sink.outside(time, event.pid, outside).map(|()| true)
-            }
-            None => Ok(true),
+            None => match opened(&path) {
+                Some(outside) => self.sink.outside(time, event.pid, outside).map(|()| true),
+                None => Ok(true),
+            },
         };
         told.unwrap_or_else(|error| {
             tracing::error!(
@@ -231,6 +222,32 @@ impl Server {
             false
         })
     }
+}
+
+/// What an open of something of the store is: of a pack, or of an object in a file of its own.
+fn opened(path: &[u8]) -> Option<FileOutside> {
+    let object = object(path);
+    let (operation, history) = match object {
+        Some(_) => {
+            let read = HistoryRead { commit: None, inferred: false, object, path: None };
+            (Operation::Read, Some(read))
+        }
+        None if path.ends_with(b".pack") => (Operation::Open, None),
+        None => return None,
+    };
+    Some(FileOutside {
+        place: OutsidePlace::GitObjects,
+        path: String::from_utf8_lossy(path).into_owned(),
+        operation,
+        kind: FileKind::File,
+        content: None,
+        target: None,
+        exchanged: false,
+        history,
+        open: false,
+        uncertain: None,
+        unhashed: None,
+    })
 }
 
 /// The object whose place a path is, as in `…/ab/cdef…`.

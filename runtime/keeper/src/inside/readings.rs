@@ -368,6 +368,7 @@ impl Shared {
             content,
             target: None,
             exchanged: false,
+            history: None,
             open: false,
             uncertain,
             unhashed,

@@ -10,6 +10,7 @@ mod environment;
 mod error;
 mod finish;
 mod health;
+mod history;
 mod patience;
 mod prepare;
 mod provision;

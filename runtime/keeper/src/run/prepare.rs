@@ -306,7 +306,7 @@ fn duplicate(fd: BorrowedFd<'_>) -> Result<OwnedFd, KeeperError> {
 }
 
 /// The same directory, opened for reading.
-fn readable(directory: BorrowedFd<'_>) -> std::io::Result<OwnedFd> {
+pub(super) fn readable(directory: BorrowedFd<'_>) -> std::io::Result<OwnedFd> {
     use nix::fcntl::{OFlag, openat};
     use nix::sys::stat::Mode;
     let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use custody_policy::PathRules;
 use custody_record::event::{
     BaseSubmodule, Body, GapSource, MediationMode, SessionProvisioned, SessionStarted,
 };
@@ -16,7 +17,8 @@ use custody_workspace::mirror::Submodule;
 use custody_workspace::view::{Mediation, StrictReason};
 
 use super::disk::DiskWatch;
-use super::prepare::{Bells, Prepared};
+use super::history::{History, HistorySink};
+use super::prepare::{Bells, Prepared, readable};
 use super::scratch::Scratch;
 use super::serve::not_run;
 use super::{KeeperError, Message, RETRY, Session, authorize, environment};
@@ -111,7 +113,8 @@ pub(super) fn provision(
     protections.extend(ready.protections.clone());
     record(session, prepared, protections)?;
     let objects = watch_objects(session, authorization, prepared, inside.pid())?;
-    let borders = Borders { names, programs, objects };
+    let rules = permit.path_rules().clone();
+    let borders = Borders { names, programs, objects, rules };
     serve_it(session, prepared, permit.limits().clone(), sandbox, inside, ready, borders)
 }
 
@@ -120,6 +123,7 @@ struct Borders {
     names: GuardedNames,
     programs: Arc<Programs>,
     objects: Objects,
+    rules: PathRules,
 }
 
 /// Watches what is read of the image outside of the system's own trees. `pid` is init's.
@@ -259,9 +263,16 @@ fn serve_it(
         let _ended = messages.send(Message::Broken(error));
     });
     let owners = Arc::new(PortOwners::default());
+    let history = History {
+        root: readable(prepared.workspace.clean()).map_err(thread())?,
+        commit: prepared.base.commit().clone(),
+        manifest: prepared.base.manifest().clone(),
+        rules: borders.rules,
+        git: prepared.mirror.git(),
+    };
     let notices = Notices::serve(
         ready.notices,
-        recorder.clone(),
+        Arc::new(HistorySink { recorder: recorder.clone(), history }),
         clock.clone(),
         owners.clone(),
         borders.names,

@@ -221,6 +221,7 @@ fn outside(body: Body, limit: u64) -> Option<FileOutside> {
         content: None,
         target: None,
         exchanged: false,
+        history: None,
         open: false,
         uncertain: None,
         unhashed: None,

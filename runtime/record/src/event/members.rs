@@ -10,7 +10,7 @@ use super::{
     CommitAuthor, CommitCreated, Coverage, CreatedRef, CreatedSubmodule, Decision, Difference,
     DifferenceKind, EgressDenied, EgressVia, ExitStatus, FileDenied, FileKind, FileLinked,
     FileOpened, FileOutside, FileRead, FileRemoved, FileRenamed, FileReopened, FileSymlinked,
-    FileWritten, Gap, GapCode, GapSource, Operation, Outcome, OutsidePlace, PauseCode,
+    FileWritten, Gap, GapCode, GapSource, HistoryRead, Operation, Outcome, OutsidePlace, PauseCode,
     PolicyDecided, PolicyViolated, ProcessExecuted, ProcessExited, RecorderDegraded,
     RecorderRestored, Redaction, RedactionApplied, RequestedSession, SessionAuthorized,
     SessionClosed, SessionPaused, SessionProvisioned, SessionResumed, SessionStarted, StoredBlob,
@@ -203,8 +203,9 @@ objects! {
     FileDenied {
         must count, must errno, may object, must operation, must path, must rule, may target,
     }
+    HistoryRead { may commit, flag inferred, may object, may path }
     FileOutside {
-        may content, flag exchanged, must kind, flag open, must operation, must path, must place,
+        may content, flag exchanged, may history, must kind, flag open, must operation, must path, must place,
         may target, may uncertain, may unhashed,
     }
     ProcessExecuted {

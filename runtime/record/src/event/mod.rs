@@ -35,7 +35,7 @@ pub use file::{
     FileRenamed, FileReopened, FileSymlinked, FileWritten, Operation, Uncertain,
 };
 pub use fit::MAX_ARGUMENT_BYTES;
-pub use outside::{FileOutside, OutsidePlace, Unhashed};
+pub use outside::{FileOutside, HistoryRead, OutsidePlace, Unhashed};
 pub use process::{EgressDenied, EgressVia, ExitStatus, ProcessExecuted, ProcessExited, Transport};
 pub use redaction::{MAX_REDACTIONS_TOLD, Redaction, RedactionApplied};
 pub use session::{

@@ -4,6 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::file::{FileKind, FileRead, Operation, Uncertain};
+use custody_model::{GitOid, WorkspacePath};
 
 /// Where outside of the workspace; see [`super::Place`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
@@ -27,6 +28,24 @@ pub enum Unhashed {
     EndLimit,
 }
 
+/// What was read of the repository's history.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct HistoryRead {
+    /// The commit in which it was looked for, where that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub commit: Option<GitOid>,
+    /// It follows from the arguments of git, and was not observed: git may have read less, or more.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub inferred: bool,
+    /// The object, where it is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub object: Option<GitOid>,
+    /// The path in the commit, where it is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub path: Option<WorkspacePath>,
+}
+
 /// `file.outside`: what a process did to a file outside of the workspace. Reads and executions of one content by one
 /// process image are told once; listings of directories are not told. Contents are not kept.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -34,7 +53,8 @@ pub enum Unhashed {
 pub struct FileOutside {
     /// Where.
     pub place: OutsidePlace,
-    /// Which: the absolute path as the sandbox sees it, in the text form of paths of the workspace.
+    /// Which: the absolute path as the sandbox sees it, in the text form of paths of the workspace; for what is inferred to be read
+    /// of the history its name in git's arguments, as in `HEAD:src/main.c`.
     pub path: String,
     /// What was done.
     pub operation: Operation,
@@ -49,6 +69,9 @@ pub struct FileOutside {
     /// `path` and `target` changed places; told from both sides, as in `file.renamed`.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub exchanged: bool,
+    /// What of the history was read. A pack that was opened without it: which objects of it were read is not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub history: Option<HistoryRead>,
     /// It still was open for writing when this version was looked at.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub open: bool,

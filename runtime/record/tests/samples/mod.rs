@@ -326,6 +326,12 @@ pub(crate) fn bodies() -> Vec<Body> {
         content: Some(FileRead { digest: Some(Digest::of(b"new")), ..FileRead::default() }),
         target: Some("/home/agent/new".to_owned()),
         exchanged: true,
+        history: Some(HistoryRead {
+            commit: Some("9".repeat(40).parse().unwrap()),
+            inferred: true,
+            object: Some("8".repeat(40).parse().unwrap()),
+            path: Some("src/main.c".parse().unwrap()),
+        }),
         open: false,
         uncertain: Some(Uncertain::Path),
         unhashed: Some(Unhashed::EndLimit),
