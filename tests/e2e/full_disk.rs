@@ -12,7 +12,7 @@ use custody_tests::deadline::{PATIENCE, until};
 use custody_tests::{Installation, Repository, Server};
 
 /// Bytes of the file system that fills up.
-const ROOM: u64 = 32 << 20;
+pub(crate) const ROOM: u64 = 32 << 20;
 
 /// Says what it did for each line.
 const SCRIPT: &str = "while read -r line; do cat README.md >/dev/null; echo did-$line; done";
@@ -45,7 +45,8 @@ fn is_frozen(process: &Path) -> bool {
     })
 }
 
-fn fill(place: &Path) -> PathBuf {
+/// Takes all of the room, in a file that can be removed.
+pub(crate) fn fill(place: &Path) -> PathBuf {
     let path = place.join("filler");
     let mut file = File::create(&path).expect("made");
     let chunk = vec![1; 4096];

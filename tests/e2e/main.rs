@@ -10,6 +10,7 @@ mod fsck;
 mod full_disk;
 mod input;
 mod messages;
+mod never_broken;
 mod outputs;
 mod people;
 mod places;

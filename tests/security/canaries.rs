@@ -67,15 +67,34 @@ fn base64(text: &[u8], before: usize) -> Vec<u8> {
     whole[if before == 0 { 0 } else { 4 }..].to_vec()
 }
 
+/// What was searched, and what was found where.
 #[derive(Debug, Default)]
-struct Search {
-    files: u64,
-    bytes: u64,
-    found: Vec<(&'static str, PathBuf)>,
+pub(crate) struct Search {
+    pub(crate) files: u64,
+    pub(crate) bytes: u64,
+    pub(crate) found: Vec<(&'static str, PathBuf)>,
+}
+
+/// Which of the needles are in a content: each is tried where its first two bytes stand.
+pub(crate) fn held(content: &[u8], needles: &[(&'static str, Vec<u8>)]) -> Vec<usize> {
+    let pair = |a: u8, b: u8| usize::from(a) << 8 | usize::from(b);
+    let mut tried: Vec<Vec<usize>> = vec![Vec::new(); 1 << 16];
+    for (number, (_, needle)) in needles.iter().enumerate() {
+        tried[pair(needle[0], needle[1])].push(number);
+    }
+    let mut found = std::collections::BTreeSet::new();
+    for at in 1..content.len() {
+        for number in &tried[pair(content[at - 1], content[at])] {
+            if content[at - 1..].starts_with(&needles[*number].1) {
+                found.insert(*number);
+            }
+        }
+    }
+    found.into_iter().collect()
 }
 
 /// Reads every file below a directory, whatever it is.
-fn search(directory: &Path, needles: &[(&'static str, Vec<u8>)]) -> Search {
+pub(crate) fn search(directory: &Path, needles: &[(&'static str, Vec<u8>)]) -> Search {
     let mut search = Search::default();
     let mut left = vec![directory.to_owned()];
     while let Some(directory) = left.pop() {
@@ -92,10 +111,8 @@ fn search(directory: &Path, needles: &[(&'static str, Vec<u8>)]) -> Search {
                 search.files += 1;
                 search.bytes += content.len() as u64;
             }
-            for (name, needle) in needles {
-                if content.windows(needle.len()).any(|window| window == needle.as_slice()) {
-                    search.found.push((name, entry.path()));
-                }
+            for number in held(&content, needles) {
+                search.found.push((needles[number].0, entry.path()));
             }
         }
     }

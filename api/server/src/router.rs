@@ -96,6 +96,7 @@ where
         .on(Op::OpenApi, server::openapi)
         .on(Op::Docs, server::docs)
         .on(Op::Jwks, server::jwks)
+        .on(Op::InstallationGet, server::installation)
         .on(Op::Me, users::me)
         .on(Op::TokenExchange, tokens::exchange)
         .on(Op::TokenCreate, tokens::create)

@@ -32,6 +32,7 @@ operations! {
     OpenApi "openapi",
     Docs "docs",
     Jwks "jwks",
+    InstallationGet "installation_get",
     Me "me",
     TokenExchange "token_exchange",
     TokenCreate "token_create",

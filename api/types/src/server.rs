@@ -29,6 +29,16 @@ pub struct Readiness {
     pub applied: u64,
 }
 
+/// The installation, and the keys that its logs and records are signed with.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Installation {
+    /// Its name, as its logs and its tokens have it.
+    pub name: String,
+    /// Its verifier keys, whole (C2SP signed-note): the last one signs now, those before it signed what is older.
+    pub keys: Vec<String>,
+}
+
 /// What this server is.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]

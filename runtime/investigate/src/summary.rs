@@ -458,10 +458,11 @@ impl Summarizer {
             }
             Deed::EgressRefused(data) => {
                 let host = data.host.as_ref().or(data.address.as_ref());
-                let host = host.map_or("?", String::as_str);
+                // Names of hosts are the same in every spelling; the event has the one that was asked for.
+                let host = host.map_or_else(|| "?".to_owned(), |host| host.to_ascii_lowercase());
                 let target = match data.port {
                     Some(port) => format!("{host}:{port}"),
-                    None => host.to_owned(),
+                    None => host,
                 };
                 let key = (target.clone(), format!("{:?}", data.via));
                 let program = || self.programs.get(&image(actor)).cloned();

@@ -6,6 +6,7 @@
 //! `tests/fuzz/run` runs each under libFuzzer; `cargo test` tries each on its seeds.
 
 mod record;
+mod redaction;
 mod sandbox;
 
 use custody_policy::PolicyVersion;
@@ -14,6 +15,7 @@ pub use record::{
     add_checkpoint, checkpoint, control_event, envelope, event, key_history, note, pack, proof,
     trust_policy,
 };
+pub use redaction::redaction;
 pub use sandbox::{frame, init_message, name_query};
 
 /// A target: its name, which is also that of its program and of its directory of seeds, and its function.
@@ -34,6 +36,7 @@ pub const TARGETS: &[Target] = &[
     ("pack", pack),
     ("policy", policy),
     ("proof", proof),
+    ("redaction", redaction),
     ("trust_policy", trust_policy),
 ];
 

@@ -2,7 +2,7 @@
 
 use custody_api_types::Operation;
 use custody_api_types::me::Me;
-use custody_api_types::server::{Readiness, Version};
+use custody_api_types::server::{Installation, Readiness, Version};
 
 use crate::call::Call;
 use crate::client::Client;
@@ -15,6 +15,14 @@ impl Client {
     /// [`ClientError`].
     pub async fn version(&self) -> Result<Version, ClientError> {
         self.json(Call::new(Operation::Version, &[])).await
+    }
+
+    /// The installation and its verifier keys.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn installation(&self) -> Result<Installation, ClientError> {
+        self.json(Call::new(Operation::InstallationGet, &[])).await
     }
 
     /// Whether the server can do its work.

@@ -3,6 +3,7 @@
 mod docs;
 mod health;
 mod images;
+mod installation;
 mod jwks;
 mod metrics;
 mod openapi;
@@ -12,6 +13,7 @@ mod version;
 pub(crate) use docs::docs;
 pub(crate) use health::health;
 pub(crate) use images::images;
+pub(crate) use installation::installation;
 pub(crate) use jwks::jwks;
 pub(crate) use metrics::metrics;
 pub(crate) use openapi::openapi;

@@ -2,7 +2,7 @@
 
 use super::{Access, Endpoint, JSON, Method, Success, schema};
 use crate::operation::Operation;
-use crate::server::{Health, Readiness, Version};
+use crate::server::{Health, Installation, Readiness, Version};
 
 pub(super) const ENDPOINTS: &[Endpoint] = &[
     Endpoint {
@@ -122,6 +122,24 @@ pub(super) const ENDPOINTS: &[Endpoint] = &[
         headers: &[],
         body: None,
         success: Success::other(200, JSON),
+        failures: &[],
+    },
+    Endpoint {
+        operation: Operation::InstallationGet,
+        method: Method::Get,
+        path: "/installation",
+        tag: "server",
+        summary: "The installation and its verifier keys",
+        description: "What a record is checked with that was handed out here: keep the keys where the records are not, and compare \
+                      them over another way.",
+        access: Access::Public,
+        scope: None,
+        changes: false,
+        looks_up: false,
+        query: None,
+        headers: &[],
+        body: None,
+        success: Success::json(200, schema::<Installation>),
         failures: &[],
     },
 ];

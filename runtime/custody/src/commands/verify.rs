@@ -97,7 +97,7 @@ fn downloaded(
         (options.key, options.vault) = (KeyChoice::Record, None);
     }
     if matches!(options.key, KeyChoice::Record) && record.join(KEY_FILE).exists() {
-        options.key = KeyChoice::Server(named_by_server(server, session, &record)?);
+        options.key = KeyChoice::Server(named_by_server(server, &record)?);
     }
     let report = verify(&record, &options);
     Ok(match &options.witnesses {
@@ -109,20 +109,18 @@ fn downloaded(
     })
 }
 
-/// The key that the record names, if the server names it, too.
-fn named_by_server(
-    server: &Connection,
-    session: &custody_api_types::session::Session,
-    record: &Path,
-) -> Result<Verifier, Failure> {
+/// The key that the record names, if the server publishes it: all of it, for its short id says too little.
+fn named_by_server(server: &Connection, record: &Path) -> Result<Verifier, Failure> {
     let key = Verifier::read(&record.join(KEY_FILE))
         .explain(ErrorCode::VerificationFailed, "the record's key can't be read")?;
-    let said = server.wait(server.client().verify(session.id))?.key;
-    if said.as_ref() == Some(&key.id()) {
+    let published = server.wait(server.client().installation())?.keys;
+    if published.contains(&key.to_string()) {
         return Ok(key);
     }
-    let said = said.unwrap_or_else(|| "none".to_owned());
-    let message = format!("the record names the key {}, and the server {said}", key.id());
+    let message = format!(
+        "the record names the key {key}, and the server publishes {}",
+        published.join(", ")
+    );
     Err(Failure::new(ErrorCode::VerificationFailed, message))
 }
 

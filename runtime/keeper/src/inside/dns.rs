@@ -20,8 +20,8 @@ const AAAA: u16 = 28;
 /// One question.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Question {
-    /// The name in lower case without its last dot (the root is `.`); what is not a letter, digit, `-` or `_` is
-    /// written `\DDD`.
+    /// The name without its last dot (the root is `.`), in the spelling of who asked: redaction knows tokens by it. What is not a
+    /// letter, digit, `-` or `_` is written `\DDD`.
     pub name: String,
     /// The type that is asked for, as in RFC 1035 (1 is A, 28 is AAAA).
     pub kind: u16,
@@ -58,8 +58,10 @@ pub fn parse(message: &[u8]) -> Option<Question> {
             name.push('.');
         }
         for byte in label {
-            match byte.to_ascii_lowercase() {
-                plain @ (b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_') => name.push(char::from(plain)),
+            match *byte {
+                plain @ (b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_') => {
+                    name.push(char::from(plain));
+                }
                 other => write!(name, "\\{other:03}").ok()?,
             }
         }
@@ -149,7 +151,7 @@ mod tests {
     fn a_question_is_read_and_answered_with_no_such_name() {
         let message = ask(&[b"API", b"example", b"com"]);
         let question = parse(&message).unwrap();
-        assert_eq!((question.name.as_str(), question.kind), ("api.example.com", 28));
+        assert_eq!((question.name.as_str(), question.kind), ("API.example.com", 28));
         let answer = question.answer();
         assert_eq!(answer[..4], [7, 8, 0x81, 0x83]);
         assert_eq!(answer[HEADER_BYTES..], message[HEADER_BYTES..]);

@@ -3,9 +3,6 @@
 /// Longest request line, in bytes.
 pub(super) const MAX_REQUEST_LINE_BYTES: usize = 8 << 10;
 
-/// Longest path that is told, in bytes; the rest is cut.
-const MAX_TOLD_PATH_BYTES: usize = 1024;
-
 /// Longest host name (RFC 1035 gives 253), in bytes.
 const MAX_HOST_BYTES: usize = 255;
 
@@ -55,10 +52,8 @@ pub(super) fn parse(head: &[u8]) -> Option<Asked> {
         None => (after, ""),
     };
     let path = if path.is_empty() { "/" } else { path };
-    let end =
-        (0..=path.len().min(MAX_TOLD_PATH_BYTES)).rev().find(|n| path.is_char_boundary(*n))?;
-    let cut = if end < path.len() { "…" } else { "" };
-    let request = format!("{method} {}{cut}{query}", &path[..end]);
+    // The whole path: it is cut after its redaction, where the record has no room for it.
+    let request = format!("{method} {path}{query}");
     Some(Asked { host, port, request: Some(request) })
 }
 
@@ -137,7 +132,7 @@ fn authority(text: &str, default: Option<u16>) -> Option<(String, u16)> {
         None => default?,
     };
     let plain = !host.is_empty() && host.len() <= MAX_HOST_BYTES && !host.contains('@');
-    plain.then(|| (host.to_ascii_lowercase(), port))
+    plain.then(|| (host.to_owned(), port))
 }
 
 #[cfg(test)]
@@ -155,7 +150,7 @@ mod tests {
         let get = |r: &str| Some(r.to_owned());
         assert_eq!(
             asked("CONNECT Example.com:443 HTTP/1.1\r\nHost: x\r\n\r\n"),
-            Some(("example.com".into(), 443, None))
+            Some(("Example.com".into(), 443, None))
         );
         assert_eq!(
             asked("GET http://u:p@example.com/a/b?token=1 HTTP/1.1\r\n"),
@@ -202,7 +197,7 @@ mod tests {
             if let Some(asked) = parse(format!("GET http://{target} HTTP/1.1\r\n").as_bytes()) {
                 prop_assert!(asked.host.len() <= MAX_HOST_BYTES);
                 let told = asked.request.map_or(0, |r| r.len());
-                prop_assert!(told <= MAX_TOLD_PATH_BYTES + 48);
+                prop_assert!(told <= target.len() + 48);
             }
         }
 

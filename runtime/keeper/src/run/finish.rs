@@ -124,7 +124,7 @@ fn record_terminal(session: &Session<'_>, recorded: &Recorded) -> Result<(), Kee
         session
             .journal
             .blobs()
-            .put_reader("terminal", MEDIA_TYPE, &mut cast)
+            .put_redacted("terminal", MEDIA_TYPE, &mut cast)
             .map_err(KeeperError::step("storing the terminal's recording"))
     })?;
     let blobs = session.journal.blobs();

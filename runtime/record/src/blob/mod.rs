@@ -202,6 +202,30 @@ impl Blobs {
         media_type: &str,
         reader: &mut dyn Read,
     ) -> Result<BlobRef, BlobError> {
+        self.put(role, media_type, reader, self.redactor.as_deref())
+    }
+
+    /// As [`Blobs::put_reader`], of what was redacted as it was written: a second look at its format could take a part of that for
+    /// a part of a secret.
+    ///
+    /// # Errors
+    /// [`BlobError::Io`].
+    pub fn put_redacted(
+        &self,
+        role: &str,
+        media_type: &str,
+        reader: &mut dyn Read,
+    ) -> Result<BlobRef, BlobError> {
+        self.put(role, media_type, reader, None)
+    }
+
+    fn put(
+        &self,
+        role: &str,
+        media_type: &str,
+        reader: &mut dyn Read,
+        redactor: Option<&Redactor>,
+    ) -> Result<BlobRef, BlobError> {
         let root = match self.key {
             Some(_) => Self::sealed_root(&self.record),
             None => self.clear_root(),
@@ -214,7 +238,7 @@ impl Blobs {
             Some(key) => seal(reader, &mut file, key),
             None => compress(reader, &mut file),
         };
-        let (digest, size) = match &self.redactor {
+        let (digest, size) = match redactor {
             Some(redactor) => {
                 let mut clean = Redacting::new(reader, redactor);
                 let stored = store(&mut clean).map_err(io)?;

@@ -325,8 +325,12 @@ fn words(text: &[u8], line: Range<usize>) -> Vec<Range<usize>> {
                     .unwrap_or(line.end - start);
         }
         let mut word = start..at;
-        if let [b'"', .., b'"'] | [b'\'', .., b'\''] = &text[word.clone()] {
-            word = word.start + 1..word.end - 1;
+        // What ends a command may follow the quotes at once.
+        let ends = |byte: &u8| matches!(byte, b';' | b')' | b',' | b'&' | b'|' | b'}');
+        let end =
+            text[word.clone()].iter().rposition(|byte| !ends(byte)).map_or(at, |e| start + e + 1);
+        if let [b'"', .., b'"'] | [b'\'', .., b'\''] = &text[start..end] {
+            word = start + 1..end - 1;
         }
         words.push(word);
     }

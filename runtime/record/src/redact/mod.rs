@@ -57,6 +57,9 @@ pub enum RedactorError {
     Random(#[source] getrandom::Error),
 }
 
+/// Secrets that stand side by side without a border between them: each is known once the one before it is, up to so many.
+const MAX_NEIGHBOURS: usize = 8;
+
 /// A pattern of a policy.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pattern {
@@ -170,6 +173,26 @@ impl Redactor {
         if self.blind {
             return Vec::new();
         }
+        let mut found = apart(text, self.read(text));
+        // A secret that has no border of its own has one once its neighbour is gone.
+        for _ in 0..MAX_NEIGHBOURS {
+            if found.is_empty() {
+                break;
+            }
+            let bytes = |found: &[Found]| found.iter().map(|one| one.range.len()).sum::<usize>();
+            let before = bytes(&found);
+            let hidden = hidden(text, &found);
+            found.extend(self.read(&hidden));
+            found = apart(text, found);
+            if bytes(&found) == before {
+                break;
+            }
+        }
+        found
+    }
+
+    /// Everything that has to go in each reading of a text, in no order.
+    fn read(&self, text: &[u8]) -> Vec<Found> {
         let mut found = self.search(text);
         for reading in readings::of(text) {
             found.extend(
@@ -178,7 +201,7 @@ impl Redactor {
                     .map(|hit| Found { range: reading.origin(&hit.range, text.len()), ..hit }),
             );
         }
-        apart(text, found)
+        found
     }
 
     /// Everything that has to go in one reading of a text, in no order.
@@ -280,10 +303,10 @@ fn apart(text: &[u8], mut found: Vec<Found>) -> Vec<Found> {
         return found;
     }
     let markers = markers(text);
-    let marked = |range: &Range<usize>| {
-        markers.iter().any(|marker| marker.start <= range.start && range.end <= marker.end)
-    };
-    found.retain(|found| !found.range.is_empty() && !marked(&found.range));
+    found.retain(|found| !found.range.is_empty());
+    if !markers.is_empty() {
+        found = found.into_iter().flat_map(|found| beside(&markers, found)).collect();
+    }
     // Of two that overlap the one that begins first gives its name, and both go whole.
     found.sort_by_key(|found| found.range.start);
     let mut apart: Vec<Found> = Vec::with_capacity(found.len());
@@ -296,6 +319,33 @@ fn apart(text: &[u8], mut found: Vec<Found>) -> Vec<Found> {
         }
     }
     apart
+}
+
+/// What of a finding is no marker: that goes, and the marker stays.
+fn beside(markers: &[Range<usize>], found: Found) -> Vec<Found> {
+    let Range { start, end } = found.range;
+    let (mut at, mut parts) = (start, Vec::new());
+    for marker in markers.iter().filter(|marker| marker.start < end && start < marker.end) {
+        if at < marker.start {
+            parts.push(Found { range: at..marker.start, ..found.clone() });
+        }
+        at = marker.end;
+    }
+    if at < end {
+        parts.push(Found { range: at..end, ..found });
+    }
+    parts
+}
+
+/// The text with brackets in place of what has to go, byte for byte: borders, as its markers will be.
+fn hidden(text: &[u8], found: &[Found]) -> Vec<u8> {
+    let mut hidden = text.to_vec();
+    for Found { range, .. } in found {
+        hidden[range.clone()].fill(b'.');
+        hidden[range.start] = b'[';
+        hidden[range.end - 1] = b']';
+    }
+    hidden
 }
 
 /// Where markers stand that a redactor left in a text.

@@ -59,7 +59,7 @@ pub(super) const RULES: &[Own] = &[
     named(
         "netrc-password",
         &["password"],
-        r"(?i)\b(?:machine|login|account)\s{1,8}\S{1,200}\s{1,8}password\s{1,8}(\S{1,300})",
+        r"(?i)\b(?:machine|login|account)\s{1,8}\S{1,200}\s{1,8}(?:[+-]\s{0,8})?password\s{1,8}(\S{1,300})",
         given,
     ),
     named(
@@ -134,7 +134,7 @@ pub(super) const RULES: &[Own] = &[
     named(
         "aws-secret-key",
         &["akia", "asia", "abia", "acca"],
-        r#"(?:AKIA|ASIA|ABIA|ACCA)[A-Z0-9]{16}(?:[^A-Za-z0-9](?s:.{0,200}?))?[^A-Za-z0-9/+]([A-Za-z0-9/+]{40})(?:[^A-Za-z0-9/+=]|$)"#,
+        r#"(?:AKIA|ASIA|ABIA|ACCA)[A-Z0-9]{16}(?:[^A-Za-z0-9](?s:.{0,200}?))??[^A-Za-z0-9/+]([A-Za-z0-9/+]{40})(?:[^A-Za-z0-9/+=]|$)"#,
         secret_key,
     ),
     named(

@@ -115,6 +115,8 @@ fn decoded(text: &[u8]) -> Option<(u8, usize)> {
             0x1b => None,
             byte => Some((byte, 4)),
         },
+        // A quote in a text that a shell has in quotes.
+        [b'\'', b'\\', b'\'', b'\'', ..] => Some((b'\'', 4)),
         [b'\\', b'n', ..] => Some((b'\n', 2)),
         [b'\\', b'r', ..] => Some((b'\r', 2)),
         [b'\\', b't', ..] => Some((b'\t', 2)),

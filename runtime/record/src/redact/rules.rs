@@ -294,6 +294,8 @@ impl Rule {
             let enough = self.entropy == 0.0 || entropy(&text[secret.clone()]) > self.entropy;
             let seen = Seen { text, captures, secret };
             if enough && (self.judge)(&seen) {
+                // What stands after the secret may be before the next one.
+                at = seen.secret.end;
                 hits.push(Hit { range: seen.secret, rule: self.id });
             }
         }

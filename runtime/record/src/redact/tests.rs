@@ -74,6 +74,27 @@ fn exact_values_go_in_every_form_and_have_one_digest() {
 }
 
 #[test]
+fn secrets_that_stand_side_by_side_go_all() {
+    let value = "correct horse battery staple";
+    let redactor = redactor(&[value], &[("case", r"CASE-\d{4}-\d{6}")]);
+    let (key, token) = (aws_key(), github_token());
+    let secrets = [value, &key, &token, "CASE-2026-118277"];
+    for first in secrets {
+        for second in secrets {
+            for third in secrets {
+                // A token goes on with a character of its own: then it is another one.
+                let text = format!("{first} {value}{second}{value}{third}");
+                let clean = redactor.redact(&text).unwrap().0;
+                for secret in secrets {
+                    assert!(!clean.contains(secret), "{text}: {clean}");
+                }
+                assert!(redactor.redact(&clean).is_none(), "{clean}");
+            }
+        }
+    }
+}
+
+#[test]
 fn patterns_of_a_policy_go_under_their_name_and_only_their_group() {
     let redactor = redactor(&[], &[("ticket", r"ticket=(\d+)")]);
     let (clean, marks) = redactor.redact("see ticket=4711.").unwrap();
