@@ -37,7 +37,8 @@ fn look(installation: &Installation, looks: &mut Looks) {
     for session in installation.sessions() {
         let record = installation.directory(session).join("record");
         let Ok(key) = Verifier::of_installation(&state.join("keys")) else { continue };
-        if !record.is_dir() {
+        // Before its first byte there is a directory and no record.
+        if ["journal", "checkpoint"].iter().all(|name| !record.join(name).exists()) {
             continue;
         }
         let options = VerifyOptions::new(KeyChoice::Installation(key.clone()))

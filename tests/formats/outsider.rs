@@ -95,10 +95,13 @@ fn an_outsider_agrees_on_the_records_of_real_sessions() {
 /// What somebody between the server and its reader does.
 type Meddling = dyn Fn(&str, &mut Vec<u8>) + Send + Sync;
 
+/// A path, and what the server has there.
+type Answer = (String, Vec<u8>);
+
 /// A proxy for reading, which ends when dropped.
 struct Between {
     address: SocketAddr,
-    paths: Arc<Mutex<Vec<(String, Vec<u8>)>>>,
+    answers: Arc<Mutex<Vec<Answer>>>,
     over: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
 }
@@ -107,8 +110,8 @@ impl Between {
     fn start(server: &str, token: &str, meddling: Arc<Meddling>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let address = listener.local_addr().expect("an address");
-        let (paths, over) = (Arc::new(Mutex::new(Vec::new())), Arc::new(AtomicBool::new(false)));
-        let (seen, ends) = (paths.clone(), over.clone());
+        let (answers, over) = (Arc::new(Mutex::new(Vec::new())), Arc::new(AtomicBool::new(false)));
+        let (seen, ends) = (answers.clone(), over.clone());
         let (server, token) = (server.trim_start_matches("http://").to_owned(), token.to_owned());
         let thread = std::thread::spawn(move || {
             for client in listener.incoming().map_while(Result::ok) {
@@ -124,7 +127,7 @@ impl Between {
                 client.write_all(&body).expect("written");
             }
         });
-        Self { address, paths, over, thread: Some(thread) }
+        Self { address, answers, over, thread: Some(thread) }
     }
 
     fn url(&self, path: &str) -> String {
@@ -160,8 +163,11 @@ fn fetched(client: &TcpStream, server: &str, token: &str) -> (String, Vec<u8>) {
     (path, answer[end + 4..].to_vec())
 }
 
-/// One way to change an answer.
-const WAYS: [(&str, fn(&mut Vec<u8>)); 5] = [
+/// A way to change an answer.
+type Change = fn(&mut Vec<u8>);
+
+/// Ways to change an answer, by their names.
+const WAYS: [(&str, Change); 5] = [
     ("its first byte flipped", |body| body[0] ^= 1),
     ("a byte in its middle flipped", |body| {
         let middle = body.len() / 2;
@@ -197,7 +203,7 @@ fn an_outsider_reads_the_logs_of_a_running_server_and_finds_what_is_changed_on_t
             let between = Between::start(server.url(), &token, meddling);
             let url = between.url(&path);
             let said = outsider(&["log", &url, "--origin", &origin, "--key", &key]);
-            let paths = between.paths.lock().expect("unpoisoned").clone();
+            let paths = between.answers.lock().expect("unpoisoned").clone();
             (said, paths)
         };
         let (said, paths) = ask(Arc::new(|_, _| {}));

@@ -22,7 +22,7 @@ type Needles = Vec<(&'static str, Vec<u8>)>;
 
 /// Nearly all of a token is as bad as all of it.
 fn most(token: &str) -> Vec<u8> {
-    token[token.len() / 3..].as_bytes().to_vec()
+    token.as_bytes()[token.len() / 3..].to_vec()
 }
 
 /// What of the state directory is the record and not the session's product: the mirror has that.

@@ -167,18 +167,15 @@ impl Case<'_> {
             Apply::InTheWay(words) => self.acts.contains(&Act::Write).then_some(words),
             Apply::Merged => None,
         };
-        match refused {
-            Some(words) => {
-                assert_ne!(applied.code, Some(0), "{}: {}", self.says(), applied.text());
-                assert!(applied.stderr.contains(words), "{}: {}", self.says(), applied.text());
-                let fetched = self.custody(&root, &["session", "apply", session, "--fetch-only"]);
-                assert_eq!(fetched.code, Some(0), "{}: {}", self.says(), fetched.text());
-                assert!(git_asks(&root, &["rev-parse", "--verify", branch]), "{}", self.says());
-                let answer = self.custody(&root, &["investigate", branch]);
-                assert!(answer.stdout.contains(session), "{}: {}", self.says(), answer.text());
-                return 2;
-            }
-            None => {}
+        if let Some(words) = refused {
+            assert_ne!(applied.code, Some(0), "{}: {}", self.says(), applied.text());
+            assert!(applied.stderr.contains(words), "{}: {}", self.says(), applied.text());
+            let fetched = self.custody(&root, &["session", "apply", session, "--fetch-only"]);
+            assert_eq!(fetched.code, Some(0), "{}: {}", self.says(), fetched.text());
+            assert!(git_asks(&root, &["rev-parse", "--verify", branch]), "{}", self.says());
+            let answer = self.custody(&root, &["investigate", branch]);
+            assert!(answer.stdout.contains(session), "{}: {}", self.says(), answer.text());
+            return 2;
         }
         assert_eq!(applied.code, Some(0), "{}: {}", self.says(), applied.text());
         for (path, line) in &files {

@@ -23,7 +23,7 @@ use std::path::{Path, PathBuf};
 use custody_model::{GitOid, SessionId, Timestamp};
 use custody_policy::PathRules;
 use custody_record::event::{CommitCreated, CreatedRef, CreatedSubmodule, PolicyViolated};
-use custody_record::{BlobError, Blobs};
+use custody_record::{BlobError, Blobs, Redactor};
 
 use crate::base::{Base, BaseError};
 use crate::covers::CoverError;
@@ -144,6 +144,8 @@ pub struct OutputRequest<'a> {
     pub scratch: &'a Path,
     /// Where the diff is stored.
     pub blobs: &'a Blobs,
+    /// Cleans what the message of Custody's commit says besides.
+    pub redactor: &'a Redactor,
     /// First line of the message of Custody's commit.
     pub subject: &'a str,
     /// Author of Custody's commit (its committer is Custody).

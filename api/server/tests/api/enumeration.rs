@@ -54,6 +54,7 @@ const CASES: &[(Op, Expected)] = &[
     (Op::OpenApi, PUBLIC),
     (Op::Docs, PUBLIC),
     (Op::Jwks, PUBLIC),
+    (Op::InstallationGet, PUBLIC),
     (Op::Me, KNOWN),
     // Nobody's access token is exchanged: a service token is.
     (Op::TokenExchange, [401, 401, 403, 403, 403, 403, 403, 403, 403]),

@@ -160,6 +160,7 @@ fn publish(
         layer: prepared.workspace.upper(),
         scratch: &scratch,
         blobs: session.journal.blobs(),
+        redactor: &session.redactor,
         subject: &subject,
         author: &outputs::Identity::agent(),
         time: session.setup.clock.now(),

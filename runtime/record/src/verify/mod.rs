@@ -11,7 +11,7 @@ mod sealed;
 mod verdict;
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
+use std::fs::{self, File, TryLockError};
 use std::io::{self, BufReader};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -25,7 +25,7 @@ use crate::journal::frame::FrameReader;
 use crate::journal::{FrameError, JOURNAL_FILE, JournalHeader};
 use crate::living::{LIVING_CHECKPOINT, LIVING_PLACE};
 use crate::seal::{KEY_FILE, SEAL_FILE, Summary};
-use crate::standing::{CHECKPOINT_FILE, Standing, Vouching};
+use crate::standing::{CHECKPOINT_FILE, Standing, Vouching, session_of};
 use crate::tlog::{ENTRIES_PER_BUNDLE, Term, TlogPolicy, Verifier, entry_path, hash_path, widths};
 use crate::vault::Vault;
 use crate::witness::{WitnessAssurance, WitnessLevel};
@@ -375,7 +375,7 @@ impl Check<'_> {
 
     fn read_journal(&mut self) -> Option<SessionId> {
         let file = match File::open(self.dir.join(JOURNAL_FILE)) {
-            Ok(file) => BufReader::with_capacity(1 << 20, file),
+            Ok(file) => file,
             Err(error) => {
                 self.findings
                     .push(Finding::new(Code::Unreadable, error.to_string()).file(JOURNAL_FILE));
@@ -383,7 +383,8 @@ impl Check<'_> {
             }
         };
         let mut header = None;
-        let result = FrameReader::new(file).and_then(|mut frames| {
+        let input = BufReader::with_capacity(1 << 20, &file);
+        let result = FrameReader::new(input).and_then(|mut frames| {
             let offset = frames.offset();
             let first = frames.next()?.ok_or(FrameError::Cut { offset })?;
             header = JournalHeader::parse(first);
@@ -418,6 +419,7 @@ impl Check<'_> {
         let torn = matches!(result, Err(FrameError::Cut { .. }));
         match result {
             Ok(()) => {}
+            Err(FrameError::Cut { .. }) if is_being_written(&file) => {}
             Err(error @ FrameError::Cut { offset }) => {
                 let seq = self.scan.entries();
                 let finding = Finding::new(Code::JournalTorn, error.to_string()).file(JOURNAL_FILE);
@@ -535,6 +537,15 @@ impl Check<'_> {
             );
             return;
         };
+        // A journal that is torn in its header does not say whose it is; where it lies may.
+        let session = session.or_else(|| session_of(self.dir));
+        if self.verifier.is_some() && session.is_none() && live {
+            self.add(
+                Code::InstallationLogNotGiven,
+                "the record does not say yet whose it is: it was not compared with the installation log",
+            );
+            return;
+        }
         let (Some(verifier), Some(session)) = (&self.verifier, session) else {
             self.add(
                 Code::InstallationLogBroken,
@@ -668,5 +679,18 @@ impl Check<'_> {
             };
             self.findings.push(finding.file(path));
         }
+    }
+}
+
+/// Whether the writer of a journal lives: it holds a lock on the file. Then a frame at its end is not torn, but on its way.
+fn is_being_written(journal: &File) -> bool {
+    match journal.try_lock_shared() {
+        Ok(()) => {
+            // It goes with the descriptor at the latest.
+            let _unlocked = journal.unlock();
+            false
+        }
+        Err(TryLockError::WouldBlock) => true,
+        Err(TryLockError::Error(_)) => false,
     }
 }

@@ -169,7 +169,10 @@ pub(super) fn finish(
         request.record_root,
     );
     for BroughtRef { moved, .. } in refs {
-        message.push_str(&format!("Custody-Ref: {} {}\n", moved.object, moved.outside));
+        // What somebody called a branch may be a credential: the object says which it is, and the message is for people.
+        let redacted = request.redactor.redact(&moved.outside);
+        let name = redacted.map_or_else(|| moved.outside.clone(), |(clean, _)| clean);
+        message.push_str(&format!("Custody-Ref: {} {name}\n", moved.object));
     }
     let by = (request.author, &Identity::custody());
     let commit = commit_tree(git, tree, &[parent], &message, by, request.time)?;

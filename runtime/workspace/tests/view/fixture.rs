@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 
 use custody_model::{Clock, SessionId, SystemClock, Timestamp};
 use custody_policy::PathRules;
-use custody_record::{Blobs, Body, SinkError};
+use custody_record::{Blobs, Body, Redactor, SinkError};
 use custody_workspace::AccessSink;
 use custody_workspace::base::{Base, BaseRequest, Progress};
 use custody_workspace::checkout::Checkout;
@@ -249,6 +249,7 @@ impl<'a> Session<'a> {
             layer: self.workspace.upper(),
             scratch: &scratch,
             blobs: &self.blobs(),
+            redactor: &Redactor::standard().unwrap(),
             subject: "Session of a test",
             author: &Identity::agent(),
             time: SystemClock.now(),
