@@ -209,13 +209,13 @@ class Note:
         for line_name, hash_, signature in self.lines:
             key = next((key for key in keys if hash_ == key.hash(line_name)), None)
             if key is None:
-                foreign.append(signature)
+                foreign.append(signature[1:])
                 continue
             need(key.good(self.text.encode(), signature), f"{self.what}: the signature of {line_name}")
             if line_name == name and found is None:
                 found, own = key, signature
         need(found, f"{self.what}: no signature of the key under the name {name}")
-        need(own not in foreign, f"{self.what}: a line repeats the key's signature under another hash")
+        need(own[1:] not in foreign, f"{self.what}: a line repeats the key's signature under another hash")
         return found
 
 

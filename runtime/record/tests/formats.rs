@@ -72,6 +72,35 @@ proptest! {
 }
 
 #[test]
+fn every_other_character_of_a_key_hash_makes_a_note_worthless() {
+    let checkpoint = Checkpoint {
+        origin: "custody/0123456789abcdef/log".to_owned(),
+        size: 7,
+        root: custody_model::Digest::of(b"x"),
+    };
+    let signed = checkpoint.sign(&keys());
+    let verifier = keys().verifier();
+    let text = String::from_utf8(signed.clone()).unwrap();
+    let mut tried = 0;
+    // The hash is four bytes: five characters of base64 and a part of the sixth, which begins the signature.
+    for (line, _) in text.match_indices('\u{2014}') {
+        let hash = line + text[line..].match_indices(' ').nth(1).unwrap().0 + 1;
+        for at in hash..hash + 7 {
+            for byte in 0..=u8::MAX {
+                let mut changed = signed.clone();
+                changed[at] = byte;
+                if changed != signed {
+                    tried += 1;
+                    let opened = Checkpoint::open(&changed, &checkpoint.origin, &verifier);
+                    assert!(opened.is_err(), "byte {at} as {byte}: {opened:?}");
+                }
+            }
+        }
+    }
+    assert_eq!(tried, 2 * 7 * 255);
+}
+
+#[test]
 fn keys_sort_as_in_rfc_8785() {
     // Section 3.2.3, without the numbers.
     let input = r#"{"\u20ac":"Euro Sign","\r":"Carriage Return","\ufb33":"Hebrew Letter Dalet With Dagesh","1":"One",
