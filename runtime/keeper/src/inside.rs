@@ -17,6 +17,7 @@ mod names;
 mod network;
 pub mod notices;
 mod objects;
+mod opened;
 mod owners;
 mod programs;
 mod readings;

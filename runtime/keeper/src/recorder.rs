@@ -17,6 +17,7 @@ use custody_record::{Sink, SinkError};
 use custody_workspace::AccessSink;
 
 use crate::processes::{Image, Processes};
+pub(crate) use notices::can_run;
 use repeats::{Owner, Repeats};
 use searches::{Due, Searches};
 

@@ -23,21 +23,12 @@ impl Orchestrator {
         submodule: &CreatedSubmodule,
         out: &mut dyn Write,
     ) -> Result<(), SessionError> {
-        let mirror = match Mirrors::of(self.state().path()).get(&repository.parse()?) {
-            Ok(mirror) => mirror,
-            Err(MirrorError::Unknown(_)) => return Ok(()),
-            Err(error) => return Err(error.into()),
-        };
         let mut refs: Vec<&str> = submodule.branch.as_deref().into_iter().collect();
         refs.extend(submodule.refs.iter().flatten().map(|one| one.name.as_str()));
-        let listed = ["for-each-ref", "--format=%(refname)"];
-        let there = mirror.git().run(&[&listed[..], &refs].concat()).map_err(MirrorError::from)?;
-        let there = String::from_utf8_lossy(&there);
-        let there: Vec<_> = there.lines().collect();
-        if there.is_empty() {
-            return Ok(());
+        match self.refs_there(repository, &refs)? {
+            Some((git, there)) => send(&git, &there, &[submodule.base.as_str()], out),
+            None => Ok(()),
         }
-        send(&mirror.git(), &there, &[submodule.base.as_str()], out)
     }
 
     /// Writes a git bundle (gitformat-bundle) of the session's refs in the mirror: their commits that the base's history lacks, and,
@@ -52,25 +43,16 @@ impl Orchestrator {
         base: &custody_model::GitOid,
         out: &mut dyn Write,
     ) -> Result<(), SessionError> {
-        let mirror = match Mirrors::of(self.state().path()).get(&repository.parse()?) {
-            Ok(mirror) => mirror,
-            Err(MirrorError::Unknown(_)) => return Ok(()),
-            Err(error) => return Err(error.into()),
-        };
-        let git = mirror.git();
         let names = [
             format!("refs/heads/custody/{session}"),
             format!("refs/heads/custody/{session}.refs"),
             format!("refs/tags/custody/{session}"),
         ];
-        let mut words = vec!["for-each-ref", "--format=%(refname)"];
-        words.extend(names.iter().map(String::as_str));
-        let refs = git.run(&words).map_err(MirrorError::from)?;
-        let refs = String::from_utf8_lossy(&refs);
-        let refs: Vec<_> = refs.lines().collect();
-        if refs.is_empty() {
+        let Some((git, refs)) =
+            self.refs_there(repository, &names.each_ref().map(String::as_str))?
+        else {
             return Ok(());
-        }
+        };
         // A snapshot is on no ref of the source's, and its parents are.
         let kept = git
             .run(&[
@@ -90,11 +72,40 @@ impl Orchestrator {
         let parents = String::from_utf8_lossy(&parents);
         send(&git, &refs, &parents.lines().collect::<Vec<_>>(), out)
     }
+
+    /// Those refs of the repository's mirror that are there under these names or below them, with git in the mirror. None if
+    /// there is no mirror, or nothing of them.
+    fn refs_there(
+        &self,
+        repository: &str,
+        names: &[&str],
+    ) -> Result<Option<(Git, Vec<String>)>, SessionError> {
+        // Without names git would list every ref.
+        if names.is_empty() {
+            return Ok(None);
+        }
+        let mirror = match Mirrors::of(self.state().path()).get(&repository.parse()?) {
+            Ok(mirror) => mirror,
+            Err(MirrorError::Unknown(_)) => return Ok(None),
+            Err(error) => return Err(error.into()),
+        };
+        let git = mirror.git();
+        let words = [&["for-each-ref", "--format=%(refname)"], names].concat();
+        let refs = git.run(&words).map_err(MirrorError::from)?;
+        let refs: Vec<_> = String::from_utf8_lossy(&refs).lines().map(str::to_owned).collect();
+        Ok((!refs.is_empty()).then_some((git, refs)))
+    }
 }
 
 /// A bundle of `refs`, without what `known` has.
-fn send(git: &Git, refs: &[&str], known: &[&str], out: &mut dyn Write) -> Result<(), SessionError> {
-    let words = [&["bundle", "create", "--quiet", "-"][..], refs, &["--not"], known].concat();
+fn send(
+    git: &Git,
+    refs: &[String],
+    known: &[&str],
+    out: &mut dyn Write,
+) -> Result<(), SessionError> {
+    let refs: Vec<&str> = refs.iter().map(String::as_str).collect();
+    let words = [&["bundle", "create", "--quiet", "-"][..], &refs, &["--not"], known].concat();
     let sent = git.stream_until(&words, |output| {
         let copied = io::copy(output, out);
         Ok(match copied {

@@ -9,7 +9,7 @@ use std::path::Path;
 
 use custody_model::{GitOid, WorkspacePath};
 
-use crate::gate::Change;
+use crate::gate::{Change, LINK_MODE};
 use crate::git::{Git, GitError};
 use crate::layer::Within;
 
@@ -60,8 +60,8 @@ pub(crate) fn differences(
             Some(b'D') => Difference::Deleted,
             Some(_) | None => Difference::Modified,
         };
-        let submodule = head.starts_with(b":160000");
-        if !submodule {
+        let mode = head.strip_prefix(b":").unwrap_or(head);
+        if !mode.starts_with(LINK_MODE.as_bytes()) {
             found.push(Different { path: path_of(&words, path)?, how });
         }
     }

@@ -6,7 +6,7 @@ use axum::extract::State;
 use custody_api_types::output::{Commit, Outputs};
 use custody_model::SessionId;
 use custody_record::event::CommitCreated;
-use custody_record::{Body, Event, Reader};
+use custody_record::{Body, Event, ReadError, Reader};
 use custody_session::Orchestrator;
 use custody_store::{CommitRow, SessionRow};
 
@@ -34,18 +34,27 @@ pub(crate) async fn outputs(
 }
 
 /// The last commit of a session's branch, which stands at `seq`, as its event tells it. A record that was removed tells of none;
-/// the commits are known from the index.
+/// the commits are known from the index. A record that can't be read is an error: without its last commit, refs would seem to be
+/// missing.
 pub(super) async fn last_commit(
     orchestrator: &Orchestrator,
     session: SessionId,
     seq: Option<u64>,
 ) -> Result<Option<CommitCreated>, ApiError> {
+    let Some(seq) = seq else { return Ok(None) };
     let record = orchestrator.record(session);
-    let last = tokio::task::spawn_blocking(move || match Reader::open(&record).ok()?.get(seq?) {
-        Ok(Some(Event { body: Body::CommitCreated(commit), .. })) => Some(commit),
-        Ok(_) | Err(_) => None,
+    let last = tokio::task::spawn_blocking(move || {
+        let reader = match Reader::open(&record) {
+            Ok(reader) => reader,
+            Err(ReadError::NoRecord(_)) => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        Ok(match reader.get(seq)? {
+            Some(Event { body: Body::CommitCreated(commit), .. }) => Some(commit),
+            Some(_) | None => None,
+        })
     });
-    Ok(last.await?)
+    Ok(last.await??)
 }
 
 fn shown(row: CommitRow) -> Commit {

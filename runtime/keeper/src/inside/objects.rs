@@ -9,10 +9,8 @@
 //! keeper dies, the kernel lets every open through: a withheld object is an empty file then.
 
 use std::collections::BTreeMap;
-use std::fs::File;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
@@ -25,13 +23,8 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::eventfd::EventFd;
 
 use super::notices::NoticeSink;
+use super::opened::{BUFFER_BYTES, Opened, group, mark, opened};
 use super::walk::Spot;
-
-/// Bytes of `struct fanotify_event_metadata`.
-const EVENT_BYTES: usize = 24;
-
-/// Bytes that are read at once.
-const BUFFER_BYTES: usize = 64 * EVENT_BYTES;
 
 /// What a process gets that opens a withheld object (fanotify's denial).
 const REFUSED: &str = "EPERM";
@@ -64,7 +57,8 @@ impl Objects {
         sink: Arc<dyn NoticeSink>,
         clock: Arc<dyn Clock>,
     ) -> io::Result<Self> {
-        let group = group(pid, point)?;
+        let group = group(libc::FAN_CLASS_CONTENT)?;
+        mark(&group, pid, point.as_bytes(), libc::FAN_OPEN_PERM)?;
         let stop = Arc::new(EventFd::new()?);
         let server = Server { group, withheld, sink, clock, own: std::process::id() };
         let woken = Arc::clone(&stop);
@@ -89,37 +83,6 @@ impl Drop for Objects {
     fn drop(&mut self) {
         self.end();
     }
-}
-
-fn group(pid: u32, point: &str) -> io::Result<OwnedFd> {
-    let flags = libc::FAN_CLASS_CONTENT
-        | libc::FAN_UNLIMITED_QUEUE
-        | libc::FAN_UNLIMITED_MARKS
-        | libc::FAN_NONBLOCK
-        | libc::FAN_CLOEXEC;
-    let opened =
-        (libc::O_RDONLY | libc::O_LARGEFILE | libc::O_CLOEXEC | libc::O_NONBLOCK).cast_unsigned();
-    // SAFETY: a plain system call without pointers.
-    let group = Errno::result(unsafe { libc::fanotify_init(flags, opened) })?;
-    // SAFETY: the kernel just made this descriptor and nothing else owns it.
-    let group = unsafe { OwnedFd::from_raw_fd(group) };
-    let store = File::options()
-        .read(true)
-        .custom_flags(libc::O_PATH)
-        .open(format!("/proc/{pid}/root{point}"))?;
-    let itself = std::ffi::CString::new(format!("/proc/self/fd/{}", store.as_raw_fd()))?;
-    let how = libc::FAN_MARK_ADD | libc::FAN_MARK_MOUNT;
-    // SAFETY: the group is open, the path is a C string that outlives the call.
-    Errno::result(unsafe {
-        libc::fanotify_mark(
-            group.as_raw_fd(),
-            how,
-            libc::FAN_OPEN_PERM,
-            libc::AT_FDCWD,
-            itself.as_ptr(),
-        )
-    })?;
-    Ok(group)
 }
 
 struct Server {
@@ -151,7 +114,7 @@ impl Server {
             let seen = |fd: &PollFd<'_>| fd.revents().is_some_and(|r| !r.is_empty());
             if seen(&ready[0]) {
                 match nix::unistd::read(&self.group, &mut buffer) {
-                    Ok(read) => parse(&buffer[..read]).into_iter().for_each(|e| self.answer(e)),
+                    Ok(read) => opened(&buffer[..read]).into_iter().for_each(|e| self.answer(e)),
                     Err(Errno::EAGAIN | Errno::EINTR) => {}
                     Err(errno) => {
                         self.sink.gap(
@@ -168,12 +131,14 @@ impl Server {
     }
 
     /// Records an open and answers it.
-    fn answer(&self, event: Event) {
-        let response = match self.allows(&event) {
+    fn answer(&self, Opened { id: pid, file, .. }: Opened) {
+        // Without a descriptor nobody waits for an answer.
+        let Ok(file) = file else { return };
+        let response = match self.allows(pid, &file) {
             true => libc::FAN_ALLOW,
             false => libc::FAN_DENY,
         };
-        let mut bytes = event.file.as_raw_fd().to_ne_bytes().to_vec();
+        let mut bytes = file.as_raw_fd().to_ne_bytes().to_vec();
         bytes.extend(response.to_ne_bytes());
         if let Err(errno) = nix::unistd::write(&self.group, &bytes) {
             self.sink.gap(
@@ -183,11 +148,11 @@ impl Server {
         }
     }
 
-    fn allows(&self, event: &Event) -> bool {
-        if event.pid == self.own {
+    fn allows(&self, pid: u32, file: &OwnedFd) -> bool {
+        if pid == self.own {
             return true;
         }
-        let path = event.file.try_clone().ok().and_then(|fd| Spot::of(fd).ok());
+        let path = file.try_clone().ok().and_then(|fd| Spot::of(fd).ok());
         let Some(path) = path.and_then(|spot| spot.path()) else {
             self.sink.gap(
                 GapCode::ObjectsUnobserved,
@@ -207,10 +172,10 @@ impl Server {
                     errno: REFUSED.to_owned(),
                     count: 1,
                 };
-                self.sink.denied(time, event.pid, denied).map(|()| false)
+                self.sink.denied(time, pid, denied).map(|()| false)
             }
-            None => match opened(&path) {
-                Some(outside) => self.sink.outside(time, event.pid, outside).map(|()| true),
+            None => match outside(&path) {
+                Some(outside) => self.sink.outside(time, pid, outside).map(|()| true),
                 None => Ok(true),
             },
         };
@@ -225,7 +190,7 @@ impl Server {
 }
 
 /// What an open of something of the store is: of a pack, or of an object in a file of its own.
-fn opened(path: &[u8]) -> Option<FileOutside> {
+fn outside(path: &[u8]) -> Option<FileOutside> {
     let object = object(path);
     let (operation, history) = match object {
         Some(_) => {
@@ -235,19 +200,9 @@ fn opened(path: &[u8]) -> Option<FileOutside> {
         None if path.ends_with(b".pack") => (Operation::Open, None),
         None => return None,
     };
-    Some(FileOutside {
-        place: OutsidePlace::GitObjects,
-        path: String::from_utf8_lossy(path).into_owned(),
-        operation,
-        kind: FileKind::File,
-        content: None,
-        target: None,
-        exchanged: false,
-        history,
-        open: false,
-        uncertain: None,
-        unhashed: None,
-    })
+    let path = String::from_utf8_lossy(path).into_owned();
+    let told = FileOutside::new(OutsidePlace::GitObjects, path, operation, FileKind::File);
+    Some(FileOutside { history, ..told })
 }
 
 /// The object whose place a path is, as in `…/ab/cdef…`.
@@ -256,37 +211,6 @@ fn object(path: &[u8]) -> Option<GitOid> {
     let (name, directory) = (parts.next()?, parts.next()?);
     let text = [directory, name].concat();
     std::str::from_utf8(&text).ok()?.parse().ok()
-}
-
-/// One open that waits for its answer.
-#[derive(Debug)]
-struct Event {
-    file: OwnedFd,
-    pid: u32,
-}
-
-/// Events of `struct fanotify_event_metadata`, version 3. What follows on bytes of another form is passed over.
-fn parse(buffer: &[u8]) -> Vec<Event> {
-    let word = |bytes: &[u8], at: usize| -> Option<i32> {
-        Some(i32::from_ne_bytes(bytes.get(at..at + 4)?.try_into().ok()?))
-    };
-    let mut events = Vec::new();
-    let mut rest = buffer;
-    while let (Some(length), Some(fd), Some(pid)) = (word(rest, 0), word(rest, 16), word(rest, 20))
-    {
-        let length = usize::try_from(length).unwrap_or(0);
-        if length < EVENT_BYTES || length > rest.len() || rest[4] != libc::FANOTIFY_METADATA_VERSION
-        {
-            break;
-        }
-        if fd >= 0 {
-            // SAFETY: the kernel made this descriptor for the reader of the event, which nobody else has.
-            let file = unsafe { OwnedFd::from_raw_fd(fd) };
-            events.push(Event { file, pid: pid.cast_unsigned() });
-        }
-        rest = &rest[length..];
-    }
-    events
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@
 use std::collections::HashMap;
 use std::fs::File;
 use std::io::{self, Read};
-use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
@@ -29,14 +29,10 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::eventfd::EventFd;
 
 use super::notices::NoticeSink;
-use super::programs::{mark, mount_points};
+use super::opened::{
+    BUFFER_BYTES, EVENT_BYTES, FAN_REPORT_FD_ERROR, Opened, group, mark, mount_points, opened,
+};
 use super::walk::Spot;
-
-/// Bytes of `struct fanotify_event_metadata`.
-const EVENT_BYTES: usize = 24;
-
-/// Bytes that are read at once: each event is an open descriptor.
-const BUFFER_BYTES: usize = 64 * EVENT_BYTES;
 
 /// Contents that are remembered; beyond it the cache starts anew.
 const MAX_KNOWN: usize = 65_536;
@@ -49,9 +45,6 @@ const CLOCK_TICK_MICROS: i64 = 10_000;
 
 /// The kernel's own trees, which are no part of an image.
 const KERNEL_TREES: [&str; 3] = ["/proc", "/sys", "/dev"];
-
-/// Linux 6.13: an event whose file can't be opened is delivered, too. Absent from libc 0.2.
-const FAN_REPORT_FD_ERROR: libc::c_uint = 0x2000;
 
 nix::ioctl_read_bad!(fionread, libc::FIONREAD, libc::c_int);
 
@@ -139,18 +132,7 @@ impl Readings {
         clock: Arc<dyn Clock>,
         limit: u64,
     ) -> io::Result<Self> {
-        let flags = libc::FAN_CLASS_NOTIF
-            | libc::FAN_UNLIMITED_QUEUE
-            | libc::FAN_UNLIMITED_MARKS
-            | FAN_REPORT_FD_ERROR
-            | libc::FAN_NONBLOCK
-            | libc::FAN_CLOEXEC;
-        let opened = (libc::O_RDONLY | libc::O_LARGEFILE | libc::O_CLOEXEC | libc::O_NONBLOCK)
-            .cast_unsigned();
-        // SAFETY: a plain system call without pointers.
-        let group = Errno::result(unsafe { libc::fanotify_init(flags, opened) })?;
-        // SAFETY: the kernel just made this descriptor and nothing else owns it.
-        let group = unsafe { OwnedFd::from_raw_fd(group) };
+        let group = group(libc::FAN_CLASS_NOTIF | FAN_REPORT_FD_ERROR)?;
         let mounts = File::open(format!("/proc/{pid}/ns/mnt"))?;
         let (mut watched, mut unwatched) = (Vec::new(), Vec::new());
         for point in mount_points(&std::fs::read(format!("/proc/{pid}/mountinfo"))?) {
@@ -322,8 +304,7 @@ impl Shared {
                     return Ok(());
                 }
             };
-            // First of all every descriptor gets an owner.
-            let opened: Vec<_> = parse(&state.buffer[..read]);
+            let opened = opened(&state.buffer[..read]);
             due = due.saturating_sub(opened.len() as u64);
             for opened in opened {
                 self.tell(&mut state.known, opened)?;
@@ -335,7 +316,7 @@ impl Shared {
     }
 
     fn tell(&self, known: &mut HashMap<Stamp, Digest>, opened: Opened) -> Result<(), SinkError> {
-        let Opened { mask, pid, file } = opened;
+        let Opened { mask, id: pid, file } = opened;
         if mask & libc::FAN_Q_OVERFLOW != 0 {
             self.sinks.alarms.gap("the kernel's queue of what is read overflowed".to_owned());
             return Ok(());
@@ -360,19 +341,9 @@ impl Shared {
             0 => Operation::Read,
             _ => Operation::Execute,
         };
-        let outside = FileOutside {
-            place: OutsidePlace::Image,
-            path: String::from_utf8_lossy(&path).into_owned(),
-            operation,
-            kind: FileKind::File,
-            content,
-            target: None,
-            exchanged: false,
-            history: None,
-            open: false,
-            uncertain,
-            unhashed,
-        };
+        let path = String::from_utf8_lossy(&path).into_owned();
+        let told = FileOutside::new(OutsidePlace::Image, path, operation, FileKind::File);
+        let outside = FileOutside { content, uncertain, unhashed, ..told };
         self.sinks.sink.outside(self.clock.now(), pid, outside)
     }
 
@@ -398,50 +369,16 @@ impl Shared {
         let digest = known.get(&stamp).copied().or_else(|| {
             let mut bytes = Vec::with_capacity(usize::try_from(size).unwrap_or(0));
             let read = file.take(self.limit).read_to_end(&mut bytes).ok()?;
-            (read as u64 == size).then(|| Digest::of(&bytes))
-        });
-        if let Some(digest) = digest {
+            let digest = (read as u64 == size).then(|| Digest::of(&bytes))?;
             if known.len() >= MAX_KNOWN {
                 known.clear();
             }
             known.insert(stamp, digest);
-        }
+            Some(digest)
+        });
         let uncertain = Uncertain::of(false, changed || digest.is_none());
         (Some(FileRead { digest, size: Some(size), git_blob: None }), uncertain, None)
     }
-}
-
-/// One event, whose descriptor has an owner.
-struct Opened {
-    mask: u64,
-    pid: u32,
-    file: Result<OwnedFd, Errno>,
-}
-
-/// Events of `struct fanotify_event_metadata`, version 3. What follows on bytes of another form is passed over.
-fn parse(buffer: &[u8]) -> Vec<Opened> {
-    let word = |bytes: &[u8], at: usize| -> Option<i32> {
-        Some(i32::from_ne_bytes(bytes.get(at..at + 4)?.try_into().ok()?))
-    };
-    let mut events = Vec::new();
-    let mut rest = buffer;
-    while let (Some(length), Some(fd), Some(pid)) = (word(rest, 0), word(rest, 16), word(rest, 20))
-    {
-        let length = usize::try_from(length).unwrap_or(0);
-        if length < EVENT_BYTES || length > rest.len() || rest[4] != libc::FANOTIFY_METADATA_VERSION
-        {
-            break;
-        }
-        let mask = rest[8..16].try_into().map_or(0, u64::from_ne_bytes);
-        let file = match fd {
-            // SAFETY: the kernel made this descriptor for the reader of the event, which nobody else has.
-            fd @ 0.. => Ok(unsafe { OwnedFd::from_raw_fd(fd) }),
-            error => Err(Errno::from_raw(error.saturating_neg())),
-        };
-        events.push(Opened { mask, pid: pid.cast_unsigned(), file });
-        rest = &rest[length..];
-    }
-    events
 }
 
 #[cfg(test)]

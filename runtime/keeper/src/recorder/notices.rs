@@ -131,7 +131,7 @@ fn too_many(argv: &[String], cut: bool) -> bool {
 }
 
 /// Whether a file with these type and permission bits can be run by anybody.
-fn can_run(mode: u32) -> bool {
+pub(crate) fn can_run(mode: u32) -> bool {
     let regular = SFlag::from_bits_truncate(mode) & SFlag::S_IFMT == SFlag::S_IFREG;
     regular && mode & 0o111 != 0
 }

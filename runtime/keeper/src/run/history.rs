@@ -25,7 +25,7 @@ use nix::fcntl::{OFlag, OpenHow, ResolveFlag, openat2};
 use nix::sys::stat::{SFlag, fstat};
 
 use crate::inside::{ExecNotice, NoticeSink};
-use crate::recorder::Recorder;
+use crate::recorder::{Recorder, can_run};
 use arguments::{Asked, Command};
 
 /// Bytes of a file of references that are looked at.
@@ -109,11 +109,8 @@ impl NoticeSink for HistorySink {
 impl History {
     /// What an exec is about to read of the history, as far as its arguments tell.
     fn reads(&self, notice: &ExecNotice) -> Vec<FileOutside> {
-        let can_run = notice.mode.is_some_and(|mode| {
-            SFlag::from_bits_truncate(mode) & SFlag::S_IFMT == SFlag::S_IFREG && mode & 0o111 != 0
-        });
         let program = notice.file.as_deref().unwrap_or(&notice.path);
-        if !can_run || program.rsplit('/').next() != Some("git") {
+        if !notice.mode.is_some_and(can_run) || program.rsplit('/').next() != Some("git") {
             return Vec::new();
         }
         let Command { elsewhere, asked } = arguments::read(&notice.argv);
@@ -148,19 +145,10 @@ impl History {
         if known.as_ref().is_some_and(|path| self.is_denied(path)) {
             return None;
         }
-        Some(FileOutside {
-            place: OutsidePlace::GitObjects,
-            path: named,
-            operation: Operation::Read,
-            kind: if known.is_some() { FileKind::File } else { FileKind::Other },
-            content: None,
-            target: None,
-            exchanged: false,
-            history: Some(HistoryRead { commit, inferred: true, object, path: known }),
-            open: false,
-            uncertain: None,
-            unhashed: None,
-        })
+        let kind = if known.is_some() { FileKind::File } else { FileKind::Other };
+        let told = FileOutside::new(OutsidePlace::GitObjects, named, Operation::Read, kind);
+        let history = Some(HistoryRead { commit, inferred: true, object, path: known });
+        Some(FileOutside { history, ..told })
     }
 
     fn is_denied(&self, path: &WorkspacePath) -> bool {

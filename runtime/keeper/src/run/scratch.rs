@@ -213,18 +213,8 @@ fn inside(path: &WorkspacePath) -> String {
 
 /// What the observer tells, as an event outside of the workspace; none for what is not told there.
 fn outside(body: Body, limit: u64) -> Option<FileOutside> {
-    let base = |path: &WorkspacePath, operation, kind| FileOutside {
-        place: OutsidePlace::Scratch,
-        path: inside(path),
-        operation,
-        kind,
-        content: None,
-        target: None,
-        exchanged: false,
-        history: None,
-        open: false,
-        uncertain: None,
-        unhashed: None,
+    let base = |path: &WorkspacePath, operation, kind| {
+        FileOutside::new(OutsidePlace::Scratch, inside(path), operation, kind)
     };
     let with = |read: FileRead, mut told: FileOutside| {
         let (content, unhashed) = content(read, limit, told.open);

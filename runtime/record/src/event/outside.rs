@@ -82,3 +82,23 @@ pub struct FileOutside {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unhashed: Option<Unhashed>,
 }
+
+impl FileOutside {
+    /// What was done to a file of which nothing else is known yet.
+    #[must_use]
+    pub fn new(place: OutsidePlace, path: String, operation: Operation, kind: FileKind) -> Self {
+        Self {
+            place,
+            path,
+            operation,
+            kind,
+            content: None,
+            target: None,
+            exchanged: false,
+            history: None,
+            open: false,
+            uncertain: None,
+            unhashed: None,
+        }
+    }
+}

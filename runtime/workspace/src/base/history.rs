@@ -6,6 +6,7 @@ use std::io::BufRead;
 use custody_model::{GitOid, WorkspacePath};
 use custody_policy::{PathRules, Treatment};
 
+use crate::gate::LINK_MODE;
 use crate::git::{Git, GitError};
 use crate::mirror::below;
 
@@ -68,7 +69,7 @@ fn read_changes(
         let (_, mode, _, oid) = (fields.next(), fields.next(), fields.next(), fields.next());
         match mode {
             // Gone, or a submodule: no blob.
-            Some("000000" | "160000") => continue,
+            Some("000000" | LINK_MODE) => continue,
             Some(_) => {}
             None => return Err(malformed()),
         }

@@ -9,7 +9,7 @@ use sha2::Digest as _;
 
 use super::CreatedCommit;
 use super::unit::Unit;
-use crate::gate::Change;
+use crate::gate::{self, Change};
 use crate::git::{Git, GitError};
 
 /// Most files that the event itself names.
@@ -81,7 +81,7 @@ fn in_event(files: &[ChangedFile]) -> Vec<ChangedFile> {
 fn digests(git: &Git, changes: &[Change]) -> Result<BTreeMap<GitOid, Digest>, GitError> {
     let mut asked = String::new();
     for change in changes {
-        if let (Some(blob), true) = (&change.new, change.new_mode != "160000") {
+        if let (Some(blob), true) = (&change.new, change.new_mode != gate::LINK_MODE) {
             asked.push_str(&format!("{blob}\n"));
         }
     }

@@ -9,8 +9,8 @@ use custody_model::{GitOid, WorkspacePath};
 use custody_record::Blobs;
 use custody_record::event::BlobRef;
 
-use super::{OutputError, OutputLimits};
-use crate::gate::{self, Change};
+use super::{OutputError, OutputLimits, size};
+use crate::gate::{self, Change, LINK_MODE};
 use crate::git::{Git, GitError};
 use crate::worktree;
 
@@ -153,30 +153,13 @@ impl Steps {
 /// The paths where a file of more than `limit` bytes stands before or after, and what a change of theirs gives way to: in
 /// between a file can't stand where a directory does.
 fn large(git: &Git, changes: &[Change], limit: u64) -> Result<HashSet<WorkspacePath>, GitError> {
-    let mut asked = String::new();
-    let mut owners = Vec::new();
-    for change in changes {
+    let blobs = changes.iter().flat_map(|change| {
         let sides = [(&change.old_mode, &change.old), (&change.new_mode, &change.new)];
-        for (_, blob) in sides.into_iter().filter(|(mode, _)| *mode != "160000") {
-            if let Some(blob) = blob {
-                asked.push_str(&format!("{blob}\n"));
-                owners.push(&change.path);
-            }
-        }
-    }
-    if asked.is_empty() {
-        return Ok(HashSet::new());
-    }
-    let words = ["cat-file", "--batch-check=%(objectsize)"];
-    let sizes = git.run_with_input(&words, asked.as_bytes())?;
-    let sizes = String::from_utf8_lossy(&sizes);
-    let sizes = sizes.lines().map(|line| line.parse::<u64>().unwrap_or(u64::MAX));
-    let mut large: HashSet<WorkspacePath> = owners
-        .into_iter()
-        .zip(sizes)
-        .filter(|(_, size)| *size > limit)
-        .map(|o| o.0.clone())
-        .collect();
+        let files = sides.into_iter().filter(|(mode, _)| *mode != LINK_MODE);
+        files.filter_map(|(_, blob)| Some((&change.path, blob.as_ref()?)))
+    });
+    let mut large: HashSet<WorkspacePath> =
+        size::larger(git, blobs, limit)?.into_iter().cloned().collect();
     if large.is_empty() {
         return Ok(large);
     }

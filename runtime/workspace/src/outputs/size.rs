@@ -1,10 +1,11 @@
 //! The size of what the agent committed.
 
+use custody_model::GitOid;
 use custody_record::event::PolicyViolated;
 
 use super::{OutputError, OutputRequest};
 use crate::gate::{self, violation};
-use crate::git::Git;
+use crate::git::{Git, GitError};
 
 /// A violation for each changed file that is larger than the limit.
 pub(super) fn too_large(
@@ -12,10 +13,26 @@ pub(super) fn too_large(
     git: &Git,
     changes: &[gate::Change],
 ) -> Result<Vec<PolicyViolated>, OutputError> {
-    let new: Vec<_> = changes.iter().filter(|change| change.new_mode != "160000").collect();
+    let files = changes.iter().filter(|change| change.new_mode != gate::LINK_MODE);
+    let new = files.filter_map(|change| Some((change, change.new.as_ref()?)));
+    let limit = request.limits.file_bytes;
+    Ok(larger(git, new, limit)?
+        .into_iter()
+        .map(|change| violation(&change.path, format!("it is larger than {limit} bytes")))
+        .collect())
+}
+
+/// The owners of those blobs that are larger than the limit, in bytes. A blob that is not there is larger than any.
+pub(super) fn larger<'a, T>(
+    git: &Git,
+    blobs: impl Iterator<Item = (T, &'a GitOid)>,
+    limit: u64,
+) -> Result<Vec<T>, GitError> {
     let mut asked = String::new();
-    for blob in new.iter().filter_map(|change| change.new.as_ref()) {
+    let mut owners = Vec::new();
+    for (owner, blob) in blobs {
         asked.push_str(&format!("{blob}\n"));
+        owners.push(owner);
     }
     if asked.is_empty() {
         return Ok(Vec::new());
@@ -24,11 +41,6 @@ pub(super) fn too_large(
     let sizes = git.run_with_input(&words, asked.as_bytes())?;
     let sizes = String::from_utf8_lossy(&sizes);
     let sizes = sizes.lines().map(|line| line.parse::<u64>().unwrap_or(u64::MAX));
-    let there = new.iter().filter(|change| change.new.is_some());
-    let limit = request.limits.file_bytes;
-    Ok(there
-        .zip(sizes)
-        .filter(|(_, size)| *size > limit)
-        .map(|(change, _)| violation(&change.path, format!("it is larger than {limit} bytes")))
-        .collect())
+    let larger = owners.into_iter().zip(sizes).filter(|(_, size)| *size > limit);
+    Ok(larger.map(|(owner, _)| owner).collect())
 }
