@@ -355,7 +355,9 @@ fn what_git_is_asked_for_of_the_history_is_on_record() {
         "git show HEAD:src/main.c >/dev/null; git show HEAD~1:src/main.c >/dev/null; git cat-file -p main:README.md >/dev/null
 git cat-file blob {blob} >/dev/null; git archive HEAD docs | cat >/dev/null; git grep -q two HEAD -- src/main.c
 git blame Makefile >/dev/null; git log -p -- src/unused.c >/dev/null; git --no-pager show --stat {} >/dev/null; cd src
-git show HEAD:./unused.c >/dev/null; git status --short",
+git show HEAD:./unused.c >/dev/null; git show HEAD~1 -- main.c >/dev/null; git blame ../LICENSE >/dev/null
+git show HEAD:src/main.c >/dev/null; git status --short
+git init -q nested; cd nested; echo x >x; git add x; git commit -qm x; git show HEAD:x >/dev/null",
         &before[..10]
     );
     let _ = installation.run(&repository, &[], &script).succeeded();
@@ -380,6 +382,11 @@ git show HEAD:./unused.c >/dev/null; git status --short",
         at("main:README.md", &head, "README.md", "HEAD:README.md"),
         (blob.clone(), None, Some("LICENSE".to_owned()), Some(blob)),
         at("HEAD:docs", &head, "docs", "HEAD:docs"),
+        // Pathspecs are relative to the directory in which git runs.
+        at("HEAD~1:main.c", &before, "src/main.c", "HEAD~1:src/main.c"),
+        at("HEAD:../LICENSE", &head, "LICENSE", "HEAD:LICENSE"),
+        // Another repository has another HEAD.
+        ("HEAD:x".to_owned(), None, None, None),
         at("HEAD:Makefile", &head, "Makefile", "HEAD:Makefile"),
         at("HEAD:src/unused.c", &head, "src/unused.c", "HEAD:src/unused.c"),
         (before[..10].to_owned(), None, None, None),

@@ -116,19 +116,23 @@ impl History {
         let Command { elsewhere, asked } = arguments::read(&notice.argv);
         let below = notice.cwd.as_deref().and_then(|cwd| cwd.strip_prefix(WORKSPACE_INSIDE));
         let below = below.filter(|rest| rest.is_empty() || rest.starts_with('/'));
-        let here = below.filter(|_| !elsewhere).map(|rest| rest.trim_start_matches('/'));
+        let here = below.map(|rest| rest.trim_start_matches('/'));
+        let here = here.filter(|here| !elsewhere && !self.is_nested(here));
         asked.into_iter().take(MAX_ASKED).filter_map(|asked| self.read(asked, here)).collect()
     }
 
     /// One of them; `here` is the directory of the workspace in which git runs, if it is the workspace's repository.
     fn read(&self, asked: Asked, here: Option<&str>) -> Option<FileOutside> {
-        let Asked { revision, path, doubtful } = asked;
+        let Asked { revision, path, relative, doubtful } = asked;
         let commit = here.and_then(|_| self.resolve(&revision));
         let whole = here.and_then(|_| revision.parse::<GitOid>().ok()).filter(|_| commit.is_none());
         if doubtful && commit.is_none() {
             return None;
         }
-        let known = path.as_deref().and_then(|path| in_tree(path, here?));
+        let known = match (path.as_deref(), here) {
+            (Some(path), Some(here)) => in_tree(path, if relative { here } else { "" }),
+            (_, _) => None,
+        };
         if known.as_ref().is_some_and(|path| self.is_denied(path)) {
             return None;
         }
@@ -145,7 +149,11 @@ impl History {
         if known.as_ref().is_some_and(|path| self.is_denied(path)) {
             return None;
         }
-        let kind = if known.is_some() { FileKind::File } else { FileKind::Other };
+        let kind = match &known {
+            Some(path) if self.is_directory(path) => FileKind::Directory,
+            Some(_) => FileKind::File,
+            None => FileKind::Other,
+        };
         let told = FileOutside::new(OutsidePlace::GitObjects, named, Operation::Read, kind);
         let history = Some(HistoryRead { commit, inferred: true, object, path: known });
         Some(FileOutside { history, ..told })
@@ -156,6 +164,27 @@ impl History {
             Treatment::Deny => true,
             Treatment::ReadWrite | Treatment::ReadOnly => false,
         }
+    }
+
+    /// Whether the base has files below it.
+    fn is_directory(&self, path: &WorkspacePath) -> bool {
+        let below = [path.as_bytes(), b"/"].concat();
+        let entries = self.manifest.entries();
+        let first = entries.partition_point(|entry| entry.path.as_bytes() < below.as_slice());
+        entries.get(first).is_some_and(|entry| entry.path.as_bytes().starts_with(&below))
+    }
+
+    /// Whether a directory of the workspace is in another repository than the workspace's own: one that was made or cloned
+    /// there, or a submodule.
+    fn is_nested(&self, directory: &str) -> bool {
+        let ends = directory.match_indices('/').map(|(at, _)| at).chain([directory.len()]);
+        let how = OpenHow::new()
+            .flags(OFlag::O_PATH | OFlag::O_CLOEXEC | OFlag::O_NOFOLLOW)
+            .resolve(ResolveFlag::RESOLVE_BENEATH);
+        ends.filter(|end| *end > 0).any(|end| {
+            let git = format!("{}/.git", &directory[..end]);
+            openat2(self.root.as_fd(), git.as_str(), how).is_ok()
+        })
     }
 
     fn path_of(&self, object: &GitOid) -> Option<WorkspacePath> {
@@ -261,17 +290,19 @@ impl History {
     }
 }
 
-/// A path of git's arguments as one of a tree: from the root, or from `here` if it begins with `./`.
+/// A path of git's arguments as one of a tree, from the directory `here` of it on. None for the root, for a pattern, and for what
+/// is no path of a tree.
 fn in_tree(path: &str, here: &str) -> Option<WorkspacePath> {
-    let path = match path.strip_prefix("./") {
-        Some(rest) if here.is_empty() => rest.to_owned(),
-        Some(rest) => format!("{here}/{rest}"),
-        None => path.to_owned(),
-    };
-    let path = path.trim_end_matches('/');
-    let odd = |part: &str| matches!(part, "" | "." | "..");
-    if path.split('/').any(odd) || path.starts_with(':') || path.contains(['*', '?', '[']) {
+    if path.starts_with([':', '/']) || path.contains(['*', '?', '[', '\\']) {
         return None;
     }
-    WorkspacePath::from_bytes(path.as_bytes()).ok()
+    let mut parts = Vec::new();
+    for part in here.split('/').chain(path.split('/')) {
+        match part {
+            "" | "." => {}
+            ".." => drop(parts.pop()?),
+            part => parts.push(part),
+        }
+    }
+    WorkspacePath::from_bytes(parts.join("/").as_bytes()).ok()
 }

@@ -10,6 +10,9 @@ pub(super) struct Asked {
     pub(super) revision: String,
     /// A path in it; without one all of it is meant.
     pub(super) path: Option<String>,
+    /// The path is relative to the directory in which git runs, as pathspecs are; in `REVISION:PATH` only one that begins with
+    /// `./` or `../` is (gitrevisions(7)).
+    pub(super) relative: bool,
     /// It may as well be something else, a path for example: only what can be resolved is one.
     pub(super) doubtful: bool,
 }
@@ -125,9 +128,12 @@ impl<'a> Words<'a> {
 fn named(word: &str, doubtful: bool) -> Asked {
     match word.split_once(':') {
         Some((revision, path)) if !revision.is_empty() && !path.is_empty() => {
-            Asked { revision: revision.to_owned(), path: Some(path.to_owned()), doubtful }
+            let relative = path.starts_with("./") || path.starts_with("../");
+            Asked { revision: revision.to_owned(), path: Some(path.to_owned()), relative, doubtful }
         }
-        Some(_) | None => Asked { revision: word.to_owned(), path: None, doubtful },
+        Some(_) | None => {
+            Asked { revision: word.to_owned(), path: None, relative: false, doubtful }
+        }
     }
 }
 
@@ -135,6 +141,7 @@ fn within(revision: &str, paths: &[&str]) -> Vec<Asked> {
     let asked = |path: Option<&str>| Asked {
         revision: revision.to_owned(),
         path: path.map(str::to_owned),
+        relative: true,
         doubtful: false,
     };
     match paths {
@@ -228,7 +235,8 @@ mod tests {
         let argv: Vec<String> = line.split(' ').map(str::to_owned).collect();
         let Command { elsewhere, asked } = read(&argv);
         let asked = asked.iter().map(|asked| {
-            let path = asked.path.as_ref().map_or(String::new(), |path| format!(":{path}"));
+            let from = if asked.relative && asked.path.is_some() { "-- " } else { "" };
+            let path = asked.path.as_ref().map_or(String::new(), |path| format!(":{from}{path}"));
             format!("{}{path}{}", asked.revision, if asked.doubtful { "?" } else { "" })
         });
         let mut asked: Vec<String> = asked.collect();
@@ -243,26 +251,27 @@ mod tests {
         for (line, expected) in [
             ("git show HEAD:src/x", "HEAD:src/x"),
             ("git show", "HEAD"),
+            ("git show HEAD:./x HEAD:../y", "HEAD:-- ./x HEAD:-- ../y"),
             ("git --no-pager -c color.ui=never show -s --format=%H main~1", "main~1"),
-            ("git show HEAD -- a b", "HEAD:a HEAD:b"),
+            ("git show HEAD -- a b", "HEAD:-- a HEAD:-- b"),
             ("git show v1 v2:x README.md", "v1 v2:x README.md?"),
             ("git log -p", "HEAD"),
-            ("git log -p -n 3 main..topic -- src", "main..topic:src"),
+            ("git log -p -n 3 main..topic -- src", "main..topic:-- src"),
             ("git log -S secret", "HEAD"),
             ("git cat-file -p HEAD:x", "HEAD:x"),
             ("git cat-file blob 1234abcd", "1234abcd"),
             ("git cat-file --batch", ""),
-            ("git archive --format=tar -o out.tar HEAD docs src", "HEAD:docs HEAD:src"),
+            ("git archive --format=tar -o out.tar HEAD docs src", "HEAD:-- docs HEAD:-- src"),
             ("git archive HEAD", "HEAD"),
             ("git archive --remote=there HEAD", ""),
-            ("git grep -n word HEAD~2 -- src", "HEAD~2:src?"),
+            ("git grep -n word HEAD~2 -- src", "HEAD~2:-- src?"),
             ("git grep -e word -e other v1 v2", "v1? v2?"),
             ("git grep word", ""),
-            ("git blame src/x", "HEAD:src/x"),
-            ("git blame -L 1,2 v1 -- src/x", "v1:src/x"),
-            ("git diff v1..v2 -- a", "v1:a? v2:a?"),
+            ("git blame src/x", "HEAD:-- src/x"),
+            ("git blame -L 1,2 v1 -- src/x", "v1:-- src/x"),
+            ("git diff v1..v2 -- a", "v1:-- a? v2:-- a?"),
             ("git diff", ""),
-            ("git ls-tree -r HEAD src", "HEAD:src"),
+            ("git ls-tree -r HEAD src", "HEAD:-- src"),
             ("git -C /tmp/other show HEAD:x", "HEAD:x elsewhere"),
             ("git --git-dir=/tmp/other show", "HEAD elsewhere"),
             ("git status", ""),
