@@ -261,6 +261,29 @@ fn a_dead_keepers_torn_journal_is_closed_as_interrupted() {
     }
 }
 
+/// Nobody has to keep a server running for it.
+#[test]
+fn the_next_command_closes_a_dead_keepers_record_and_says_how_it_ended() {
+    let (installation, repository) = (Installation::new(), Repository::example());
+    let mut command = installation.start(&repository, &["-q"], SCRIPT);
+    let session = until("the session", || installation.sessions().first().copied());
+    let written = installation.directory(session).join("workspace/upper/one.txt");
+    until("the first file", || written.exists().then_some(()));
+    command.kill().expect("the command is killed");
+    let _ = command.wait();
+    assert!(keeper::kill(session), "it has a keeper");
+    until("the keeper's end", || keeper::find(session).is_none().then_some(()));
+    // The kernel takes a moment to free what the keeper held.
+    let listed = until("the record's end", || {
+        let listed = installation.custody(installation.state(), &["session", "list"]).succeeded();
+        listed.text().contains("its record is being closed").then_some(listed)
+    });
+    assert!(listed.text().contains(" interrupted "), "{}", listed.text());
+    assert_eq!(installation.verify(session).code, Some(69), "intact, not complete");
+    let listed = installation.custody(installation.state(), &["session", "list"]).succeeded();
+    assert!(!listed.text().contains("being closed"), "once: {}", listed.text());
+}
+
 #[test]
 fn where_no_session_has_a_directory_a_disk_is_missing_and_nobody_is_lost() {
     let (installation, repository) = (Installation::new(), Repository::example());

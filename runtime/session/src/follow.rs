@@ -26,6 +26,9 @@ const SHORTEST: Duration = Duration::from_millis(20);
 /// Waits of this length in a row without anything new, before the keeper is looked for.
 const LOOK_FOR_KEEPER: Duration = Duration::from_millis(100);
 
+/// How long the store may take to hear of a record that was just closed.
+const INDEX_TIMEOUT: Duration = Duration::from_secs(60);
+
 /// What became of a record whose keeper was looked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Closed {
@@ -194,6 +197,35 @@ impl Orchestrator {
             Some(why) => self.give_up(session, why).await.map(|()| Closed::GivenUp),
             None => Ok(Closed::Open),
         }
+    }
+
+    /// Closes the records of dead keepers among the sessions that this instance looks after, and returns when the store says how
+    /// they ended; `closing` hears of each before. For a process that answers once and ends: it would never come to look for them.
+    ///
+    /// # Errors
+    /// If a session's directory can't be looked at, or that it is lost can't be put on record.
+    pub async fn close_dead(
+        self: &Arc<Self>,
+        mut closing: impl FnMut(SessionId),
+    ) -> Result<(), SessionError> {
+        let followed: Vec<SessionId> = {
+            let followed = self.followed.lock().unwrap_or_else(PoisonError::into_inner);
+            followed.keys().copied().collect()
+        };
+        for session in followed {
+            let dir = self.state().session(session);
+            let dead = tokio::task::spawn_blocking(move || crate::reconcile::keeper_is_dead(&dir));
+            if !dead.await?.map_err(SessionError::file("looking for a dead keeper"))? {
+                continue;
+            }
+            closing(session);
+            match self.close_if_dead(session).await? {
+                Closed::Sealed | Closed::GivenUp => self.settle(session, INDEX_TIMEOUT).await,
+                // It stays open for a reason that is in the log, or somebody else closes it just now.
+                Closed::Open => {}
+            }
+        }
+        Ok(())
     }
 
     /// Puts on record that a session is over whose record can't be sealed as things are: it is tried again at the next start.

@@ -107,6 +107,11 @@ fn is_open(dir: &SessionDir) -> bool {
     custody_record::Reader::open(&dir.record()).is_ok_and(|reader| !reader.is_sealed())
 }
 
+/// Whether the session has a keeper's lock that nobody holds, and a record that is not closed.
+pub(crate) fn keeper_is_dead(dir: &SessionDir) -> io::Result<bool> {
+    Ok(is_open(dir) && abandoned(dir)?.is_some())
+}
+
 /// Whether a living keeper holds the lock.
 pub(crate) fn locked(dir: &SessionDir) -> io::Result<bool> {
     Ok(dir.lock().exists() && abandoned(dir)?.is_none())

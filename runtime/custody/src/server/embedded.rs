@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use custody_api_server::{Lifecycle, Limits, Listeners, ServeError, router, serve};
-use custody_model::{ErrorCode, UserName};
+use custody_model::{ErrorCode, SessionId, UserName};
 use custody_session::{NoFaults, Orchestrator};
 use tokio::task::JoinHandle;
 
@@ -59,6 +59,10 @@ impl Embedded {
         let whole = assemble(wire, &config.settings, kind).await?;
         let orchestrator = whole.orchestrator.clone();
         let begun = orchestrator.start().await;
+        let begun = match begun {
+            Ok(()) => orchestrator.close_dead(closing).await,
+            Err(error) => Err(error),
+        };
         begun.explain(ErrorCode::Io, "the sessions can't be looked after").map_err(|failure| {
             failure.hint(
                 "see that the state directory is whole and can be written; `custody fsck` looks for damage",
@@ -93,6 +97,11 @@ impl Embedded {
         }
         self.orchestrator.shut_down().await;
     }
+}
+
+/// It may take a while: the workspace is compared with the record.
+fn closing(session: SessionId) {
+    eprintln!("custody: the keeper of session {session} died; its record is being closed");
 }
 
 /// The state directory, which nobody else may look into.
