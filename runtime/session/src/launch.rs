@@ -99,13 +99,17 @@ impl Orchestrator {
 
     async fn launch(self: &Arc<Self>, mut context: Context) {
         let session = context.row.id;
-        if let Err(error) = steps::run(self, "launch", STEPS, &mut context).await {
-            tracing::error!(%session, error = %chain(&error), "the session could not be launched");
+        let launched = steps::run(self, "launch", STEPS, &mut context).await;
+        if let Err(error) = &launched {
+            tracing::error!(%session, error = %chain(error), "the session could not be launched");
             // It was taken before the first step: while it waits, the next look at the line tries again.
             self.release(session).await;
         }
         self.end_launch(session);
-        self.dispatch.notify_one();
+        // What failed is not tried again at once: nothing is known to have changed.
+        if launched.is_ok() {
+            self.dispatch.notify_one();
+        }
     }
 
     /// Goes on with a session whose launch is on record and whose keeper never came to be.
