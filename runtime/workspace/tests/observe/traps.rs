@@ -251,6 +251,35 @@ fn two_hundred_exchanges_of_directories_of_the_base_leave_no_difference() {
     }
 }
 
+/// The directories end where the number of all exchanges says, whoever came between whom.
+#[test]
+fn threads_that_exchange_directories_at_once_leave_no_wrong_path() {
+    for (threads, count) in [(2, 100), (2, 101), (3, 67), (4, 50)] {
+        observed(move |w| {
+            w.python(&format!(
+                "{EXCHANGES}import threading\n\
+                 def many():\n for i in range({count}): exchange(b'src', b'secrets')\n\
+                 all = [threading.Thread(target=many) for _ in range({threads})]\n\
+                 for one in all: one.start()\n\
+                 for one in all: one.join()\n\
+                 open('src/new', 'w').write('1')\nopen('secrets/new', 'w').write('2')\n"
+            ));
+            let (told, gaps) = w.told_with_gaps();
+            only(&told, &["src/new", "secrets/new", "src", "secrets", ""]);
+            assert_eq!(w.compare().differences, [], "{threads} {count} {gaps:?} {told:?}");
+            // What is told of the two files is theirs.
+            for (_, body) in &told {
+                if let Body::FileWritten(told) = body
+                    && !told.uncertain.is_some_and(Uncertain::path)
+                {
+                    let content: &[u8] = if told.path == path("src/new") { b"1" } else { b"2" };
+                    assert_eq!(told.after, version(content), "{told:?}");
+                }
+            }
+        });
+    }
+}
+
 #[test]
 fn what_a_mapping_hid_while_an_interpreter_ran_it_is_not_told_as_what_was_run() {
     observed(|w| {
