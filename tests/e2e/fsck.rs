@@ -165,3 +165,33 @@ fn the_installations_own_logs_are_never_moved() {
     }
     assert!(!state.join("quarantine").exists());
 }
+
+#[test]
+fn where_no_session_has_a_directory_none_is_called_lost() {
+    let (installation, repository) = (Installation::new(), Repository::example());
+    let _ = installation.run(&repository, &["-q"], "cat README.md").succeeded();
+    let sessions = installation.state().join("sessions");
+    let elsewhere = installation.state().join("elsewhere");
+    fs::rename(&sessions, &elsewhere).expect("moved");
+    let found = codes(&fsck(&installation, &[]).json());
+    let found: Vec<&str> = found.iter().map(|(code, _)| code.as_str()).collect();
+    assert!(found.contains(&"session_unchecked"), "{found:?}");
+    assert!(!found.contains(&"session_lost"), "{found:?}");
+    // A command may have made an empty one.
+    let _absent = fs::remove_dir(&sessions);
+    fs::rename(&elsewhere, &sessions).expect("moved back");
+    let report = fsck(&installation, &[]).succeeded().json();
+    assert_eq!(report["damage"], Value::Array(Vec::new()), "nothing was put on record meanwhile");
+}
+
+#[test]
+fn a_cosigned_head_that_cannot_be_read_is_named() {
+    let (installation, repository) = (Installation::new(), Repository::example());
+    let _ = installation.run(&repository, &["-q"], "cat README.md").succeeded();
+    // A directory: no process can read it as a file, whoever runs the test.
+    fs::create_dir(installation.state().join("log/cosigned")).expect("made");
+    let report = fsck(&installation, &[]);
+    assert_eq!(report.code, Some(DAMAGED), "{}", report.text());
+    let found = codes(&report.json());
+    assert!(found.iter().any(|(code, _)| code == "cosigned_damaged"), "{found:?}");
+}

@@ -267,3 +267,17 @@ fn a_record_that_is_gone_is_not_begun_anew_once_the_installation_log_knows_it() 
         assert!(matches!(refused, Err(JournalError::Gone(_))), "{refused:?}");
     }
 }
+
+#[test]
+fn a_directory_that_cannot_be_listed_is_not_said_to_hold_no_record() {
+    let root = tempfile::tempdir().unwrap();
+    let codes = |dir: &Path| {
+        let report = verify(dir, &VerifyOptions::new(KeyChoice::Record));
+        report.findings.iter().map(|finding| finding.code).collect::<Vec<_>>()
+    };
+    assert_eq!(codes(&root.path().join("gone")), [Code::NoRecord]);
+    // Longer than a name may be: no process can list it, whoever runs the test.
+    assert_eq!(codes(&root.path().join("a".repeat(300))), [Code::Unreadable]);
+    fs::write(root.path().join("file"), "").unwrap();
+    assert_eq!(codes(&root.path().join("file")), [Code::Unreadable]);
+}

@@ -141,7 +141,7 @@ impl Places {
         let mut rules = rules.digest().hex()[..16].to_owned();
         let repository = state.join("bases").join(mirror.name().as_str());
         // A history that was cut off and is not any more is another one.
-        if let Some(cut) = mirror.cut() {
+        if let Some(cut) = mirror.cut()? {
             rules.push_str(&format!("-{}", &cut.hex()[..8]));
         }
         let submodules = submodules::under(rules_of, mirror.submodules(commit)?);

@@ -226,7 +226,7 @@ impl Mirror {
             .chain(["--no-write-fetch-head", "--no-recurse-submodules", "--update-shallow"])
             .map(OsStr::new)
             .collect();
-        if self.cut().is_some() && !source.is_shallow() {
+        if self.cut()?.is_some() && !source.is_shallow() {
             words.push(OsStr::new("--unshallow"));
         }
         let own = source.upload_pack();
@@ -257,18 +257,31 @@ impl Mirror {
 
     /// Where the history is cut off, if it is (the source was a shallow clone): a digest of the commits that have no parents
     /// here.
-    #[must_use]
-    pub fn cut(&self) -> Option<Digest> {
-        let cut = std::fs::read(self.git_dir.join("shallow")).unwrap_or_default();
-        (!cut.is_empty()).then(|| Digest::of(&cut))
+    ///
+    /// # Errors
+    /// [`MirrorError::File`]: whether it is cut off can't be read.
+    pub fn cut(&self) -> Result<Option<Digest>, MirrorError> {
+        Ok(self.shallow()?.map(|cut| Digest::of(&cut)))
     }
 
     /// Number of commits at which the history is cut off; `None` if it is whole.
-    #[must_use]
-    pub fn cuts(&self) -> Option<u64> {
-        let cut = std::fs::read(self.git_dir.join("shallow")).unwrap_or_default();
-        let count = cut.split(|b| *b == b'\n').filter(|line| !line.is_empty()).count();
-        (count > 0).then_some(count as u64)
+    ///
+    /// # Errors
+    /// As [`Mirror::cut`].
+    pub fn cuts(&self) -> Result<Option<u64>, MirrorError> {
+        let count =
+            |cut: Vec<u8>| cut.split(|b| *b == b'\n').filter(|line| !line.is_empty()).count();
+        Ok(self.shallow()?.map(|cut| count(cut) as u64))
+    }
+
+    /// Git's list of the commits at which the history is cut off; `None` if there are none.
+    fn shallow(&self) -> Result<Option<Vec<u8>>, MirrorError> {
+        let path = self.git_dir.join("shallow");
+        match std::fs::read(&path) {
+            Ok(cut) => Ok((!cut.is_empty()).then_some(cut)),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(source) => Err(MirrorError::File { path, source }),
+        }
     }
 
     /// Before anything was fetched a source without a commit may have been taken to be of another object format.

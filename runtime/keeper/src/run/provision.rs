@@ -208,6 +208,10 @@ fn record(
     };
     let uname =
         nix::sys::utsname::uname().map_err(KeeperError::step("asking for the kernel's name"))?;
+    let history_cuts = prepared
+        .mirror
+        .cuts()
+        .map_err(KeeperError::step("looking whether the history is cut off"))?;
     session.recorder.keeper(
         Body::SessionProvisioned(SessionProvisioned {
             driver: session.setup.driver.name().to_owned(),
@@ -220,7 +224,7 @@ fn record(
             submodule_count: (!prepared.base.submodules().is_empty())
                 .then(|| prepared.base.submodules().len() as u64),
             submodules: submodules(&prepared.base),
-            history_cuts: prepared.mirror.cuts(),
+            history_cuts,
         }),
         Vec::new(),
     )?;

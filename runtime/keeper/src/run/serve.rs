@@ -356,7 +356,10 @@ impl Course {
                 }
             }
         }
-        let usage = sandbox.usage();
+        let usage = sandbox.usage().unwrap_or_else(|error| {
+            tracing::error!(%error, "which limits the sandbox reached can't be read");
+            Usage::default()
+        });
         drop(disk);
         notices.finish();
         relay.finish();
@@ -382,7 +385,7 @@ impl Course {
             tracing::error!(%error, "something of the sandbox is left");
         }
         let exit = self.exit;
-        let (outcome, Stop { code, limit, reason }) = self.verdict(usage.unwrap_or_default());
+        let (outcome, Stop { code, limit, reason }) = self.verdict(usage);
         Served { outcome, code, limit, reason, exit, terminal: counts, ran: true }
     }
 

@@ -1,6 +1,7 @@
 //! The files of a record's directory: which of them belong to the record, and what is not a file at all.
 
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use super::{Check, Code, Finding};
@@ -12,27 +13,25 @@ use crate::standing::CHECKPOINT_FILE;
 use crate::tlog::{entry_path, hash_path, widths};
 
 impl Check<'_> {
-    /// Whether the directory holds nothing but files and directories.
+    /// Refuses a directory that holds more than files and directories, or that can't be listed. Whether it can be read.
     pub(super) fn refuse_special_files(&mut self) -> bool {
-        let mut stack = vec![PathBuf::new()];
-        let mut found = Vec::new();
-        while let Some(relative) = stack.pop() {
-            for entry in fs::read_dir(self.dir.join(&relative)).into_iter().flatten().flatten() {
-                let path = relative.join(entry.file_name());
-                match entry.file_type() {
-                    Ok(kind) if kind.is_dir() => stack.push(path),
-                    Ok(kind) if kind.is_file() => {}
-                    Ok(_) | Err(_) => found.push(path.display().to_string()),
-                }
-            }
-        }
-        found.sort();
-        let followed = found.is_empty();
-        for path in found {
+        let Listed { entries, unreadable } = Listed::of(self.dir, |_| false);
+        let special = entries.into_iter().filter(|(_, is_file)| !is_file);
+        let special = special.map(|(path, _)| {
             let what = "it is neither a file nor a directory: nothing was read";
-            self.findings.push(Finding::new(Code::SpecialFile, what).file(path));
-        }
-        followed
+            Finding::new(Code::SpecialFile, what).file(path.display().to_string())
+        });
+        let unreadable = unreadable.into_iter().map(|(path, error)| {
+            let what = format!("the directory can't be listed, so nothing was read: {error}");
+            let finding = Finding::new(Code::Unreadable, what);
+            match path.as_os_str().is_empty() {
+                true => finding,
+                false => finding.file(path.display().to_string()),
+            }
+        });
+        let before = self.findings.len();
+        self.findings.extend(special.chain(unreadable));
+        self.findings.len() == before
     }
 
     /// Names files that are no part of a record.
@@ -54,24 +53,11 @@ impl Check<'_> {
         }
         let known: std::collections::HashSet<PathBuf> =
             known.into_iter().map(PathBuf::from).collect();
-        let mut stack = vec![PathBuf::new()];
-        let mut found = Vec::new();
-        while let Some(relative) = stack.pop() {
-            let Ok(entries) = fs::read_dir(self.dir.join(&relative)) else { continue };
-            for entry in entries.flatten() {
-                let path = relative.join(entry.file_name());
-                let top = path.components().count() == 1;
-                if top && (path == Path::new("blobs") || (live && path == Path::new("tile"))) {
-                    continue;
-                }
-                if entry.file_type().is_ok_and(|t| t.is_dir()) {
-                    stack.push(path);
-                } else if !known.contains(&path) {
-                    found.push(path.display().to_string());
-                }
-            }
-        }
-        found.sort();
+        let skipped =
+            |path: &Path| path == Path::new("blobs") || (live && path == Path::new("tile"));
+        let found = Listed::of(self.dir, skipped).entries.into_iter().map(|(path, _)| path);
+        let found =
+            found.filter(|path| !known.contains(path)).map(|path| path.display().to_string());
         for path in found {
             let finding = match path.as_str() {
                 JOURNAL_FILE | LIVING_CHECKPOINT | LIVING_PLACE => Finding::new(
@@ -82,5 +68,40 @@ impl Check<'_> {
             };
             self.findings.push(finding.file(path));
         }
+    }
+}
+
+/// What lies below a record's directory.
+struct Listed {
+    /// What is no directory, sorted by its path, and whether it is a file.
+    entries: Vec<(PathBuf, bool)>,
+    /// Directories that can't be listed; one that is gone by now is none.
+    unreadable: Vec<(PathBuf, io::Error)>,
+}
+
+impl Listed {
+    /// Everything below `dir` but the directories that `skipped` names.
+    fn of(dir: &Path, skipped: impl Fn(&Path) -> bool) -> Self {
+        let (mut entries, mut unreadable) = (Vec::new(), Vec::new());
+        let mut left = vec![PathBuf::new()];
+        while let Some(relative) = left.pop() {
+            let found = fs::read_dir(dir.join(&relative));
+            match found.and_then(|found| found.collect::<io::Result<Vec<_>>>()) {
+                Ok(found) => {
+                    for entry in found {
+                        let path = relative.join(entry.file_name());
+                        match entry.file_type() {
+                            _ if skipped(&path) => {}
+                            Ok(kind) if kind.is_dir() => left.push(path),
+                            kind => entries.push((path, kind.is_ok_and(|kind| kind.is_file()))),
+                        }
+                    }
+                }
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => unreadable.push((relative, error)),
+            }
+        }
+        entries.sort();
+        Self { entries, unreadable }
     }
 }

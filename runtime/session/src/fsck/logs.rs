@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::io;
 use std::path::Path;
 
 use custody_keeper::layout::StateDir;
@@ -120,8 +121,15 @@ pub(super) fn check_installation(
         return Some(BTreeSet::new());
     }
     let broken = |code, what: String| Damage::kept(INSTALLATION, code, what, None);
-    let cosigned = fs::read(dir.join(COSIGNED_FILE)).ok();
-    let cosigned = cosigned.map(|bytes| Checkpoint::open(&bytes, &origin, verifier));
+    let cosigned = match fs::read(dir.join(COSIGNED_FILE)) {
+        Ok(bytes) => Some(Checkpoint::open(&bytes, &origin, verifier)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+        Err(error) => {
+            let what = format!("{COSIGNED_FILE} can't be read: {error}");
+            checked.damage.push(broken("cosigned_damaged", what));
+            None
+        }
+    };
     let wanted: Vec<u64> = cosigned.iter().flatten().map(|head| head.size).collect();
     let log = match InstallationLeaves::read(&dir, verifier, &wanted) {
         Ok(log) => log,

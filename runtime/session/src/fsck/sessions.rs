@@ -39,7 +39,8 @@ pub(super) fn check_launched(
                     checked.lost.push((session, reason.clone()));
                     ("session_lost", reason)
                 }
-                Err(error) => ("session_lost", chain(&error)),
+                // Whether it is lost is not known, so nobody may be told that it is.
+                Err(error) => ("session_unchecked", chain(&error)),
             },
         };
         checked.damage.push(Damage::kept(&session.to_string(), code, what, None));

@@ -40,13 +40,24 @@ fn a_history_that_was_cut_off_is_whole_once_a_fuller_source_arrives() {
     assert!(shallow.is_shallow() && !full.is_shallow());
     assert_eq!(shallow.identity(), full.identity());
     let mirror = mirror_of(&installation, &shallow).unwrap();
-    assert_eq!((commits(&mirror).as_str(), mirror.cut().is_some()), ("1", true));
+    assert_eq!((commits(&mirror).as_str(), mirror.cut().unwrap().is_some()), ("1", true));
     mirror.update(&full, None).unwrap();
-    assert_eq!((commits(&mirror).as_str(), mirror.cut()), ("2", None));
+    assert_eq!((commits(&mirror).as_str(), mirror.cut().unwrap()), ("2", None));
     // And the shallow one does not cut it off again.
     mirror.update(&shallow, None).unwrap();
-    assert_eq!((commits(&mirror).as_str(), mirror.cut()), ("2", None));
+    assert_eq!((commits(&mirror).as_str(), mirror.cut().unwrap()), ("2", None));
     is_whole(&mirror);
+}
+
+/// Git's list of cuts is a directory here: no process can read it, whoever runs the test.
+#[test]
+fn a_history_whose_cuts_cannot_be_read_is_not_called_whole() {
+    let installation = Installation::new();
+    let mirror = mirror_of(&installation, &clone(&installation, "full", &[])).unwrap();
+    assert_eq!((mirror.cut().unwrap(), mirror.cuts().unwrap()), (None, None));
+    std::fs::create_dir(mirror.git_dir().join("shallow")).unwrap();
+    assert!(mirror.cut().is_err());
+    assert!(mirror.cuts().is_err());
 }
 
 #[test]
