@@ -16,12 +16,13 @@ pub struct Outputs {
     /// The session's branch in the mirror; absent if it changed nothing that may get out, or is not over.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub branch: Option<String>,
-    /// The commits: those of submodules, those that other refs have and the branch lacks, then the branch's in its order. The last is the branch's.
+    /// The commits: first those of submodules, then those that only other refs have, then those of the branch in its order. The last
+    /// one is the branch's head.
     pub commits: Vec<Commit>,
-    /// What else the session made or moved: branches, tags, entries of the stash.
+    /// The session's other refs that were created or moved: branches, tags, entries of the stash.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub refs: Vec<CreatedRef>,
-    /// The submodules in which it changed something: each has commits of its own repository.
+    /// The submodules that the session changed: each has commits of its own repository.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub submodules: Vec<CreatedSubmodule>,
 }
@@ -35,7 +36,7 @@ pub struct BranchQuery {
     pub submodule: Option<WorkspacePath>,
 }
 
-/// A commit of a session's branch, or of another ref of a session's.
+/// A commit of a session's branch, or of another ref of the session.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Commit {

@@ -35,7 +35,7 @@ pub struct Readiness {
 pub struct Installation {
     /// Its name, as its logs and its tokens have it.
     pub name: String,
-    /// Its verifier keys, whole (C2SP signed-note): the last one signs now, those before it signed what is older.
+    /// Its verifier keys in full (C2SP signed-note): the last one signs now, the others signed older notes.
     pub keys: Vec<String>,
 }
 

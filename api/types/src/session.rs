@@ -33,8 +33,8 @@ pub struct CreateSession {
     /// admins of the installation.
     #[serde(default)]
     pub dirty: bool,
-    /// The command and its arguments: at most 131071 bytes in each and 1 MiB in all, as execve(2) counts them. Of a long one the record
-    /// and the list show the beginning.
+    /// The command and its arguments: at most 131071 bytes in each and 1 MiB in all, as execve(2) counts them. The record and lists
+    /// have only the beginning of a long one.
     #[schemars(length(min = 1, max = 116_508))]
     pub command: Vec<String>,
     /// Where the command starts: a directory of the base commit, below its root; the root without it.

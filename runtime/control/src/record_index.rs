@@ -309,7 +309,7 @@ fn ended(at: Timestamp, closed: &SessionClosed, row: &SessionRow) -> SessionStat
     }
 }
 
-/// Why it was stopped. The record says by which code; who asked for it is in the control log.
+/// The reason for a stop: the record has its code, the control log has the user who asked for it.
 fn stopped(closed: &SessionClosed, row: &SessionRow) -> StopReason {
     let asked = || row.stop.as_ref().map(|stop| StopReason::Asked { by: stop.by.clone() });
     let limit = StopReason::Limit { limit: closed.limit.unwrap_or(LimitName::Untold) };

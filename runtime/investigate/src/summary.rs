@@ -53,7 +53,7 @@ pub struct Summary {
     pub closed: Option<Moment>,
     /// How it ended.
     pub outcome: Option<Outcome>,
-    /// Why; absent in records from before the codes.
+    /// Its code; absent in records from before the codes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub code: Option<ClosingCode>,
     /// The limit that was reached.
@@ -174,14 +174,14 @@ pub struct Executed {
 pub struct Outside {
     /// Where.
     pub place: OutsidePlace,
-    /// Which: its absolute path inside.
+    /// Its absolute path in the sandbox.
     pub path: String,
     /// What was done.
     pub operation: Operation,
-    /// What of the history it was.
+    /// The part of the history.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub history: Option<HistoryRead>,
-    /// How many events tell of it.
+    /// Number of its events.
     pub count: u64,
     /// The first of them.
     pub event: EventRef,
@@ -235,7 +235,7 @@ pub struct Violation {
 /// Something that could not be recorded.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct GapSeen {
-    /// Why; absent in records from before the codes.
+    /// Its code; absent in records from before the codes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub code: Option<GapCode>,
     /// Why and what, in words.
@@ -244,10 +244,10 @@ pub struct GapSeen {
     pub event: EventRef,
 }
 
-/// That the clock was set back.
+/// A clock that was set back while the session ran.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ClockSetBack {
-    /// How far an event's time lies before the latest of those before it, in microseconds, at most.
+    /// The longest time by which an event is older than an event before it, in microseconds.
     pub micros: i64,
     /// The event.
     pub event: EventRef,

@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 /// Everything went well.
 pub const EXIT_OK: u8 = 0;
 
-/// What was checked is intact and complete by a key that nobody vouched for: no failure, and no success either. The number after
-/// those of [`ErrorCode`].
+/// The exit code for a record that is intact and complete by a key that nobody vouched for: neither a failure nor a success. It
+/// follows the numbers of [`ErrorCode`].
 pub const EXIT_KEY_UNVOUCHED: u8 = 80;
 
 /// What went wrong, as machines read it: the text form and the exit code never change their meaning.

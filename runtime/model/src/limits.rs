@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// One of the [`Limits`], by its name there.
+/// The name of one of the [`Limits`].
 #[derive(
     Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
 )]
@@ -16,7 +16,7 @@ pub enum LimitName {
     DiskBytes,
     WallSeconds,
     IdleSeconds,
-    /// A record from before limits were named does not tell which.
+    /// The record is from before limits were named.
     #[serde(rename = "limit")]
     Untold,
 }

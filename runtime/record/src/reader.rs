@@ -37,7 +37,7 @@ pub enum ReadError {
     Header(PathBuf),
     /// A journal lies beside what was sealed, and the keys that tell which of them is genuine can't be used.
     #[error(
-        "the installation's keys can't be used: what was sealed can't be told from what lies beside it"
+        "the installation's keys can't be used, so it can't be decided whether the seal or the journal counts"
     )]
     Key(#[from] KeyError),
     /// It is another session's.

@@ -159,7 +159,7 @@ impl Orchestrator {
             match looked.await? {
                 Err(error) => {
                     // Nothing is known, so nothing is done; the next look may tell.
-                    tracing::error!(%session, error = %chain(&error), "whether a session was begun can't be told");
+                    tracing::error!(%session, error = %chain(&error), "it can't be determined whether a session was begun");
                     self.release(session).await;
                 }
                 Ok(Beginning::Begun) => self.follow(&row, None),

@@ -227,7 +227,7 @@ fn epilogue(summary: &Summary) -> String {
     let mut text = format!("\ncustody: session {id} {}\n", render::summary::state(summary));
     text.push_str(&render::summary::activity(summary));
     if summary.commits.is_empty() && !summary.violations.is_empty() {
-        text.push_str("  no changes came out of it; what was kept out is told above\n");
+        text.push_str("  no changes came out of it; the reasons are listed above\n");
     } else if summary.commits.is_empty() {
         text.push_str("  no changes came out of it\n");
     } else {

@@ -85,7 +85,7 @@ pub struct Settings {
     /// How long a session that ends waits for a disk that is full, read-only or broken.
     #[serde(deserialize_with = "section::or_default")]
     pub disk: disk::Disk,
-    /// What of a session is looked at, and how closely.
+    /// Which files of a session are observed, and how closely.
     #[serde(deserialize_with = "section::or_default")]
     pub observe: observe::Observe,
     /// What the server says about itself.

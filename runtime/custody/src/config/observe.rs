@@ -8,12 +8,12 @@ use serde::{Deserialize, Serialize};
 use super::check::Check;
 use super::section::{section, with_unit};
 
-/// What of a session is looked at, and how closely.
+/// Which files of a session are observed, and how closely.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Observe {
-    /// The largest file outside of the workspace whose content is hashed: 1KiB to 16GiB. Of a larger one the record has the
-    /// size, no digest, and says that it is too large.
+    /// The largest file outside of the workspace whose content is hashed: 1KiB to 16GiB. For a larger one the record has the
+    /// size and `too_large` instead of a digest.
     #[serde(serialize_with = "with_unit")]
     pub outside_file: Size,
 }

@@ -253,7 +253,7 @@ impl Server {
             Call::Unknown(number) => {
                 self.sink.gap(
                     GapCode::NoticesLost,
-                    format!("a notice of system call {number}, which nobody asked for"),
+                    format!("an unexpected notice of system call {number}"),
                 );
                 Reply::Errno(Errno::ENOSYS)
             }

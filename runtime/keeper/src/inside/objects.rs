@@ -106,7 +106,7 @@ impl Server {
                 Err(errno) => {
                     self.sink.gap(
                         GapCode::ObjectsUnobserved,
-                        format!("waiting for what git opens failed: {errno}"),
+                        format!("waiting for opens of git's objects failed: {errno}"),
                     );
                     return;
                 }
@@ -119,7 +119,7 @@ impl Server {
                     Err(errno) => {
                         self.sink.gap(
                             GapCode::ObjectsUnobserved,
-                            format!("what git opens can't be read: {errno}"),
+                            format!("the opens of git's objects can't be received: {errno}"),
                         );
                         return;
                     }
@@ -156,7 +156,7 @@ impl Server {
         let Some(path) = path.and_then(|spot| spot.path()) else {
             self.sink.gap(
                 GapCode::ObjectsUnobserved,
-                "what was opened of git's objects can't be told".to_owned(),
+                "the path of an opened file of git's objects can't be determined".to_owned(),
             );
             return true;
         };
@@ -182,7 +182,7 @@ impl Server {
         told.unwrap_or_else(|error| {
             tracing::error!(
                 error = &error as &dyn std::error::Error,
-                "an open of git's objects is not on record, and refused"
+                "an open of git's objects can't be recorded, so it is refused"
             );
             false
         })

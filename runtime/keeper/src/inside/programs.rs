@@ -86,7 +86,7 @@ impl Programs {
         Ok(Self { group, mounts, unwatched, state, sink, clock })
     }
 
-    /// How the record tells of it.
+    /// The description of the watch for the record.
     #[must_use]
     pub fn told(&self) -> String {
         let mut told = format!("compared with what is opened on {} mounts", self.mounts.len());
@@ -127,7 +127,7 @@ impl Programs {
                 Err(errno) => {
                     self.sink.gap(
                         GapCode::ExecutableUnknown,
-                        format!("what is opened to be run can't be read: {errno}"),
+                        format!("the opens of programs can't be received: {errno}"),
                     );
                     return Ok(());
                 }
@@ -149,7 +149,7 @@ impl Programs {
                 let what = &notice.path;
                 self.sink.gap(
                     GapCode::ExecutableUnknown,
-                    format!("what was opened to run {what:?} can't be told"),
+                    format!("the file that was opened to run {what:?} can't be determined"),
                 );
                 return Ok(());
             }

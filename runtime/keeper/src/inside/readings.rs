@@ -48,10 +48,10 @@ const KERNEL_TREES: [&str; 3] = ["/proc", "/sys", "/dev"];
 
 nix::ioctl_read_bad!(fionread, libc::FIONREAD, libc::c_int);
 
-/// What of an image is the system's own; absolute paths inside.
+/// The system's own trees of an image, as absolute paths in the sandbox.
 #[derive(Clone, Copy, Debug)]
 pub struct WatchedTrees {
-    /// The system's own trees: what is read there is not told.
+    /// The system's own trees: reads there are not reported.
     pub system: &'static [&'static str],
     /// Trees below them that are not the system's own.
     pub added: &'static [&'static str],
@@ -72,7 +72,7 @@ impl WatchedTrees {
     }
 }
 
-/// Who is told.
+/// The receivers of events and alarms.
 pub struct ReadingSinks {
     /// Takes the accesses.
     pub sink: Arc<dyn NoticeSink>,
@@ -80,7 +80,7 @@ pub struct ReadingSinks {
     pub alarms: Arc<dyn Alarms>,
 }
 
-/// Tells what is read of the image of one sandbox, until it is dropped.
+/// Reports reads of one sandbox's image, until it is dropped.
 pub struct Readings {
     shared: Arc<Shared>,
     threads: Vec<JoinHandle<()>>,
@@ -143,7 +143,7 @@ impl Readings {
             match mark(&group, pid, &point, libc::FAN_OPEN | libc::FAN_OPEN_EXEC) {
                 Ok(_) => watched.push(text),
                 Err(error) => {
-                    tracing::debug!(%error, point = text, "a mount can't be watched for what is read");
+                    tracing::debug!(%error, point = text, "reads of a mount can't be watched");
                     unwatched.push(text);
                 }
             }
@@ -166,7 +166,7 @@ impl Readings {
         });
         if !shared.unwatched.is_empty() {
             let points = shared.unwatched.join(" ");
-            shared.sinks.alarms.gap(format!("what is read at {points} can't be watched"));
+            shared.sinks.alarms.gap(format!("reads at {points} can't be watched"));
         }
         let mut readings = Self { shared, threads: Vec::new() };
         if !readings.shared.watched.is_empty() {
@@ -183,15 +183,18 @@ impl Readings {
         Ok(())
     }
 
-    /// How the record tells of it.
+    /// The description of the watch for the record.
     #[must_use]
     pub fn told(&self) -> String {
         let Shared { watched, trees, .. } = &*self.shared;
         let places = match watched.as_slice() {
-            [] => "nothing else is there".to_owned(),
-            watched => format!("told of {}", watched.join(" ")),
+            [] => "no mounts".to_owned(),
+            watched => watched.join(" "),
         };
-        format!("reads are {places}; not of the system's own trees {}", trees.system.join(" "))
+        format!(
+            "reads are recorded of {places}; not of the system's own trees {}",
+            trees.system.join(" ")
+        )
     }
 
     /// Returns when everything that was read at the call has reached the sink. The sink must not call it.
@@ -244,7 +247,7 @@ impl Shared {
             match poll(&mut ready, PollTimeout::NONE) {
                 Ok(_) | Err(Errno::EINTR) => {}
                 Err(errno) => {
-                    let reason = format!("waiting for what is read of the image failed: {errno}");
+                    let reason = format!("waiting for reads of the image failed: {errno}");
                     return self.sinks.alarms.gap(reason);
                 }
             }
@@ -299,7 +302,7 @@ impl Shared {
                 Ok(0) | Err(Errno::EAGAIN) => return Ok(()),
                 Err(Errno::EINTR) => continue,
                 Err(errno) => {
-                    let reason = format!("what is read of the image can't be told: {errno}");
+                    let reason = format!("reads of the image can't be received: {errno}");
                     self.sinks.alarms.gap(reason);
                     return Ok(());
                 }
@@ -318,7 +321,7 @@ impl Shared {
     fn tell(&self, known: &mut HashMap<Stamp, Digest>, opened: Opened) -> Result<(), SinkError> {
         let Opened { mask, id: pid, file } = opened;
         if mask & libc::FAN_Q_OVERFLOW != 0 {
-            self.sinks.alarms.gap("the kernel's queue of what is read overflowed".to_owned());
+            self.sinks.alarms.gap("the kernel's queue of reads of the image overflowed".to_owned());
             return Ok(());
         }
         if pid == self.own {
@@ -327,13 +330,17 @@ impl Shared {
         let file = match file {
             Ok(file) => file,
             Err(errno) => {
-                self.sinks.alarms.gap(format!("what was read of the image can't be told: {errno}"));
+                self.sinks
+                    .alarms
+                    .gap(format!("a file that was read of the image can't be opened: {errno}"));
                 return Ok(());
             }
         };
         let path = file.try_clone().ok().and_then(|fd| Spot::of(fd).ok());
         let Some(path) = path.and_then(|spot| spot.path()) else {
-            self.sinks.alarms.gap("what was read of the image can't be told".to_owned());
+            self.sinks.alarms.gap(
+                "the path of a file that was read of the image can't be determined".to_owned(),
+            );
             return Ok(());
         };
         let (content, uncertain, unhashed) = self.content(known, File::from(file));

@@ -332,7 +332,7 @@ fn tell(session: &Session<'_>, step: Progress) {
 
 /// The observer's alarms, on their way to the record and the main loop.
 pub(super) struct Bells {
-    /// Whose.
+    /// The channel of the gaps.
     pub(super) source: GapSource,
     pub(super) recorder: Arc<Recorder>,
     pub(super) messages: Sender<Message>,

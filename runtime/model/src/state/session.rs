@@ -23,9 +23,9 @@ pub enum StopReason {
         /// Which.
         limit: LimitName,
     },
-    /// A client that was attached to it ended it.
+    /// An attached client ended it.
     Client,
-    /// The process that keeps it was told to end.
+    /// Its keeper received a signal to terminate.
     KeeperTerminated,
     /// Its record can't be written, so nothing more may happen in it.
     RecordUnwritable,
@@ -116,11 +116,11 @@ pub enum SessionState {
         /// What is known about it.
         reason: String,
     },
-    /// A keeper may have run it, and its record is gone: it is never run again. Whatever was recorded of it is in backups alone.
+    /// A keeper may have run it, and its record is missing: it is never run again. Only backups may have its record.
     Lost {
         /// When that was found.
         at: Timestamp,
-        /// What is missing, and what to do, in words.
+        /// The missing part, and what to do, for people.
         reason: String,
     },
 }

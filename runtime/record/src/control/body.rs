@@ -255,10 +255,10 @@ pub struct SessionRequested {
     pub project: ProjectName,
     /// What was asked for; variables of the environment by name, never by value.
     pub request: StartSession,
-    /// The whole command, where it has no room in an event: `request` has its beginning then.
+    /// A summary of the whole command, if it is too large for the event: `request` has its beginning then.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub command_whole: Option<WholeList>,
-    /// All names of the environment, where they have no room: `request` has the first of them then.
+    /// A summary of all names of the environment, if they are too large for the event: `request` has the first of them then.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub environment_whole: Option<WholeList>,
     /// Digest of the policy version that was evaluated.

@@ -16,21 +16,21 @@ pub enum ClosingCode {
     CommandNotRun,
     /// The sandbox ended before its command, or the connection to it broke.
     SandboxLost,
-    /// A person or a client asked for it.
+    /// A person or a client requested it.
     Asked,
-    /// It reached a limit; which one stands beside it.
+    /// It reached a limit; `limit` names it.
     LimitReached,
-    /// The keeper's process was told to end.
+    /// The keeper's process received a signal to terminate.
     KeeperTerminated,
-    /// The record could not be written: nothing more was allowed to happen.
+    /// The record could not be written, so no further effect was allowed.
     RecordUnwritable,
     /// The policy or an approver refused it.
     Refused,
-    /// The sandbox could not be made.
+    /// The sandbox could not be created.
     NotProvisioned,
-    /// A step before or after the command could not be done, as making the workspace or comparing it with the record.
+    /// A step before or after the command failed, such as the workspace's preparation or its comparison with the record.
     StepFailed,
-    /// The recording of the terminal could not be finished.
+    /// The terminal's recording could not be completed.
     RecordingFailed,
     /// The command ended, and its outputs could not be published.
     OutputsFailed,
@@ -48,11 +48,11 @@ pub enum ClosingCode {
 pub enum GapCode {
     /// The keeper died or gave up, with what it had not written.
     KeeperLost,
-    /// An event had no room in the record.
+    /// An event was too large for the record.
     EventTooLong,
     /// The observer of the workspace missed something.
     FilesUnobserved,
-    /// What git opened of its objects was missed.
+    /// Opens of git's objects were missed.
     ObjectsUnobserved,
     /// The comparison of the workspace with the record left something out.
     NotCompared,
@@ -60,9 +60,9 @@ pub enum GapCode {
     DiffCut,
     /// Notices of execs, connections and names could not be received or answered.
     NoticesLost,
-    /// The memory of a process that asked for something could not be read.
+    /// The memory of the calling process could not be read.
     ProcessUnreadable,
-    /// Which file was opened to be run is not known.
+    /// The file that was opened for an exec is not known.
     ExecutableUnknown,
     /// Forks and exits of processes were missed.
     LifetimesLost,
@@ -90,9 +90,9 @@ pub enum PauseCode {
 )]
 #[serde(rename_all = "snake_case")]
 pub enum MediationMode {
-    /// An observer saw what happened on an overlay; guarded paths were decided.
+    /// Accesses on an overlay were observed; accesses to guarded paths were decided.
     Observed,
-    /// The guard decided everything.
+    /// The guard decided every access.
     Strict,
 }
 

@@ -11,7 +11,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct BlobRef {
-    /// What it is to this event: `terminal`, `diff`, `argv`, `policy`, …
+    /// Its role in this event: `terminal`, `diff`, `argv`, `policy`, …
     pub role: String,
     /// SHA-256 of the content (not of its stored form).
     pub digest: Digest,
@@ -19,13 +19,13 @@ pub struct BlobRef {
     pub size: u64,
     /// RFC 6838 media type.
     pub media_type: String,
-    /// The sealed file that it was stored in. Absent if it was stored in the clear, and in the first records: then nobody without
-    /// the key can check what is sealed.
+    /// The sealed file that holds it. Absent if it was stored unencrypted, and in the first records: there a sealed file can't be
+    /// checked without the key.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stored: Option<StoredBlob>,
 }
 
-/// The file below `blobs/sealed` that holds a content, for those who can't open it.
+/// The file below `blobs/sealed` that holds a content: it can be checked without the key.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct StoredBlob {

@@ -5,22 +5,22 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// How completely one place was seen.
+/// How completely one place was observed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Coverage {
-    /// Everything was seen.
+    /// Everything was observed.
     Complete,
-    /// Some kinds of access are seen and others are not, by design; `deploy/threat-model.md` says which.
+    /// Some kinds of access are not observed, by design; `deploy/threat-model.md` lists them.
     Partial,
-    /// A `recorder.gap` tells what is missing.
+    /// A `recorder.gap` names what is missing.
     Gaps,
-    /// Not seen in this session.
+    /// Not observed in this session.
     Absent,
 }
 
 impl Coverage {
-    /// The word for people.
+    /// Its name for people.
     #[must_use]
     pub const fn word(self) -> &'static str {
         match self {
@@ -39,7 +39,7 @@ pub enum Place {
     Workspace,
     /// The repository's objects: what is read of its history without a file of the workspace.
     GitObjects,
-    /// What the session may write outside of the workspace: `/tmp`, `/var/tmp`, `/run`, `/dev/shm` and the home.
+    /// The writable directories outside of the workspace: `/tmp`, `/var/tmp`, `/run`, `/dev/shm` and the home.
     Scratch,
     /// The read-only root below everything else.
     Image,
@@ -66,7 +66,7 @@ impl Place {
         Self::Models,
     ];
 
-    /// What records called the workspace before coverage named its places.
+    /// The name of the workspace in records from before coverage named its places.
     const FORMER_WORKSPACE: &'static str = "files";
 
     /// Its name in the record.
@@ -84,14 +84,14 @@ impl Place {
         }
     }
 
-    /// The coverage of every place, as a record states it.
+    /// The coverage of all places, as a record states it.
     #[must_use]
     pub fn coverage(of: impl Fn(Self) -> Coverage) -> BTreeMap<String, Coverage> {
         Self::ALL.map(|place| (place.as_str().to_owned(), of(place))).into()
     }
 
-    /// What a record states, by today's names. A record from before coverage named its places says `files`, which was
-    /// the workspace: of the places that it does not name, nobody knows anything.
+    /// A record's statement, with today's names. Records from before coverage named its places have `files` for the workspace;
+    /// the coverage of a place that is absent is unknown.
     #[must_use]
     pub fn named(stated: &BTreeMap<String, Coverage>) -> BTreeMap<String, Coverage> {
         let today = |name: &String| match name.as_str() {

@@ -42,21 +42,21 @@ pub struct FileRead {
     pub size: Option<u64>,
 }
 
-/// What an event says without having been able to observe it: several processes were at work at once, or the same thing was
-/// done again and again, and what the kernel tells of that leaves more than one possibility. Absent: observed.
+/// The part of an event that was not observed: the kernel's notices left more than one possibility, because several processes
+/// worked at once or the same operation was repeated. Absent: all of it was observed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Uncertain {
-    /// The path, or one of the two of a rename: the file may have had another name at that moment.
+    /// The path, or one of the two paths of a rename: the file may have had another name at that moment.
     Path,
-    /// The content: a writer was at work, so another version may have been meant. Without a digest: nobody can say which.
+    /// The content: a process was writing, so the access may have been to another version. Without a digest the version is unknown.
     Content,
     /// Both.
     PathAndContent,
 }
 
 impl Uncertain {
-    /// What is uncertain; `None` if nothing is.
+    /// The uncertain part; `None` if there is none.
     #[must_use]
     pub fn of(path: bool, content: bool) -> Option<Self> {
         match (path, content) {
@@ -98,7 +98,7 @@ pub struct FileOpened {
     pub access: Access,
     /// The content, for files.
     pub content: FileRead,
-    /// What of it was not observed.
+    /// The part of the event that was not observed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub uncertain: Option<Uncertain>,
 }
@@ -132,7 +132,7 @@ pub struct FileWritten {
     /// It still was open for writing when this version was hashed.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub open: bool,
-    /// What of it was not observed.
+    /// The part of the event that was not observed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub uncertain: Option<Uncertain>,
 }
@@ -150,11 +150,11 @@ pub struct FileRenamed {
     /// What stood at `to` and was replaced.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub replaced: Option<FileRead>,
-    /// `from` and `to` changed places (`RENAME_EXCHANGE` of renameat2(2)). It is told from both sides by two events in a row; the
+    /// `from` and `to` were exchanged (`RENAME_EXCHANGE` of renameat2(2)). Two events in a row record it, one for each direction; the
     /// one whose `from` sorts before its `to` comes first.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub exchanged: bool,
-    /// What of it was not observed.
+    /// The part of the event that was not observed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub uncertain: Option<Uncertain>,
 }
@@ -170,7 +170,7 @@ pub struct FileRemoved {
     /// Its last version, for files.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub before: Option<FileRead>,
-    /// What of it was not observed.
+    /// The part of the event that was not observed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub uncertain: Option<Uncertain>,
 }
@@ -184,7 +184,7 @@ pub struct FileLinked {
     /// A name that the file already had, where it is known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub target: Option<WorkspacePath>,
-    /// What of it was not observed.
+    /// The part of the event that was not observed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub uncertain: Option<Uncertain>,
 }
@@ -197,7 +197,7 @@ pub struct FileSymlinked {
     pub path: WorkspacePath,
     /// What it points at, as written; bytes that are not UTF-8 are replaced.
     pub target: String,
-    /// What of it was not observed.
+    /// The part of the event that was not observed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub uncertain: Option<Uncertain>,
 }
@@ -214,7 +214,7 @@ pub struct AttributesChanged {
     /// Name of the extended attribute, where it is known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub xattr: Option<String>,
-    /// What of it was not observed.
+    /// The part of the event that was not observed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub uncertain: Option<Uncertain>,
 }
@@ -248,7 +248,7 @@ pub enum Operation {
     Removexattr,
     Readlink,
     Execute,
-    /// A change of permissions, owners, times or an extended attribute, where nothing tells which.
+    /// A change of permissions, owners, times or an extended attribute, if it is not known which.
     Setattr,
 }
 
@@ -263,7 +263,7 @@ pub struct FileDenied {
     /// The second path of a rename or link, if both are in the workspace.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub target: Option<WorkspacePath>,
-    /// The path was not asked for in the workspace but in the repository's history, as this object of git.
+    /// The refused access was to this git object of the repository's history, and not to the path in the workspace.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub object: Option<GitOid>,
     /// The rule that refused it, as the policy spells it.

@@ -6,11 +6,11 @@ use serde::{Deserialize, Serialize};
 use super::file::{FileKind, FileRead, Operation, Uncertain};
 use custody_model::{GitOid, WorkspacePath};
 
-/// Where outside of the workspace; see [`super::Place`].
+/// A place outside of the workspace; see [`super::Place`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum OutsidePlace {
-    /// What the session may write outside of the workspace: `/tmp`, `/var/tmp`, `/run`, `/dev/shm` and the home.
+    /// The writable directories outside of the workspace: `/tmp`, `/var/tmp`, `/run`, `/dev/shm` and the home.
     Scratch,
     /// The read-only root below everything else.
     Image,
@@ -18,67 +18,67 @@ pub enum OutsidePlace {
     GitObjects,
 }
 
-/// Why a file that was looked at has no digest.
+/// The reason why a file has no digest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Unhashed {
-    /// It has more bytes than are hashed of a file outside of the workspace (`observe.outside_file`).
+    /// It is larger than the limit for hashing files outside of the workspace (`observe.outside_file`).
     TooLarge,
-    /// The bytes that are hashed after the end of a session were used up.
+    /// The limit of bytes to hash after the end of a session was reached.
     EndLimit,
 }
 
-/// What was read of the repository's history.
+/// A read of the repository's history.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct HistoryRead {
-    /// The commit in which it was looked for, where that is known.
+    /// The commit in which it was looked up, if it is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub commit: Option<GitOid>,
     /// It follows from the arguments of git, and was not observed: git may have read less, or more.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub inferred: bool,
-    /// The object, where it is known.
+    /// The object, if it is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub object: Option<GitOid>,
-    /// The path in the commit, where it is known.
+    /// The path in the commit, if it is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub path: Option<WorkspacePath>,
 }
 
-/// `file.outside`: what a process did to a file outside of the workspace. Reads and executions of one content by one
-/// process image are told once; listings of directories are not told. Contents are not kept.
+/// `file.outside`: an access of a process to a file outside of the workspace. Reads and executions of the same content by the
+/// same process image are recorded once; listings of directories are not recorded. Contents are not kept.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct FileOutside {
     /// Where.
     pub place: OutsidePlace,
-    /// Which: the absolute path as the sandbox sees it, in the text form of paths of the workspace; for what is inferred to be read
-    /// of the history its name in git's arguments, as in `HEAD:src/main.c`.
+    /// The absolute path as the sandbox sees it, in the text form of paths of the workspace; for an inferred read of the history its
+    /// name in git's arguments, as in `HEAD:src/main.c`.
     pub path: String,
     /// What was done.
     pub operation: Operation,
     /// What it is.
     pub kind: FileKind,
-    /// The content that was read, or the version that came to be; without a digest where it was not hashed.
+    /// The content that was read, or the version that was written; without a digest if it was not hashed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub content: Option<FileRead>,
-    /// The second path: where it was renamed to, what the link points at.
+    /// The second path: the new name of a rename, or the target of a link.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub target: Option<String>,
-    /// `path` and `target` changed places; told from both sides, as in `file.renamed`.
+    /// `path` and `target` were exchanged; there is an event for each direction, as in `file.renamed`.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub exchanged: bool,
-    /// What of the history was read. A pack that was opened without it: which objects of it were read is not known.
+    /// The part of the history that was read. If it is absent for a pack, it is not known which of its objects were read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub history: Option<HistoryRead>,
-    /// It still was open for writing when this version was looked at.
+    /// It was still open for writing when this version was hashed.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub open: bool,
-    /// What of it was not observed.
+    /// The part of the event that was not observed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub uncertain: Option<Uncertain>,
-    /// Why there is no digest.
+    /// The reason why there is no digest.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unhashed: Option<Unhashed>,
 }

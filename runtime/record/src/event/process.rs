@@ -29,7 +29,7 @@ pub struct ProcessExecuted {
     /// `exe` is what ran. The arguments are still those that were reported.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub corrects: Option<ImageId>,
-    /// The arguments; their beginning, if they take more than [`super::MAX_ARGUMENT_BYTES`].
+    /// The arguments; only their beginning, if they have more than [`super::MAX_ARGUMENT_BYTES`].
     pub argv: Vec<String>,
     /// The arguments were cut.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
@@ -43,8 +43,8 @@ pub struct ProcessExecuted {
     /// The call failed with this errno, as in `ENOENT`, where that was seen.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub failed: Option<String>,
-    /// The directories in which the process looked for this program before, in vain and in this order (as `execvp` goes
-    /// through the search path): with `exe` they are one attempt. Absent if it was looked for nowhere else.
+    /// The directories of the search path that were tried before `exe` without success, in this order (see `execvp`). They and
+    /// `exe` are one attempt. Absent if there were none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tried: Option<Vec<String>>,
 }

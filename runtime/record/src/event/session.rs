@@ -12,7 +12,7 @@ use super::code::{ClosingCode, GapCode, PauseCode};
 use super::coverage::Coverage;
 use super::process::ExitStatus;
 
-/// A list of texts as a whole, where its event has room for its beginning only.
+/// A summary of a list of texts, if its event has only the beginning of the list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct WholeList {
@@ -38,7 +38,7 @@ pub struct RequestedSession {
     pub dirty: bool,
     /// The command and its arguments.
     pub command: Vec<String>,
-    /// The whole command, if it was cut because the event had no room for it.
+    /// A summary of the whole command, if it was cut because it was too large for the event.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub command_whole: Option<WholeList>,
     /// `host`, or the image's name.
@@ -47,7 +47,7 @@ pub struct RequestedSession {
     pub limits: Limits,
     /// Names of the environment variables that enter (never their values).
     pub environment: Vec<String>,
-    /// All names, if they were cut because the event had no room for them.
+    /// A summary of all names, if they were cut because they were too large for the event.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub environment_whole: Option<WholeList>,
     /// The whole workspace is mediated synchronously.
@@ -76,9 +76,9 @@ pub struct SessionAuthorized {
 pub struct SessionProvisioned {
     /// The driver.
     pub driver: String,
-    /// A [`super::MediationMode`] by its name; records from before the codes have words after it.
+    /// The name of a [`super::MediationMode`]; in records from before the codes a text follows.
     pub mediation: String,
-    /// Why it is strict where nobody asked for that, in words.
+    /// The reason why it is strict without a request for it, for people.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub mediation_reason: Option<String>,
     /// Number of guarded paths.
@@ -89,27 +89,27 @@ pub struct SessionProvisioned {
     pub init: Digest,
     /// Each protection by name (`landlock`, `seccomp`, `user_namespace`, …) and how it took.
     pub protections: BTreeMap<String, String>,
-    /// The first submodules of the base commit, those of submodules among them, fewer where their paths are long.
+    /// The first submodules of the base commit, nested ones included, fewer if their paths are long.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub submodules: Option<Vec<BaseSubmodule>>,
-    /// How many there are; absent if there is none.
+    /// Number of all submodules of the base commit; absent if there are none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub submodule_count: Option<u64>,
-    /// Number of commits at which the history that the session sees is cut off (the source is a shallow clone); absent if it is
-    /// whole.
+    /// Number of commits at which the session's history is cut off, because the source is a shallow clone; absent if it is
+    /// complete.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub history_cuts: Option<u64>,
 }
 
-/// A submodule as a session finds it.
+/// A submodule at the start of a session.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct BaseSubmodule {
     /// Its directory in the workspace.
     pub path: WorkspacePath,
-    /// The commit that it stands for, of the submodule's repository.
+    /// The commit of the submodule's repository that is checked out.
     pub commit: GitOid,
-    /// Why its directory is empty, in words; absent if its files are there.
+    /// The reason why its directory is empty, for people; absent if its files are there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub absent: Option<String>,
 }
@@ -120,7 +120,7 @@ pub struct BaseSubmodule {
 pub struct SessionStarted {
     /// The command and its arguments.
     pub command: Vec<String>,
-    /// The whole command, if it was cut because the event had no room for it.
+    /// A summary of the whole command, if it was cut because it was too large for the event.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub command_whole: Option<WholeList>,
     /// Its working directory inside.
@@ -173,7 +173,7 @@ pub struct SessionClosed {
     /// Why.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub code: Option<ClosingCode>,
-    /// The limit that was reached: it stopped the session, or processes were killed or not started at it.
+    /// The limit that was reached: the session was stopped, or a process was killed or refused because of it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub limit: Option<LimitName>,
     /// Why, in words.
@@ -184,7 +184,7 @@ pub struct SessionClosed {
     /// Number of events of each type in the record, this one included.
     pub counts: BTreeMap<String, u64>,
     /// Coverage of each place: `workspace`, `git_objects`, `scratch`, `image`, `processes`, `network`, `terminal`,
-    /// `models`. Records from before places were told apart say `files` of the workspace.
+    /// `models`. Older records have `files` for the workspace.
     pub coverage: BTreeMap<String, Coverage>,
 }
 
@@ -268,7 +268,7 @@ pub struct Difference {
 pub struct WorkspaceCompared {
     /// Entries of the upper layer that were compared.
     pub entries: u64,
-    /// The first differences, at most 200, fewer where their paths are long.
+    /// The first differences, at most 200, fewer if their paths are long.
     pub differences: Vec<Difference>,
     /// All of them.
     pub difference_count: u64,
@@ -319,20 +319,20 @@ pub struct ChangedFile {
     pub digest: Option<Digest>,
 }
 
-/// A ref that a session made or moved beside its branch, as it came out.
+/// A published ref, other than its branch, that a session created or moved.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CreatedRef {
     /// Its full name in the mirror, as in `refs/heads/custody/0197….refs/heads/topic` or `refs/tags/custody/0197…/v1`.
     pub name: String,
-    /// What git called it inside, as in `refs/heads/topic` or `stash@{0}`.
+    /// Its name in the session's repository, as in `refs/heads/topic` or `stash@{0}`.
     pub inside: String,
     /// The commit or annotated tag that it points at.
     pub object: GitOid,
 }
 
-/// `commit.created`: a commit of the session's branch, in the order of the branch; or, before those, one of another ref that the
-/// session made.
+/// `commit.created`: a commit of the session's branch, in the order of the branch. Commits of the session's other refs come before
+/// them.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CommitCreated {
@@ -342,7 +342,7 @@ pub struct CommitCreated {
     pub tree: GitOid,
     /// Its parents.
     pub parents: Vec<GitOid>,
-    /// The branch, as in `custody/0197…`; of a commit that the branch lacks, the ref that has it, as in
+    /// The branch, as in `custody/0197…`; for a commit that is not in the branch, the ref that has it, as in
     /// `custody/0197….refs/heads/topic`.
     pub branch: String,
     /// Who made it.
@@ -352,32 +352,32 @@ pub struct CommitCreated {
     pub files: Vec<ChangedFile>,
     /// How many differ.
     pub file_count: u64,
-    /// Of the last commit: the refs that the session made or moved beside the branch, at most 100.
+    /// The session's other refs that were created or moved, at most 100; only in the event of the last commit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub refs: Option<Vec<CreatedRef>>,
-    /// The submodule, by its directory in the workspace, in whose repository the commit is. The paths of `files` are those in the
-    /// workspace there too.
+    /// The submodule whose repository has the commit, by its directory in the workspace. The paths of `files` are paths of the
+    /// workspace, too.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub submodule: Option<WorkspacePath>,
-    /// Of the last commit: the submodules in which the session changed something, at most 100.
+    /// The submodules that the session changed, at most 100; only in the event of the last commit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub submodules: Option<Vec<CreatedSubmodule>>,
 }
 
-/// What a session made in a submodule: commits of the submodule's repository.
+/// A session's commits in a submodule's repository.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CreatedSubmodule {
     /// Its directory in the workspace.
     pub path: WorkspacePath,
-    /// The commit that it stood for when the session began.
+    /// The submodule's commit when the session began.
     pub base: GitOid,
-    /// The commit that it stands for in the session's branch; the base if only `refs` came out.
+    /// The submodule's commit in the session's branch; the base if only `refs` were published.
     pub commit: GitOid,
     /// Full name in the mirror of the ref that has the commit; absent if it is the base.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub branch: Option<String>,
-    /// The refs that the session made or moved in the submodule.
+    /// The refs that the session created or moved in the submodule.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub refs: Option<Vec<CreatedRef>>,
 }
@@ -428,12 +428,12 @@ pub enum GapSource {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Gap {
-    /// Of which channel.
+    /// The channel in which something is missing.
     pub source: GapSource,
     /// Why.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub code: Option<GapCode>,
-    /// Why and what may be missing, in words.
+    /// The cause and the missing part, for people.
     pub reason: String,
     /// From here …
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -27,7 +27,7 @@ use events::Events;
 /// Longest policy document that is read, in bytes.
 const MAX_POLICY_BYTES: usize = 16 << 20;
 
-/// What to check with.
+/// The options of a verification.
 #[derive(Clone, Debug)]
 pub struct EvidenceOptions {
     /// The key. One that is given has to occur in the pack's history of keys, which both keys of each rotation signed.

@@ -22,19 +22,19 @@ const SECTOR_BYTES: usize = 512;
 /// End of the anchor's name; what comes before is the name of the log's directory.
 pub const ANCHOR_ENDING: &str = ".anchor";
 
-/// What stands beside a log.
+/// The state of a log's anchor.
 #[derive(Debug)]
 pub enum Anchor {
-    /// Nothing: the log was never appended to, or by a version that wrote none.
+    /// There is none: nothing was appended to the log, or only by a version that wrote no anchors.
     Absent,
-    /// Something that is no head of this log that its key signed.
+    /// It is no head of this log with a valid signature.
     Damaged(CheckpointError),
-    /// The newest head that somebody wrote down.
+    /// The newest head that was written to it.
     Head(Checkpoint),
 }
 
 impl Anchor {
-    /// Where the anchor of the log in `dir` is.
+    /// The path of the anchor of the log in `dir`.
     #[must_use]
     pub fn path(dir: &Path) -> PathBuf {
         let mut name = dir.file_name().unwrap_or_default().to_owned();
@@ -42,7 +42,7 @@ impl Anchor {
         dir.with_file_name(name)
     }
 
-    /// The anchor of the log `origin` in `dir`. Of a log that somebody appends to it is to be read before the log.
+    /// The anchor of the log `origin` in `dir`. If the log may be appended to meanwhile, read the anchor before the log.
     ///
     /// # Errors
     /// Those of reading.

@@ -46,7 +46,7 @@ pub enum ExtendError {
     HeadMissing {
         /// Its directory.
         path: PathBuf,
-        /// What says that it had one, in words.
+        /// The evidence that it had one, for people.
         trace: String,
     },
     /// It has fewer entries than it had.
@@ -57,7 +57,7 @@ pub enum ExtendError {
     TakenBack {
         /// Its directory.
         path: PathBuf,
-        /// What tells the other size.
+        /// The file with the other size.
         anchor: PathBuf,
         /// Entries that are there.
         found: u64,
@@ -72,7 +72,7 @@ pub enum ExtendError {
     Replaced {
         /// Its directory.
         path: PathBuf,
-        /// What tells the other root.
+        /// The file with the other root.
         anchor: PathBuf,
         /// The size that they have different roots for.
         size: u64,

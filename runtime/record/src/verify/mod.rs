@@ -34,8 +34,8 @@ pub use verdict::{Completeness, Contents, Integrity, KeySource, Verdict};
 /// Most findings that a report lists.
 pub const MAX_FINDINGS: usize = 1000;
 
-/// How far an event's time may lie before the latest of the events before it, in microseconds: 5 s. Those who observe take the
-/// time by themselves, and wait for each other when they append.
+/// How much older than the events before it an event may be, in microseconds: 5 s. Each observer reads the clock before it waits
+/// for its turn to append.
 pub const CLOCK_TOLERANCE: i64 = 5_000_000;
 
 /// Most readings of a record that changes while it is read.

@@ -14,35 +14,35 @@ pub const DEFAULT_BLOB_LIMIT: u64 = 16 << 30;
 /// The key to check with.
 #[derive(Clone, Debug)]
 pub enum KeyChoice {
-    /// One that whoever asks brought along.
+    /// A key that the caller gave.
     Given(Verifier),
-    /// That of this installation.
+    /// The key of this installation.
     Installation(Verifier),
-    /// The one that the server names which the record came from.
+    /// The key that the server names from which the record was downloaded.
     Server(Verifier),
-    /// The one that the record names: shows that the record is consistent, not whose it is.
+    /// The key that the record names: it shows that the record is consistent, not who made it.
     Record,
 }
 
-/// What to check with.
+/// The options of a verification.
 #[derive(Clone, Debug)]
 pub struct VerifyOptions {
     /// The key.
     pub key: KeyChoice,
-    /// The session whose record it is to be, if that is known: a record of another one is not this session's.
+    /// The session that the record has to belong to, if it is known.
     pub session: Option<SessionId>,
     /// Directory of the installation log, or of a copy of it.
     pub installation_log: Option<PathBuf>,
-    /// Whose cosignatures of the installation log count; without a policy nobody's are known.
+    /// The witnesses whose cosignatures of the installation log count; without a policy none is checked.
     pub witnesses: Option<TlogPolicy>,
-    /// [`DEFAULT_BLOB_LIMIT`].
+    /// Largest blob that is decompressed, in bytes; [`DEFAULT_BLOB_LIMIT`] by default.
     pub blob_limit: u64,
     /// Where the keys of sealed content are; without it, sealed content is not checked.
     pub vault: Option<Arc<Vault>>,
 }
 
 impl VerifyOptions {
-    /// Checks with this key, and without an installation log.
+    /// Options with this key and without an installation log.
     #[must_use]
     pub fn new(key: KeyChoice) -> Self {
         Self {
@@ -55,25 +55,25 @@ impl VerifyOptions {
         }
     }
 
-    /// And wants it to be the record of this session.
+    /// The same, for the record of this session.
     #[must_use]
     pub fn of_session(self, session: SessionId) -> Self {
         Self { session: Some(session), ..self }
     }
 
-    /// And with this installation log.
+    /// The same, with this installation log.
     #[must_use]
     pub fn with_installation_log(self, dir: &Path) -> Self {
         Self { installation_log: Some(dir.to_owned()), ..self }
     }
 
-    /// And with the keys of this vault.
+    /// The same, with the keys of this vault.
     #[must_use]
     pub fn with_vault(self, vault: Arc<Vault>) -> Self {
         Self { vault: Some(vault), ..self }
     }
 
-    /// And with these witnesses of it.
+    /// The same, with these witnesses of the installation log.
     #[must_use]
     pub fn with_witnesses(self, policy: &TlogPolicy) -> Self {
         Self { witnesses: Some(policy.clone()), ..self }

@@ -101,9 +101,9 @@ codes! {
     BlobDamaged => Integrity,
     /// A blob's size is not the one that the event says.
     BlobSize => Integrity,
-    /// Blobs are sealed, no key was given, and the events do not say what their files were: they were not checked.
+    /// Blobs are sealed, no key was given, and the events do not name their files: they were not checked.
     ContentLocked => Note,
-    /// Blobs are sealed, and no key was given: their files are those that were recorded, and were not opened.
+    /// Blobs are sealed, and no key was given: their files are the recorded ones, and were not opened.
     ContentUnopened => Note,
     /// Blobs are sealed, the vault has no key of their session, and no erasure explains it: their content is lost.
     ContentKeyMissing => Completeness,
@@ -113,15 +113,15 @@ codes! {
     ErasureNotGenuine => Integrity,
     /// A blob that no event names.
     BlobUnreferenced => Note,
-    /// A journal, or what is shown of a session that lives, lies beside the seal. It counts for nothing.
+    /// A journal, or a file of a running session, lies beside the seal. It is ignored.
     UnsealedBesideSeal => Note,
-    /// A seal or a checkpoint lies beside the journal of a session that is not sealed, and is not of this record.
+    /// A seal or a checkpoint lies beside the journal of an unsealed session, and belongs to another record.
     ForeignSeal => Note,
-    /// The record is of another session than the one that was asked for.
+    /// The record belongs to another session than the requested one.
     SessionDiffers => Integrity,
     /// The times of events run backwards: the clock was set back while the session ran.
     ClockSetBack => Note,
-    /// The control log says that the session is lost: its record was gone.
+    /// The control log has the session as lost: its record was missing.
     SessionLost => Note,
     /// A file that is no part of a record.
     UnexpectedFile => Note,
@@ -269,7 +269,7 @@ pub struct Report {
     pub root: Digest,
     /// Number of blobs that events name.
     pub blobs: u64,
-    /// What was found out about them.
+    /// How far they were checked.
     #[serde(default)]
     pub contents: Contents,
     /// The record is in its final form.
@@ -308,7 +308,7 @@ impl Report {
         Self { witnesses, ..self }
     }
 
-    /// With what the control log says of a session whose record was gone when somebody looked.
+    /// The same, with the control log's statement about a session whose record was missing.
     #[must_use]
     pub fn of_lost_session(mut self, reason: &str) -> Self {
         let what = match self.events {

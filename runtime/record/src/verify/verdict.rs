@@ -39,7 +39,7 @@ pub enum KeySource {
     Given,
     /// It is the key of this installation.
     Installation,
-    /// The server that what was checked came from names it.
+    /// The server from which the record was downloaded names it.
     Server,
     /// What was checked named it: this shows that it is consistent, not whose it is.
     Record,
@@ -48,7 +48,7 @@ pub enum KeySource {
 }
 
 impl KeySource {
-    /// Whether somebody other than what was checked says whose key it is.
+    /// Whether the key came from anywhere but the checked record itself.
     #[must_use]
     pub const fn is_vouched_for(self) -> bool {
         match self {
@@ -69,22 +69,22 @@ impl KeySource {
     }
 }
 
-/// What was found out about the contents that events name, where nothing is broken.
+/// How far the contents that events name were checked, if nothing is broken.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Contents {
-    /// Some are sealed, no key was given, and the events do not say what their files were: those were not checked.
+    /// Some are sealed, no key was given, and the events do not name their files: those were not checked.
     #[default]
     Unchecked,
     /// The events name none.
     None,
     /// Every content was opened and compared with its digest.
     Opened,
-    /// The stored files are those that were recorded; some are sealed and were not opened, for want of their key.
+    /// The stored files are the recorded ones; some are sealed and were not opened, because no key was given.
     Stored,
     /// Some are withheld from the pack; the others were compared with their digests.
     Withheld,
-    /// Some were erased, which a note says; the others are what was recorded.
+    /// Some were erased, as a genuine note states; the others are what was recorded.
     Erased,
 }
 
@@ -95,9 +95,9 @@ pub struct Verdict {
     pub integrity: Integrity,
     /// Is everything there?
     pub completeness: Completeness,
-    /// Where did the key come from that this rests on?
+    /// Where the key of this verdict came from.
     pub key: KeySource,
-    /// What is known of the contents?
+    /// How far the contents were checked.
     pub contents: Contents,
     /// Who but the installation vouches for it?
     pub witnesses: WitnessLevel,
@@ -110,7 +110,7 @@ impl Verdict {
         self.integrity == Integrity::Intact && self.completeness == Completeness::Complete
     }
 
-    /// What is wrong first: integrity, then completeness, then, if witnesses are `wanted`, what they vouch for. `None` if nothing is.
+    /// The first failure: of integrity, then of completeness, then, if witnesses are `wanted`, of their cosignatures. `None` if there is none.
     #[must_use]
     pub fn failure(self, wanted: bool) -> Option<ErrorCode> {
         let witnessed = match self.witnesses {
@@ -147,7 +147,7 @@ impl Verdict {
 }
 
 impl fmt::Display for Verdict {
-    /// One line: the first that a reader sees, so nothing that the verdict rests on is left for later.
+    /// The first line that a reader sees: it has everything that the verdict depends on.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match (self.integrity, self.completeness) {
             (Integrity::Broken, _) => "BROKEN: this is not what was recorded",

@@ -26,7 +26,7 @@ pub(super) fn request(
     let chosen = repo::choose(server, repository, &args.project)?;
     if !args.quiet && chosen.checkout.as_ref().is_some_and(Source::is_shallow) {
         eprintln!(
-            "custody: this is a shallow clone: the session sees its history cut off, and so do questions about it (`git fetch --unshallow` brings the rest)"
+            "custody: this is a shallow clone: the session and investigations have only this part of the history (`git fetch --unshallow` fetches the rest)"
         );
     }
     let policy = match document {

@@ -29,10 +29,8 @@ pub(super) fn apply(
     let outputs = server.wait(server.client().outputs(session.id))?;
     let Some(branch) = outputs.branch.clone() else {
         let message = format!("session {} left no changes", session.id);
-        return Err(Failure::new(ErrorCode::NotFound, message).hint(format!(
-            "`custody session show {}` says what was kept out, if anything",
-            session.id
-        )));
+        return Err(Failure::new(ErrorCode::NotFound, message)
+            .hint(format!("`custody session show {}` lists what was not published", session.id)));
     };
     same_repository(server, session)?;
     if !fetch_only {
@@ -74,7 +72,7 @@ pub(super) fn apply(
         };
         for one in &outputs.refs {
             let name = crate::render::tame(&one.name);
-            text.push_str(&format!("\nfetched {name}, which is merged nowhere"));
+            text.push_str(&format!("\nfetched {name}; it is not merged"));
         }
         for one in &fetched {
             text.push_str(&one.words(fetch_only));

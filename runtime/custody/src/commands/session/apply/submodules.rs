@@ -40,9 +40,7 @@ impl Fetched {
         }
         for name in &self.refs {
             let name = tame(name);
-            text.push_str(&format!(
-                "\nfetched {name} in submodule {path}, which is merged nowhere"
-            ));
+            text.push_str(&format!("\nfetched {name} in submodule {path}; it is not merged"));
         }
         text
     }
