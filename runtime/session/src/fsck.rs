@@ -136,8 +136,8 @@ pub fn check(
     if let Some(requested) = requested {
         let heads = known.unwrap_or_default();
         checked.damage.extend(requested.compare(state, control.vault(), &there, &heads));
+        check_launched(state, &requested, &mut checked);
     }
-    check_launched(state, control, &mut checked)?;
     Ok(checked)
 }
 

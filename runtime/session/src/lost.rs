@@ -4,7 +4,6 @@
 //! request and the policy, and without the mark that a keeper leaves there before it begins the record; and the installation
 //! log has no head of it. Whatever can't be shown is lost, and says so in the control log.
 
-use std::collections::BTreeMap;
 use std::io;
 
 use custody_control::{Author, ControlError, ControlPlane};
@@ -14,7 +13,7 @@ use custody_model::state::session::SessionState;
 use custody_record::control::{ControlBody, SessionReason};
 use custody_record::installation::InstallationLeaves;
 use custody_record::tlog::Anchor;
-use custody_record::{ControlLog, ControlLogError, LogError, Verifier};
+use custody_record::{LogError, Verifier};
 use custody_store::SessionRow;
 
 use crate::error::SessionError;
@@ -223,42 +222,4 @@ pub async fn find(state: &StateDir, plane: &ControlPlane) -> Result<Vec<SessionI
         }
     }
     Ok(found)
-}
-
-/// What the control log says of a session that was launched.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Launched {
-    /// A keeper was to be started.
-    Yes,
-    /// And its launch failed before there was a record.
-    Abandoned,
-    /// It is lost.
-    Lost,
-}
-
-/// Events of the control log that are read at once.
-const BATCH: usize = 1024;
-
-/// The sessions that the control log says were launched.
-///
-/// # Errors
-/// Those of the log.
-pub(crate) fn launched(log: &ControlLog) -> Result<BTreeMap<SessionId, Launched>, ControlLogError> {
-    let (mut found, mut from) = (BTreeMap::new(), 0);
-    loop {
-        let events = log.read(from, BATCH)?;
-        if events.is_empty() {
-            return Ok(found);
-        }
-        from += events.len() as u64;
-        for event in events {
-            if let ControlBody::SessionLaunched(launched) = &event.body {
-                found.insert(launched.session, Launched::Yes);
-            } else if let ControlBody::SessionAbandoned(abandoned) = &event.body {
-                found.insert(abandoned.session, Launched::Abandoned);
-            } else if let ControlBody::SessionLost(lost) = &event.body {
-                found.insert(lost.session, Launched::Lost);
-            }
-        }
-    }
 }

@@ -17,14 +17,18 @@ use super::Damage;
 /// What the vault's findings have as their place.
 const VAULT: &str = "vault";
 
-/// How far the control log tells of a session.
+/// The last step of a session that the control log has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Course {
-    /// It was asked for, and may still run.
+pub(super) enum Course {
+    /// It was requested, and may still run.
     Waiting,
     /// A keeper was to be started.
     Launched,
-    /// It was refused, rejected, cancelled or abandoned, or is lost.
+    /// Its launch failed before there was a record.
+    Abandoned,
+    /// It is lost.
+    Lost,
+    /// It was refused, rejected or cancelled.
     Over,
 }
 
@@ -59,10 +63,11 @@ impl KnownSessions {
                 self.0.insert(asked.session, known);
             }
             ControlBody::SessionLaunched(launched) => of(&launched.session, Course::Launched),
-            ControlBody::ApprovalRejected(about)
-            | ControlBody::SessionCancelled(about)
-            | ControlBody::SessionAbandoned(about)
-            | ControlBody::SessionLost(about) => of(&about.session, Course::Over),
+            ControlBody::SessionAbandoned(about) => of(&about.session, Course::Abandoned),
+            ControlBody::SessionLost(about) => of(&about.session, Course::Lost),
+            ControlBody::ApprovalRejected(about) | ControlBody::SessionCancelled(about) => {
+                of(&about.session, Course::Over);
+            }
             ControlBody::RetentionDeleted(about) => {
                 if let Some(known) = self.0.get_mut(&about.session) {
                     known.erased = true;
@@ -99,6 +104,11 @@ impl KnownSessions {
         }
     }
 
+    /// The sessions and their last steps.
+    pub(super) fn courses(&self) -> impl Iterator<Item = (SessionId, Course)> {
+        self.0.iter().map(|(session, known)| (*session, known.course))
+    }
+
     /// What does not fit: `there` are the sessions that have a directory, `heads` those that the installation log has heads of.
     pub(super) fn compare(
         &self,
@@ -113,7 +123,7 @@ impl KnownSessions {
             let needed = match known.course {
                 Course::Waiting => "it waits, and its request is gone",
                 Course::Launched => "it was launched, and its directory is gone",
-                Course::Over => "",
+                Course::Abandoned | Course::Lost | Course::Over => "",
             };
             if there.contains(session) {
                 damage.extend(request(state, vault, *session, known));
@@ -145,7 +155,7 @@ impl KnownSessions {
             }
             Scope::Control => None,
         });
-        let what = "there is a key of a session that nobody knows";
+        let what = "there is a key of a session that neither log nor a directory has";
         unknown
             .map(|session| Damage::kept(&session.to_string(), "key_foreign", what, None))
             .collect()

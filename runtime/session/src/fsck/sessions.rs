@@ -5,35 +5,28 @@ use std::sync::Arc;
 use custody_keeper::layout::StateDir;
 use custody_model::SessionId;
 use custody_model::error::chain;
-use custody_record::control::ControlLog;
 use custody_record::verify::{Code, Concern};
 use custody_record::{KeyChoice, Vault, Verifier, VerifyOptions, verify};
 
-use super::{Checked, Damage, FsckError, below};
-use crate::lost::{self, Beginning, Launched, beginning};
+use super::known::{Course, KnownSessions};
+use super::{Checked, Damage, below};
+use crate::lost::{Beginning, beginning};
 use crate::reconcile::{has_record, locked};
 
-/// Compares the sessions that the control log says were launched with what is there of them.
-pub(super) fn check_launched(
-    state: &StateDir,
-    control: &ControlLog,
-    checked: &mut Checked,
-) -> Result<(), FsckError> {
-    if checked.damage.iter().any(|damage| damage.code == "control_log_broken") {
-        return Ok(());
-    }
-    for (session, launched) in lost::launched(control)? {
+/// Compares the launched sessions of the control log with their directories.
+pub(super) fn check_launched(state: &StateDir, known: &KnownSessions, checked: &mut Checked) {
+    for (session, course) in known.courses() {
         let recorded = has_record(&state.session(session));
-        let (code, what) = match launched {
+        let (code, what) = match course {
             // A launch that failed left no record.
-            Launched::Abandoned => continue,
-            Launched::Lost if recorded => (
+            Course::Waiting | Course::Abandoned | Course::Over => continue,
+            Course::Lost if recorded => (
                 "session_returned",
                 "the control log says that it is lost, and its record is there: its state stays lost".to_owned(),
             ),
-            Launched::Lost => ("session_lost", "it is lost: its record is gone".to_owned()),
-            Launched::Yes if recorded => continue,
-            Launched::Yes => match beginning(state, session) {
+            Course::Lost => ("session_lost", "it is lost: its record is gone".to_owned()),
+            Course::Launched if recorded => continue,
+            Course::Launched => match beginning(state, session) {
                 Ok(Beginning::Begun | Beginning::Never) => continue,
                 Ok(Beginning::Lost(reason)) => {
                     checked.lost.push((session, reason.clone()));
@@ -45,7 +38,6 @@ pub(super) fn check_launched(
         };
         checked.damage.push(Damage::kept(&session.to_string(), code, what, None));
     }
-    Ok(())
 }
 
 pub(super) fn check_session(
