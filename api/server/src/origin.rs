@@ -55,7 +55,7 @@ pub struct Trust {
     pub own_uid: u32,
     /// The name of a local operator.
     pub operator: Arc<dyn Fn(u32) -> UserName + Send + Sync>,
-    /// The program that calls is the one that serves: it is told the whole of each failure, because no log tells more.
+    /// The calling program is also the server: it gets the whole cause of each failure, because there is no log with more.
     pub is_own_program: bool,
 }
 

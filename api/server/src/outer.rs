@@ -35,7 +35,7 @@ pub(crate) struct CallId(pub(crate) RequestId);
 pub(crate) struct Outer {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) metrics: Arc<Metrics>,
-    /// Each failure is told whole: see `Trust::is_own_program`.
+    /// Answers have the whole cause of a failure: see `Trust::is_own_program`.
     pub(crate) tells_causes: bool,
 }
 

@@ -239,7 +239,7 @@ pub async fn take_back(client: &Client, session: SessionId, act: &Act) -> Result
     }
 }
 
-/// Whoever only watches has nobody to show the output to.
+/// A client that only watches shows no output.
 fn unread(session: SessionId) -> Failure {
     Failure::new(ErrorCode::Io, "nobody reads the output any more; the session goes on")
         .hint(format!("`custody attach {session}` shows it again"))

@@ -23,9 +23,9 @@ pub(crate) const CHECKPOINT_FILE: &str = "checkpoint";
 /// The form of a record that counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Standing {
-    /// There is none.
+    /// There is no record.
     Absent,
-    /// The journal.
+    /// The journal counts.
     Journal,
     /// The tiles, up to a signed head. Without a journal beside them nothing competes: the head is absent here then, and
     /// whether it is signed is for `verify` to say.
@@ -46,7 +46,7 @@ pub(crate) struct Vouching {
 /// What is known of a session by signatures.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Logged {
-    /// Nothing.
+    /// Nothing is known.
     Nothing,
     /// It was begun, and heads of its record are in the installation log.
     Living,
@@ -146,7 +146,7 @@ impl Vouching {
         }
     }
 
-    /// The form that counts.
+    /// The form of the record in `dir` that counts.
     pub(crate) fn standing(&self, dir: &Path) -> Standing {
         if let Some(plain) = without_conflict(dir) {
             return plain;
@@ -229,7 +229,7 @@ pub(crate) fn session_of(dir: &Path) -> Option<SessionId> {
 /// The form of the record in `dir` that counts.
 ///
 /// # Errors
-/// [`KeyError`] if what is signed can't be told from what isn't.
+/// [`KeyError`] if the keys that check signatures can't be used.
 pub(crate) fn standing(dir: &Path) -> Result<Standing, KeyError> {
     match without_conflict(dir) {
         Some(plain) => Ok(plain),

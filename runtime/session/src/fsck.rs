@@ -85,7 +85,7 @@ impl Damage {
     }
 }
 
-/// What was checked, and what was found.
+/// The result of a check.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Checked {
     /// Sessions whose record was checked.

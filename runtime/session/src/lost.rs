@@ -20,18 +20,18 @@ use crate::error::SessionError;
 use crate::orchestrator::Orchestrator;
 use crate::reconcile::{has_record, locked};
 
-/// Whether a keeper began a session that is to run.
+/// Whether a keeper started a session that is to run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Beginning {
     /// It lives, or left a record.
     Begun,
-    /// None did, which is shown.
+    /// No keeper started it; its directory and the installation log prove that.
     Never,
-    /// One may have, and there is no record.
+    /// A keeper may have started it, and there is no record; with the reason.
     Lost(String),
 }
 
-/// What to do about a record that is gone.
+/// The advice for a missing record.
 const ADVICE: &str = "it is not run again; if its directory is in a backup, put it back to have the record, and ask for a new \
                       session to have the work done";
 
@@ -78,7 +78,7 @@ pub(crate) fn first_beginning(
     if whole { Ok(Beginning::Never) } else { beginning(state, session) }
 }
 
-/// Why nothing is said of any session where there is no directory of one.
+/// The reason why no session is called lost if none has a directory.
 const UNMOUNTED: &str =
     "no session has a directory: mount the disk that they are on, or put them back from a backup";
 
@@ -151,18 +151,18 @@ pub(crate) fn sealed_before(
     Ok(events.map(|events| record_gone(&only_logged(events))))
 }
 
-/// That nothing but a head in the installation log is left of a record.
+/// The reason for a record of which only a head in the installation log is left.
 fn only_logged(events: u64) -> String {
     format!("its record is gone, of which the installation log has a head of {events} events")
 }
 
-/// What is lost of a session whose keeper is gone and whose record can't be gone on with.
+/// The reason of a lost session, with the advice.
 pub(crate) fn record_gone(why: &str) -> String {
     format!("{why}; {ADVICE}")
 }
 
 impl Orchestrator {
-    /// Puts on record that a session is lost, if it is not yet.
+    /// Records that a session is lost, unless that is on record.
     pub(crate) async fn lose(
         &self,
         session: SessionId,
@@ -206,8 +206,8 @@ async fn lose(
     Ok(())
 }
 
-/// Finds the sessions that should live and are lost, and puts that on record; which they are. To be called where nobody looks
-/// after sessions, as after the index was made anew.
+/// Finds the sessions that should run and are lost, puts that on record, and returns them. For commands that do not follow sessions,
+/// as after the index was rebuilt.
 ///
 /// # Errors
 /// Those of the control plane and of looking.

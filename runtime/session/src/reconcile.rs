@@ -81,7 +81,7 @@ pub fn one(
     Ok(Some(Reconciled { session, closed }))
 }
 
-/// Why the installation log takes no more heads, whoever tries: nothing but a repair helps. `None` if `failure` is another one.
+/// The reason why the installation log accepts no more heads until it is repaired. `None` if `failure` has another cause.
 pub(crate) fn unloggable(failure: &(dyn std::error::Error + 'static)) -> Option<String> {
     let mut causes = std::iter::successors(Some(failure), |error| error.source());
     let extend = causes.find_map(|error| error.downcast_ref::<ExtendError>())?;
@@ -95,7 +95,7 @@ pub(crate) fn unloggable(failure: &(dyn std::error::Error + 'static)) -> Option<
     }
 }
 
-/// Whether there is anything of a record.
+/// Whether any file of a record is there.
 pub(crate) fn has_record(dir: &SessionDir) -> bool {
     ["journal", "checkpoint", "seal.dsse.json", "tile"]
         .iter()
@@ -107,7 +107,7 @@ fn is_open(dir: &SessionDir) -> bool {
     custody_record::Reader::open(&dir.record()).is_ok_and(|reader| !reader.is_sealed())
 }
 
-/// Whether the session has a keeper's lock that nobody holds, and a record that is not closed.
+/// Whether the session has a keeper's lock that no process holds, and a record that is not closed.
 pub(crate) fn keeper_is_dead(dir: &SessionDir) -> io::Result<bool> {
     Ok(is_open(dir) && abandoned(dir)?.is_some())
 }

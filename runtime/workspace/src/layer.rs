@@ -16,7 +16,7 @@ use nix::sys::stat::{FileStat, fstat};
 
 use crate::mount::beneath;
 
-/// Most places that are told apart: git compares each with each path of its index. Of more, the directories above are told.
+/// Most separate places: git compares each with each path of its index. If there are more, their parent directories stand for them.
 const MAX_PLACES: usize = 200;
 
 /// Most bytes of all their paths: they are arguments of a program.

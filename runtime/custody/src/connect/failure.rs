@@ -45,7 +45,7 @@ fn named(problem: &Problem) -> String {
     }
 }
 
-/// What to do about it on a command line; `None` where the detail says it. On one's own machine there is nobody else to ask.
+/// A hint for the command line; `None` if the detail has it. Without a server there is no operator to ask.
 fn advice(code: ApiCode, is_own: bool) -> Option<&'static str> {
     Some(match code {
         ApiCode::NotFound => {

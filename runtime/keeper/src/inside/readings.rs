@@ -58,7 +58,7 @@ pub struct WatchedTrees {
 }
 
 impl WatchedTrees {
-    /// Whether what is read of a mount is told. The root itself holds only what the driver made.
+    /// Whether reads of a mount are reported. The root itself holds only what the driver made.
     fn include(self, point: &str) -> bool {
         let below = |tree: &str| {
             point.strip_prefix(tree).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
@@ -88,7 +88,7 @@ pub struct Readings {
 
 struct Shared {
     group: OwnedFd,
-    /// Keeps the sandbox's mounts attached until everything is told: a path is that of an attached mount.
+    /// Keeps the sandbox's mounts attached until all events are reported: only files of attached mounts have a path.
     mounts: Mutex<Option<File>>,
     watched: Vec<String>,
     unwatched: Vec<String>,

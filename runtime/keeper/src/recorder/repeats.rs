@@ -26,7 +26,7 @@ impl From<ProcessRef> for Owner {
 #[derive(Debug, Default)]
 pub(super) struct Repeats {
     owners: HashMap<Owner, HashMap<(WorkspacePath, Access), Seen>>,
-    /// What was read and run outside of the workspace: told once, and not counted.
+    /// Reads and executions outside of the workspace: recorded once, and not counted.
     outside: HashMap<Owner, HashSet<(String, Operation, Option<Digest>)>>,
 }
 
@@ -65,7 +65,7 @@ impl Repeats {
         }
     }
 
-    /// Whether the record tells of this access outside of the workspace already; from now on it does. Changes are told each
+    /// Whether this access outside of the workspace is on record already; remembers it otherwise. Changes are recorded each
     /// time.
     pub(super) fn is_known(&mut self, process: ProcessRef, outside: &FileOutside) -> bool {
         if !matches!(outside.operation, Operation::Read | Operation::Execute | Operation::Open) {

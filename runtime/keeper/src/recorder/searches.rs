@@ -9,7 +9,7 @@ use custody_model::ImageId;
 
 use super::Exec;
 
-/// Directories of one search that are told; a search path is rarely longer than ten.
+/// Most directories of one search in an event; a search path is rarely longer than ten.
 const MAX_TRIED: usize = 64;
 
 /// What is to be recorded now.

@@ -37,13 +37,13 @@ const MAX_HOPS: usize = 5;
 /// Longest suffix of a revision (`~2^1`) that is resolved, in bytes.
 const MAX_SUFFIX_BYTES: usize = 16;
 
-/// Parts of the history that one call of git is told to have asked for; more are not looked at.
+/// Most parts of the history that are recorded for one call of git; further arguments are ignored.
 const MAX_ASKED: usize = 64;
 
 /// How long git may take to resolve a name. The exec waits.
 const RESOLVE_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Tells what git is asked for, beside what notices tell.
+/// Records which parts of the history git's arguments name, beside the notices themselves.
 pub(super) struct HistorySink {
     pub(super) recorder: Arc<Recorder>,
     pub(super) history: History,
@@ -57,7 +57,7 @@ pub(super) struct History {
     pub(super) commit: GitOid,
     /// Its paths.
     pub(super) manifest: Arc<Manifest>,
-    /// What is denied is refused, and told as that.
+    /// The path rules: a denied path is recorded as refused.
     pub(super) rules: PathRules,
     /// The mirror.
     pub(super) git: Git,
@@ -107,7 +107,7 @@ impl NoticeSink for HistorySink {
 }
 
 impl History {
-    /// What an exec is about to read of the history, as far as its arguments tell.
+    /// The parts of the history that an exec's arguments name.
     fn reads(&self, notice: &ExecNotice) -> Vec<FileOutside> {
         let program = notice.file.as_deref().unwrap_or(&notice.path);
         if !notice.mode.is_some_and(can_run) || program.rsplit('/').next() != Some("git") {
@@ -192,7 +192,7 @@ impl History {
         Some(entries.find(|entry| entry.blob == *object)?.path.clone())
     }
 
-    /// What stands at a path of a commit.
+    /// The object at a path of a commit.
     fn object(&self, commit: &GitOid, path: &WorkspacePath) -> Option<GitOid> {
         if *commit == self.commit
             && let Some(entry) = self.manifest.get(path)
@@ -219,7 +219,7 @@ impl History {
         asked.or_else(|| suffix.is_empty().then_some(found).filter(|_| name == "HEAD"))
     }
 
-    /// What a reference of the workspace's repository holds (gitrevisions(7), `<refname>`).
+    /// The object that a reference of the workspace's repository names (gitrevisions(7), `<refname>`).
     fn reference(&self, name: &str) -> Option<GitOid> {
         let name = if matches!(name, "" | "@") { "HEAD" } else { name };
         let parts = || name.split('/');

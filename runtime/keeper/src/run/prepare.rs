@@ -90,7 +90,7 @@ impl Watch {
         self.readings.get().map_or(Ok(()), |readings| readings.drain())
     }
 
-    /// Everything that happened before the call is in the recorder after it.
+    /// Waits until all accesses before the call are in the recorder.
     pub(super) fn drain(&self) -> Result<(), SinkError> {
         self.compare()?;
         if let Some(observer) = &*self.observer.lock().unwrap_or_else(PoisonError::into_inner) {

@@ -46,7 +46,7 @@ pub(super) struct Scratch {
 }
 
 impl Scratch {
-    /// Mounts an empty one at `point` in this mount namespace, of at most `bytes`.
+    /// Mounts an empty file system of at most `bytes` at `point` in this mount namespace.
     pub(super) fn mount(point: PathBuf, bytes: Option<u64>) -> Result<Self, KeeperError> {
         std::fs::create_dir_all(&point)
             .map_err(KeeperError::file("making the directory of scratch"))?;
@@ -59,12 +59,12 @@ impl Scratch {
         Ok(Self { point, root: root.into() })
     }
 
-    /// Where the driver finds it.
+    /// The mount point, for the driver.
     pub(super) fn point(&self) -> &Path {
         &self.point
     }
 
-    /// Watches it from now on, and takes its name away: the sandbox has it.
+    /// Starts to watch it, and detaches it from this mount namespace: the sandbox has it.
     pub(super) fn watch(self, session: &Session<'_>) -> Result<WatchedScratch, KeeperError> {
         umount2(&self.point, MntFlags::MNT_DETACH)
             .map_err(KeeperError::step("detaching scratch"))?;
@@ -98,7 +98,7 @@ impl Scratch {
     }
 }
 
-/// Takes everything below `root` for what it is now.
+/// Makes the current files below `root` known to `contents`.
 fn learn(root: &OwnedFd, contents: &Contents) -> nix::Result<()> {
     use nix::dir::{Dir, Type};
     use nix::fcntl::OFlag;
@@ -135,7 +135,7 @@ pub(crate) struct WatchedScratch {
 }
 
 impl WatchedScratch {
-    /// Everything that happened before the call is in the recorder after it.
+    /// Waits until all accesses before the call are in the recorder.
     pub(super) fn drain(&self) -> Result<(), SinkError> {
         let Some(observer) = &self.observer else { return Ok(()) };
         observer.drain().map_err(|e| SinkError::Unwritable(format!("scratch: {e}")))
@@ -148,7 +148,7 @@ impl WatchedScratch {
         Ok(())
     }
 
-    /// What is left in it must be what events tell: else there is a gap.
+    /// Compares its files with the events; a difference becomes a gap.
     pub(super) fn compare(self, recorder: &Recorder) -> Result<(), SinkError> {
         let compared = match compare(self.root.as_fd(), &self.contents, Spelling::as_it_is()) {
             Ok(compared) => compared,
@@ -180,7 +180,7 @@ impl WatchedScratch {
     }
 }
 
-/// Tells accesses to scratch as those outside of the workspace that they are.
+/// Records accesses to scratch as `file.outside`.
 struct ScratchSink {
     recorder: Arc<Recorder>,
     /// The largest file whose content is hashed, in bytes.
@@ -196,7 +196,7 @@ impl AccessSink for ScratchSink {
     }
 }
 
-/// The path that the sandbox has for one of the file system.
+/// The path in the sandbox for a path of the file system.
 fn inside(path: &WorkspacePath) -> String {
     let text = path.to_text();
     let (first, rest) = match text.split_once('/') {
@@ -211,7 +211,7 @@ fn inside(path: &WorkspacePath) -> String {
     }
 }
 
-/// What the observer tells, as an event outside of the workspace; none for what is not told there.
+/// An event of the observer as a `file.outside`; `None` for events that are not recorded for scratch.
 fn outside(body: Body, limit: u64) -> Option<FileOutside> {
     let base = |path: &WorkspacePath, operation, kind| {
         FileOutside::new(OutsidePlace::Scratch, inside(path), operation, kind)

@@ -37,7 +37,7 @@ pub enum PlacedError {
     /// The attestation.
     #[error("the record's seal can't be read")]
     Seal(#[from] DsseError),
-    /// The keys by which a seal is told from what lies beside it.
+    /// The keys that decide whether a seal is genuine.
     #[error("the installation's keys can't be used")]
     Key(#[from] KeyError),
     /// A document.

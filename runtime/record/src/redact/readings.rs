@@ -3,7 +3,7 @@
 
 use std::ops::Range;
 
-/// A text as somebody would read it.
+/// One reading of a text.
 pub(super) struct Reading {
     pub(super) bytes: Vec<u8>,
     /// From which byte of the reading on the text is how far ahead; in order.

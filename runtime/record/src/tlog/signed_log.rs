@@ -98,7 +98,7 @@ pub(crate) struct LogLock {
 }
 
 impl LogLock {
-    /// Waits until nobody extends the log in `dir`, and keeps others from it; `None` where there is no lock, as in a copy.
+    /// Waits until no process extends the log in `dir`, and keeps others from it; `None` if there is no lock file, as in a copy.
     pub(crate) fn shared(dir: &Path) -> Option<Self> {
         let file = File::open(dir.join(LOCK_FILE)).ok()?;
         // SAFETY: flock takes any open descriptor, and this one is open; closing it releases the lock.

@@ -139,8 +139,8 @@ impl Check<'_> {
         self.check_erasure(session, erased);
     }
 
-    /// Names those that can't be in any of the `sealed` files that no event claims. As long as there is such a file nobody without
-    /// the key can say whose it is.
+    /// Reports blobs that can't be in any of the `sealed` files that no event names. As long as there is such a file, its blob is
+    /// unknown without the key.
     fn check_locked(&mut self, blobs: &Blobs, locked: &mut BTreeMap<Digest, u64>, sealed: usize) {
         if sealed == 0 {
             for (digest, seq) in std::mem::take(locked) {

@@ -15,15 +15,15 @@ use super::{Checked, Damage, FsckError};
 /// Name of the directory, below the state directory, that takes what is damaged.
 pub const QUARANTINE: &str = "quarantine";
 
-/// What a quarantine needs from outside.
+/// The parameters of a quarantine.
 pub struct Mover<'a> {
-    /// Where each move is put on record before it happens.
+    /// The log that has each move before it happens.
     pub log: &'a ControlLog,
-    /// Who moves.
+    /// The actor of the moves.
     pub actor: Actor,
-    /// When.
+    /// The time of the moves.
     pub now: Timestamp,
-    /// Gives ten random bytes, for the events' ids.
+    /// Returns ten random bytes, for an event's id.
     pub random: &'a dyn Fn() -> io::Result<[u8; 10]>,
 }
 
@@ -81,7 +81,7 @@ fn put_aside(
     Ok(())
 }
 
-/// Puts on record that sessions are lost which nobody knew to be, so that nobody takes them for ones to launch.
+/// Puts newly found lost sessions on record, so that they are not launched again.
 ///
 /// # Errors
 /// [`FsckError::Control`].

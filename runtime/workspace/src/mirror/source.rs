@@ -73,7 +73,7 @@ impl Source {
         Ok(!self.listed("HEAD")?.is_empty())
     }
 
-    /// Whether its history is cut off. Of a URL nobody knows before it is fetched.
+    /// Whether its history is cut off. For a URL that is unknown before it is fetched.
     #[must_use]
     pub fn is_shallow(&self) -> bool {
         match self {

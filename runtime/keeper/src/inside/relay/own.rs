@@ -26,7 +26,7 @@ const LOOK: Duration = Duration::from_millis(100);
 /// Bytes that are passed on at once.
 const BUFFER_BYTES: usize = 16 << 10;
 
-/// The network of a sandbox, for whoever stands outside.
+/// The network of a sandbox, as the keeper uses it.
 #[derive(Debug)]
 pub struct OwnNetwork {
     namespace: File,

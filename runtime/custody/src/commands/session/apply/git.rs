@@ -70,7 +70,7 @@ const REFUSALS: [(&str, &str); 17] = [
     ("dubious ownership", "apply as the user to whom the checkout belongs"),
 ];
 
-/// Runs it; what it says is told only if it fails.
+/// Runs git; its output is shown only if it fails.
 pub(super) fn git(words: &[&str]) -> Result<(), Failure> {
     ask(words).map(drop)
 }
