@@ -195,3 +195,65 @@ fn a_cosigned_head_that_cannot_be_read_is_named() {
     let found = codes(&report.json());
     assert!(found.iter().any(|(code, _)| code == "cosigned_damaged"), "{found:?}");
 }
+
+/// Does `harm` to one file of the state directory, takes the codes that `fsck` reports, and puts the file back.
+fn codes_after(installation: &Installation, file: &Path, harm: &Harm) -> Vec<String> {
+    let before = fs::read(file).ok();
+    match harm {
+        Harm::Remove => fs::remove_file(file).expect("removed"),
+        Harm::Write(bytes) => fs::write(file, bytes).expect("written"),
+        Harm::Directory => fs::create_dir(file).expect("made"),
+    }
+    let report = fsck(installation, &["--dry-run"]);
+    let found = codes(&report.json()).into_iter().map(|(code, _)| code).collect();
+    match (before, harm) {
+        (Some(bytes), Harm::Remove | Harm::Write(_)) => fs::write(file, bytes).expect("put back"),
+        (None, Harm::Write(_)) => fs::remove_file(file).expect("removed"),
+        (_, Harm::Directory | Harm::Remove) => fs::remove_dir(file).expect("removed"),
+    }
+    found
+}
+
+#[derive(Debug)]
+enum Harm {
+    Remove,
+    Write(Vec<u8>),
+    Directory,
+}
+
+#[test]
+fn each_finding_of_the_operations_guide_has_its_code() {
+    let (installation, repository) = (Installation::new(), Repository::example());
+    let _ = installation.run(&repository, &["-q"], "cat README.md; echo x >x.txt").succeeded();
+    let state = installation.state().to_path_buf();
+    let session = installation.sessions()[0];
+    let directory = installation.directory(session);
+    let id = session.to_string();
+    let all = files(&state.join("vault"));
+    let key = state.join("vault").join(below(&all, &id));
+    let wrapped = fs::read(&key).expect("a key");
+    let other = id.replace(&id[id.len() - 4..], "0000");
+    let foreign = PathBuf::from(key.to_str().expect("text").replace(&id, &other));
+    let policy = fs::read_to_string(directory.join("policy.yaml")).expect("a policy");
+    let policy = policy.replacen("name: ", "name: other-", 1);
+    let cases = [
+        ("anchor_missing", state.join("log.anchor"), Harm::Remove),
+        ("anchor_damaged", state.join("log.anchor"), Harm::Write(b"no head".to_vec())),
+        ("anchor_missing", state.join("control.anchor"), Harm::Remove),
+        ("installation_log_headless", state.join("log/checkpoint"), Harm::Remove),
+        ("cosigned_damaged", state.join("log/cosigned"), Harm::Write(b"no head".to_vec())),
+        ("key_missing", key.clone(), Harm::Remove),
+        ("key_damaged", key, Harm::Write(b"no key".to_vec())),
+        ("key_foreign", foreign, Harm::Write(wrapped)),
+        ("request_damaged", directory.join("spec.sealed"), Harm::Write(b"no request".to_vec())),
+        ("policy_differs", directory.join("policy.yaml"), Harm::Write(policy.into_bytes())),
+        ("run_beside_seal", directory.join("run"), Harm::Directory),
+        ("unsealed_beside_seal", directory.join("record/journal"), Harm::Write(b"x".to_vec())),
+    ];
+    for (code, file, harm) in &cases {
+        let found = codes_after(&installation, file, harm);
+        assert!(found.iter().any(|one| one == code), "{code}: {found:?}");
+    }
+    let report = fsck(&installation, &[]).succeeded().json();
+    assert_eq!(report["damage"], Value::Array(Vec::new()), "each file was put back");
+}
