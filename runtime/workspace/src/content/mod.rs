@@ -362,10 +362,10 @@ impl Contents {
         self.lock().get(path).cloned()
     }
 
-    /// Undoes what a look at the file system taught, because it came too early.
+    /// Undoes what a look at the file system taught of a path, and of the other names of the file, because it came too early.
     pub(crate) fn restore(&self, path: &WorkspacePath, entry: Option<Entry>) {
         match entry {
-            Some(entry) => self.lock().insert(path.clone(), entry),
+            Some(entry) => self.put(path, entry),
             None => self.lock().remove(path),
         };
     }

@@ -32,6 +32,8 @@ pub(super) enum ReadError {
 pub(super) struct Batch {
     bytes: Vec<u8>,
     notices: Vec<Notice>,
+    /// The notices that tell of an object, by its handle.
+    of: HashMap<Box<[u8]>, Vec<usize>>,
     /// The first and the last notice that tell of a write to the object, by its handle.
     writes: HashMap<Box<[u8]>, (usize, usize)>,
     /// The last notice that tells that the object lost a name, by its handle.
@@ -46,6 +48,7 @@ impl Batch {
     pub(super) fn clear(&mut self) {
         self.bytes.clear();
         self.notices.clear();
+        self.of.clear();
         if self.emptied {
             self.writes.clear();
             self.removals.clear();
@@ -70,6 +73,13 @@ impl Batch {
             let first = self.notices.len();
             parse(&self.bytes, start, &mut self.notices).map_err(ReadError::Malformed)?;
             for (at, notice) in self.notices.iter().enumerate().skip(first) {
+                if let Some(object) = notice.object {
+                    let object = object.of(&self.bytes);
+                    match self.of.get_mut(object) {
+                        Some(all) => all.push(at),
+                        None => drop(self.of.insert(object.into(), vec![at])),
+                    }
+                }
                 if let (Some(object), Some(from), Some(to)) =
                     (notice.object, notice.place, notice.to)
                 {
@@ -116,62 +126,88 @@ impl Batch {
         self.last_write(object).is_some_and(|last| last > at)
     }
 
-    /// Whether a notice after `at` tells that the process of that one opened the object.
-    pub(super) fn opened_later(&self, at: usize, object: Span) -> bool {
-        let (handle, pid) = (self.bytes(object), self.notices.get(at).map(|notice| notice.pid));
-        self.notices.iter().skip(at + 1).any(|notice| {
-            notice.mask & libc::FAN_OPEN != 0
-                && Some(notice.pid) == pid
-                && notice.object.is_some_and(|o| self.bytes(o) == handle)
-        })
+    /// The notices that tell of the object, with where they stand.
+    fn of(&self, object: &[u8]) -> impl DoubleEndedIterator<Item = (usize, &Notice)> {
+        let all = self.of.get(object).into_iter().flatten();
+        all.filter_map(|at| Some((*at, self.notices.get(*at)?)))
     }
 
-    /// The places at which notices after `at` tell that the object got a name.
-    pub(super) fn links_after(&self, at: usize, object: &[u8]) -> Vec<Spot> {
-        let later = self.notices.iter().skip(at + 1).filter(|notice| {
-            notice.mask & libc::FAN_CREATE != 0
-                && notice.object.is_some_and(|o| self.bytes(o) == object)
-        });
-        later.filter_map(|notice| Some(self.spot(notice.place?))).collect()
+    /// Those of them that tell of a write.
+    fn writes_to(&self, object: &[u8]) -> impl DoubleEndedIterator<Item = (usize, &Notice)> {
+        self.of(object)
+            .filter(|(_, one)| one.mask & (libc::FAN_MODIFY | libc::FAN_CLOSE_WRITE) != 0)
+    }
+
+    /// Where those that tell that the process of notice `at` opened the object stand.
+    fn opens_as(&self, at: usize, object: Span) -> impl Iterator<Item = usize> {
+        let pid = self.notices.get(at).map(|notice| notice.pid);
+        let opens = self.of(self.bytes(object));
+        opens
+            .filter(move |(_, one)| one.mask & libc::FAN_OPEN != 0 && Some(one.pid) == pid)
+            .map(|(at, _)| at)
+    }
+
+    /// Whether a notice after `at` tells that the process of that one opened the object.
+    pub(super) fn opened_later(&self, at: usize, object: Span) -> bool {
+        self.opens_as(at, object).any(|open| open > at)
     }
 
     /// Whether the notice `at`, or one before it, tells that its process opened the object.
     pub(super) fn was_opened(&self, at: usize, object: Span) -> bool {
-        let (handle, pid) = (self.bytes(object), self.notices.get(at).map(|notice| notice.pid));
-        self.notices.iter().take(at + 1).rev().any(|notice| {
-            notice.mask & libc::FAN_OPEN != 0
-                && Some(notice.pid) == pid
-                && notice.object.is_some_and(|o| self.bytes(o) == handle)
-        })
+        self.opens_as(at, object).any(|open| open <= at)
+    }
+
+    /// The places at which notices after `at` tell that the object got a name.
+    pub(super) fn links_after(&self, at: usize, object: &[u8]) -> Vec<Spot> {
+        let later = self.of(object).filter(|(one, _)| *one > at);
+        let made = later.filter(|(_, notice)| notice.mask & libc::FAN_CREATE != 0);
+        made.filter_map(|(_, notice)| Some(self.spot(notice.place?))).collect()
+    }
+
+    /// The places to which the object came by notices after `at`.
+    pub(super) fn arrivals_after(&self, at: usize, object: &[u8]) -> Vec<Spot> {
+        let renamed = self.of(object).filter(|(one, _)| *one > at);
+        let renamed = renamed.filter_map(|(_, notice)| Some(self.spot(notice.to?)));
+        renamed.chain(self.links_after(at, object)).collect()
+    }
+
+    /// The places at which a notice tells that the object already had a name: something was done to it there.
+    pub(super) fn names_of(&self, object: &[u8]) -> Vec<Spot> {
+        let made = libc::FAN_CREATE | libc::FAN_RENAME;
+        let used = self.of(object).filter(|(_, one)| one.mask != 0 && one.mask & made == 0);
+        used.filter_map(|(_, notice)| Some(self.spot(notice.place?))).collect()
+    }
+
+    /// Whether what notices after `at` tell of its process and the object are writes alone; `None` if they tell of no close.
+    pub(super) fn wrote_after(&self, at: usize, object: Span) -> Option<bool> {
+        const CLOSE: u64 = libc::FAN_CLOSE_NOWRITE | libc::FAN_CLOSE_WRITE;
+        let pid = self.notices.get(at)?.pid;
+        let later =
+            self.of(self.bytes(object)).filter(|(one, notice)| *one > at && notice.pid == pid);
+        let all = later.fold(0, |all, (_, notice)| all | notice.mask);
+        (all & CLOSE != 0).then_some(all & libc::FAN_CLOSE_NOWRITE == 0)
     }
 
     /// Whether a notice of another process than that of `at` tells that the object was open for writing.
     pub(super) fn others_write(&self, at: usize, object: Span) -> bool {
-        let handle = self.bytes(object);
-        let Some((first, last)) = self.writes.get(handle) else { return false };
-        let among = self.notices.get(*first..=(*last).min(self.notices.len() - 1));
-        among.into_iter().flatten().any(|notice| {
-            notice.mask & (libc::FAN_MODIFY | libc::FAN_CLOSE_WRITE) != 0
-                && notice.pid != self.notices[at].pid
-                && notice.object.is_some_and(|o| self.bytes(o) == handle)
-        })
+        self.writes_to(self.bytes(object)).any(|(_, one)| one.pid != self.notices[at].pid)
     }
 
-    /// Whether the last write to the object is a later one, by another process than that of the notice `at`.
-    pub(super) fn written_later_by_another(&self, at: usize, object: Span) -> bool {
-        self.last_write(object)
-            .is_some_and(|last| last > at && self.notices[last].pid != self.notices[at].pid)
+    /// Whether a notice after `at` tells of a write to the object by another process than that of `at`, or by another name.
+    pub(super) fn written_later_elsewhere(&self, at: usize, object: Span) -> bool {
+        let Some(own) = self.notices.get(at) else { return false };
+        let spot = |place: Option<Place>| place.map(|place| self.spot(place));
+        let mut later = self.writes_to(self.bytes(object)).filter(|(one, _)| *one > at);
+        later.any(|(_, one)| {
+            let unnamed = one.place.is_some_and(|p| is_name_of_unnamed(p.name.of(&self.bytes)));
+            one.pid != own.pid || (!unnamed && spot(one.place) != spot(own.place))
+        })
     }
 
     /// Whether the notice `at` or one before it tells of a write to the object: the write may as well have been after it,
     /// because alike events count once.
     pub(super) fn written_before(&self, at: usize, object: Span) -> bool {
         self.writes.get(self.bytes(object)).is_some_and(|(first, _)| *first <= at)
-    }
-
-    /// Whether a notice before `at` tells of a write to the same object.
-    pub(super) fn written_earlier(&self, at: usize, object: Span) -> bool {
-        self.writes.get(self.bytes(object)).is_some_and(|(first, _)| *first < at)
     }
 
     fn last_write(&self, object: Span) -> Option<usize> {
@@ -259,35 +295,29 @@ impl Batch {
 
     /// Who wrote to the object last, as far as it was read.
     pub(super) fn writer(&self, object: Span) -> Option<i32> {
-        let handle = self.bytes(object);
-        let wrote = |notice: &&Notice| {
-            notice.mask & libc::FAN_MODIFY != 0
-                && notice.object.is_some_and(|o| self.bytes(o) == handle)
-        };
-        let (first, last) = *self.writes.get(handle)?;
-        let among = self.notices.get(first..=last.min(self.notices.len().checked_sub(1)?))?;
-        among.iter().rev().find(wrote).map(|notice| notice.pid)
+        let mut all = self.of(self.bytes(object)).rev();
+        all.find(|(_, one)| one.mask & libc::FAN_MODIFY != 0).map(|(_, one)| one.pid)
     }
 
     /// Where the object went from the place, by the last event that tells of it.
     pub(super) fn way_from(&self, object: &[u8], spot: &Spot) -> Option<(Spot, i32)> {
-        let left = |notice: &&Notice| {
-            notice.to.is_some()
-                && notice.object.is_some_and(|o| self.bytes(o) == object)
-                && notice.place.is_some_and(|place| self.spot(place) == *spot)
-        };
-        let notice = self.notices.iter().rev().find(left)?;
+        let mut all = self.of(object).rev();
+        let (_, notice) = all.find(|(_, notice)| {
+            notice.to.is_some() && notice.place.is_some_and(|place| self.spot(place) == *spot)
+        })?;
         Some((self.spot(notice.to?), notice.pid))
     }
 
     /// Who told last that the object came to a place or left one.
     pub(super) fn who_moved(&self, object: &[u8]) -> Option<i32> {
         const NAMES: u64 = libc::FAN_RENAME | libc::FAN_CREATE | libc::FAN_DELETE;
-        let moves = |notice: &&Notice| {
-            notice.mask & NAMES != 0 && notice.object.is_some_and(|o| self.bytes(o) == object)
-        };
-        self.notices.iter().rev().find(moves).map(|notice| notice.pid)
+        self.of(object).rev().find(|(_, one)| one.mask & NAMES != 0).map(|(_, one)| one.pid)
     }
+}
+
+/// Whether overlayfs names a file without a name so: `#` and the number of the inode.
+pub(super) fn is_name_of_unnamed(name: &[u8]) -> bool {
+    matches!(name, [b'#', digits @ ..] if !digits.is_empty() && digits.iter().all(u8::is_ascii_digit))
 }
 
 fn spot(bytes: &[u8], place: Place) -> Spot {

@@ -69,7 +69,7 @@ pub(super) struct Engine {
     /// written.
     pub(super) owed: HashMap<Box<[u8]>, u32>,
     /// Files that were opened and written to by one notice that tells of no close of a reader; and by whom.
-    pub(super) half_opened: HashMap<Box<[u8]>, u32>,
+    pub(super) half_opened: HashSet<(Box<[u8]>, u32)>,
     rules: PathRules,
     sink: Arc<dyn AccessSink>,
     alarms: Arc<dyn Alarms>,
@@ -109,7 +109,7 @@ impl Engine {
             unclosed: HashMap::new(),
             suspects: HashMap::new(),
             owed: HashMap::new(),
-            half_opened: HashMap::new(),
+            half_opened: HashSet::new(),
             rules: config.rules,
             sink: config.sink,
             alarms: config.alarms,
@@ -213,6 +213,7 @@ impl Engine {
         let due: Vec<_> = self.suspects.extract_if(|_, suspect| due(suspect)).collect();
         for (object, Suspect { path, .. }) in due {
             let Some(file) = self.open(&object) else { continue };
+            let path = self.name_of(&object, path);
             let (_, unnoticed) = self.contents.opened_through(&path, file.as_fd());
             if let Some(unnoticed) = unnoticed {
                 let written = FileWritten {
@@ -250,10 +251,10 @@ impl Engine {
             // It has lost its last name: nothing of it can get out.
             let Ok(file) = open_handle(self.root.as_fd(), &object) else { continue };
             let limit = self.contents.limits().open;
-            let written = self.contents.written_through(&unclosed.path, file.as_fd(), limit);
+            let path = self.name_of(&object, unclosed.path);
+            let written = self.contents.written_through(&path, file.as_fd(), limit);
             if written.changed {
                 let before = Some(written.before.unwrap_or_default());
-                let path = unclosed.path;
                 let told = FileWritten {
                     path: path.clone(),
                     kind: FileKind::File,
@@ -420,6 +421,16 @@ impl Engine {
 
     pub(super) fn is_shaken(&self, path: &WorkspacePath) -> bool {
         self.unsure.contains(path) || self.shaken.iter().any(|shaken| path.starts_with(shaken))
+    }
+
+    /// The name of a file that is remembered by its path: another of its names where it has lost this one.
+    pub(super) fn name_of(&self, object: &[u8], path: WorkspacePath) -> WorkspacePath {
+        if self.stands(&path, Some(object)) {
+            return path;
+        }
+        let now = self.open(object).and_then(|file| self.spot_of(file.as_fd()));
+        let now = now.and_then(|spot| self.path_of_spot(&spot));
+        now.filter(|now| self.contents.known(now).is_some()).unwrap_or(path)
     }
 
     /// Tells of a file that is remembered by its path; as uncertain if it doesn't stand there.

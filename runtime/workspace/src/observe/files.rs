@@ -11,11 +11,11 @@ use custody_record::event::{
 use nix::fcntl::readlinkat;
 
 use super::UNKNOWN_PID;
-use super::batch::Batch;
+use super::batch::{Batch, is_name_of_unnamed};
 use super::engine::{Engine, Suspect, Unclosed, owned, pid_of};
-use super::group::{handle_of, stat};
+use super::group::{handle_of, path_below, stat};
 use super::notice::Notice;
-use super::writers::{Writing, is_open_for_writing};
+use super::writers::{Writing, holds_for_writing, is_open_for_writing};
 use crate::content::path_beneath;
 
 /// Names of files that are remembered for hard links; beyond it they are forgotten.
@@ -59,7 +59,7 @@ impl Engine {
                 // Its other names are told of by notices of their own.
                 let unknown = self.contents.kind(&path).is_none();
                 gone = (unknown && !self.stands(&path, Some(batch.bytes(object))))
-                    || self.has_no_name(batch, at, notice);
+                    || self.has_lost_name(batch, at, notice, &path);
             }
         }
         if !created && is_unnamed(&path) && self.contents.kind(&path).is_none() {
@@ -83,9 +83,10 @@ impl Engine {
         let wrote = mask & WRITE != 0;
         let (opened, closed) = (mask & libc::FAN_OPEN != 0, mask & libc::FAN_CLOSE_NOWRITE != 0);
         // An open that merged with a write was one for reading, if it is closed as such.
+        let mut other = None;
         let half = closed
             && !opened
-            && self.half_opened.get(handle_of_notice(batch, notice)) == Some(&pid);
+            && owned(batch, notice.object).is_some_and(|o| self.half_opened.remove(&(o, pid)));
         let read = (opened && (closed || !wrote)) || half;
         if opened
             && wrote
@@ -95,9 +96,7 @@ impl Engine {
             if self.half_opened.len() >= MAX_HALF_OPENED {
                 self.half_opened.clear();
             }
-            self.half_opened.insert(object, pid);
-        } else if half {
-            self.half_opened.remove(handle_of_notice(batch, notice));
+            self.half_opened.insert((object, pid));
         }
         let access = match mask & libc::FAN_OPEN_EXEC {
             0 => read.then_some(Access::Read),
@@ -107,20 +106,30 @@ impl Engine {
             let kind = self.contents.kind(&path).unwrap_or(FileKind::File);
             self.opened(pid, &path, kind, Access::Read, (FileRead::default(), true));
         } else if gone {
-            self.gone(batch, notice, &path, access);
+            other = if wrote { self.name_now(batch, notice) } else { None };
+            self.gone(batch, notice, &path, access, wrote && other.is_none());
         } else if let (Some(access), false) = (access, created) {
             self.open_told(batch, at, notice, &path, access);
         }
         if gone {
-            // What it has now can't be reached by any path.
+            // What it has now is a version of its other name, or can't be reached by any path.
+            if let Some(other) = other {
+                self.version(batch, at, notice, &other, false);
+            }
         } else if made == Made::File || wrote {
             self.version(batch, at, notice, &path, made == Made::File);
         }
         if let (Some(access), true) = (access, created && (wrote || made == Made::Told)) {
             let (kind, content) = self.known(&path);
             self.pull(batch);
-            let later = notice.object.is_some_and(|object| batch.written_later(at, object));
+            let later = notice.object.is_some_and(|object| {
+                batch.written_later(at, object) || batch.written_before(at, object)
+            });
+            // It may have been opened when a directory above had another name already.
+            let doubtful = self.doubtful;
+            self.doubtful |= self.is_carried_on(batch, at, notice);
             self.opened(pid, &path, kind, access, (content, wrote || later));
+            self.doubtful = doubtful;
         }
         if mask & libc::FAN_ATTRIB != 0 {
             self.attributes(pid, &path, notice.object.map(|o| batch.bytes(o)));
@@ -136,32 +145,49 @@ impl Engine {
         }
     }
 
-    /// Whether a file that was written has lost its name already, and no event tells that this was later.
-    fn has_no_name(&mut self, batch: &mut Batch, at: usize, notice: Notice) -> bool {
+    /// Whether a file that was written to has lost this name already, and no event tells that this was later.
+    fn has_lost_name(
+        &mut self,
+        batch: &mut Batch,
+        at: usize,
+        notice: Notice,
+        path: &WorkspacePath,
+    ) -> bool {
         let (Some(object), Some(place)) = (notice.object, notice.place) else { return false };
-        let nameless = |file: Option<std::os::fd::OwnedFd>| {
-            file.and_then(|f| stat(f.as_fd())).is_none_or(|stat| stat.st_nlink == 0)
-        };
-        if !nameless(self.open(batch.bytes(object))) {
+        let spot = batch.spot(place);
+        let stands = self.open(batch.bytes(object)).is_some_and(|file| {
+            stat(file.as_fd()).is_some_and(|stat| stat.st_nlink > 0)
+                && (path_below(self.root(), file.as_fd()).is_some_and(|now| now == path.as_bytes())
+                    || self.stands_at(&spot, batch.bytes(object)))
+        });
+        if stands {
             return false;
         }
         self.pull(batch);
-        !batch.leaves_later(at, batch.bytes(object), &batch.spot(place))
+        !batch.leaves_later(at, batch.bytes(object), &spot)
     }
 
-    /// Something was done to a file that has no name any more, and that is told of as removed or replaced: no version
-    /// of any path.
+    /// A known name of a file that has lost the one by which it was written to.
+    fn name_now(&self, batch: &Batch, notice: Notice) -> Option<WorkspacePath> {
+        let file = self.open(batch.bytes(notice.object?))?;
+        let path = self.path_of_spot(&self.spot_of(file.as_fd())?)?;
+        self.contents.known(&path).map(|_| path)
+    }
+
+    /// Something was done to a file by a name that it has not any more, and that is told of as removed or replaced. `wrote` says
+    /// that this was a write, and that there is no other name to tell its version of.
     fn gone(
         &mut self,
         batch: &Batch,
         notice: Notice,
         path: &WorkspacePath,
         access: Option<Access>,
+        wrote: bool,
     ) {
+        let doubtful = self.doubtful;
         // Its last name is that of a place that may be elsewhere by now.
         let place = notice.place.and_then(|p| self.directories.id(batch.bytes(p.directory)));
         self.doubtful |= place.is_none_or(|id| self.directories.has_moved(id));
-        let wrote = notice.mask & WRITE != 0;
         let object = owned(batch, notice.object);
         let before = object.as_ref().and_then(|o| self.unclosed.get(o));
         let opened = notice.mask & (libc::FAN_MODIFY | libc::FAN_OPEN) != 0;
@@ -170,7 +196,7 @@ impl Engine {
             // Who only closes a descriptor that was passed on did nothing to the file.
             Some(_) | None => opened.then(|| pid_of(notice)),
         };
-        if let Some(object) = object.filter(|_| notice.mask & libc::FAN_CLOSE_WRITE != 0) {
+        if let Some(object) = object.filter(|_| wrote && notice.mask & libc::FAN_CLOSE_WRITE != 0) {
             self.unclosed.remove(&object);
             self.owed.remove(&object);
         }
@@ -179,6 +205,7 @@ impl Engine {
         for (pid, access) in accesses.chain(writer) {
             self.opened(pid, path, FileKind::File, access, (FileRead::default(), true));
         }
+        self.doubtful = doubtful;
     }
 
     fn created(
@@ -198,8 +225,11 @@ impl Engine {
         // One that was opened at once may have been made here, and linked elsewhere since.
         let several = stat.is_some_and(|s| s.st_nlink > 1);
         let other_name = other_name.cloned().or_else(|| {
-            let file = file.as_ref().filter(|_| several)?;
-            self.name_before(batch, at, notice, path, file.as_fd())
+            let file = file.as_ref()?;
+            match several {
+                true => self.name_before(batch, at, notice, path, file.as_fd()),
+                false => self.name_left(batch, at, notice, path, file.as_fd()),
+            }
         });
         let linked = other_name.is_some() || (!opened && several);
         match kind {
@@ -224,7 +254,7 @@ impl Engine {
                 if let Some(after) = content {
                     self.pull(batch);
                     let later = notice.object.is_some_and(|o| batch.written_later(at, o));
-                    let doubtful = later || self.is_written_elsewhere(batch, at, notice, true);
+                    let doubtful = later || self.moves_on(batch, at, notice);
                     self.set_unsure(path, doubtful || self.doubtful);
                     let told = FileWritten {
                         path: path.clone(),
@@ -283,12 +313,19 @@ impl Engine {
             return None;
         }
         let links = batch.links_after(at, handle);
-        if found.as_ref().is_none_or(|found| {
-            links.iter().any(|spot| self.path_of_spot(spot).as_ref() == Some(found))
-        }) && !links.is_empty()
-        {
+        // The directory of a link may be one that is only met later.
+        let is_found = |spot| match (self.path_of_spot(spot), &found) {
+            (Some(link), Some(found)) => link == *found,
+            (None, _) | (_, None) => true,
+        };
+        if links.iter().any(is_found) {
             // It has the other name since then, or had one before, of which there is no telling.
             self.doubtful |= notice.mask & (libc::FAN_OPEN | WRITE) == 0;
+            return None;
+        }
+        if found.is_none() {
+            // It has another name, and nothing tells which, or since when.
+            self.doubtful = true;
             return None;
         }
         let parent = found.as_ref().and_then(WorkspacePath::parent);
@@ -296,11 +333,39 @@ impl Engine {
         let parent = parent.and_then(|parent| handle_of(parent.as_fd()).ok());
         let parent = parent.and_then(|handle| self.directories.id(&handle));
         let moved = |id| self.directories.handles(id).any(|d| batch.moves.next(d, at).is_some());
-        if parent.is_some_and(moved) || (found.is_none() && batch.moves.any_after(at)) {
+        if parent.is_some_and(moved) {
             self.doubtful = true;
             return None;
         }
         found
+    }
+
+    /// Another name that a file had when it got the name `path`, where it has only one by now; `None` if it was made there. The
+    /// kernel tells of a link as of a file that is made.
+    fn name_left(
+        &mut self,
+        batch: &mut Batch,
+        at: usize,
+        notice: Notice,
+        path: &WorkspacePath,
+        file: BorrowedFd<'_>,
+    ) -> Option<WorkspacePath> {
+        let (object, spot) = (owned(batch, notice.object)?, batch.spot(notice.place?));
+        let stands = path_below(self.root(), file).is_some_and(|now| now == path.as_bytes())
+            || self.stands_at(&spot, &object);
+        let now = if stands { None } else { self.spot_of(file) };
+        self.pull(batch);
+        let arrivals = batch.arrivals_after(at, &object);
+        let mut names = batch.names_of(&object);
+        match batch.moves.next(&object, at).and_then(|renamed| batch.notice(renamed)) {
+            // Where it is now it came from here, or from its other name.
+            Some(renamed) => names.push(batch.spot(renamed.place?)),
+            None => names.extend(batch.moves.whereabouts(&object).into_iter().chain(now)),
+        }
+        names.retain(|name| !arrivals.contains(name));
+        let names = names.into_iter().filter(|name| *name != spot);
+        let mut paths = names.filter_map(|name| self.path_of_spot(&name));
+        paths.find(|path| self.contents.known(path).is_some())
     }
 
     /// Whether what was made and is gone was opened after that: a file is, by whoever makes it.
@@ -323,9 +388,42 @@ impl Engine {
         path: &WorkspacePath,
         access: Access,
     ) {
+        if access == Access::Read && self.is_for_writing(batch, at, notice, path) {
+            return;
+        }
         let content = self.content_now(batch, at, notice, path);
         let kind = self.contents.kind(path).unwrap_or(FileKind::File);
         self.opened(pid_of(notice), path, kind, access, content);
+    }
+
+    /// Whether an open that no close is told of yet was one for writing: its close will tell. The notice of an open does not say
+    /// what it is for.
+    fn is_for_writing(
+        &mut self,
+        batch: &mut Batch,
+        at: usize,
+        notice: Notice,
+        path: &WorkspacePath,
+    ) -> bool {
+        let Some(object) = notice.object else { return false };
+        if notice.mask & (libc::FAN_CLOSE_NOWRITE | WRITE) != 0 {
+            return false;
+        }
+        self.pull(batch);
+        if let Some(wrote) = batch.wrote_after(at, object) {
+            return wrote;
+        }
+        // Whatever is opened for writing is copied up.
+        if self.contents.base(path).is_some() && self.is_untouched(path) {
+            return false;
+        }
+        let Some(file) = self.open(batch.bytes(object)) else { return false };
+        if let Some(writable) = holds_for_writing(pid_of(notice), file.as_fd()) {
+            return writable;
+        }
+        // It was closed in between.
+        self.pull(batch);
+        batch.wrote_after(at, object).unwrap_or(false)
     }
 
     /// What an open saw, and whether that is uncertain. The file itself may be a later version by now.
@@ -346,7 +444,7 @@ impl Engine {
             && self.is_untouched(path)
         {
             self.pull(batch);
-            if !self.moves_on(batch, at, notice) {
+            if !self.moves_on(batch, at, notice) && !batch.loses_a_name(at, object) {
                 let later = is_mixed(notice.mask) && batch.written_later(at, object);
                 return (base, later);
             }
@@ -392,6 +490,8 @@ impl Engine {
                 let suspect = Suspect { path: path.clone(), since: self.time() };
                 self.suspects.insert(object.into(), suspect);
             }
+            // Nor is it known whether the open was before that.
+            return (content, true);
         }
         (content, unsure)
     }
@@ -467,14 +567,16 @@ impl Engine {
             Some(file) => self.contents.written_through(path, file.as_fd(), limit),
             None => self.contents.written_and_gone(path),
         };
+        // Another open may have begun to write while it was read, and not be told of yet. One that is over is told of by now.
+        let begun = real.as_ref().is_some_and(is_open_for_writing);
         self.pull(batch);
         if silent && notice.object.is_some_and(|object| batch.others_write(at, object)) {
             (silent, pid) = (told.after.digest.is_none(), UNKNOWN_PID);
         }
         if let Some(object) = notice.object
-            && batch.written_later_by_another(at, object)
+            && batch.written_later_elsewhere(at, object)
         {
-            // What was hashed may be the other's version.
+            // What was hashed may be the version of another process, or one that only the other name has.
             let writer = if silent { UNKNOWN_PID } else { pid };
             self.owed.insert(batch.bytes(object).into(), writer);
             self.contents.written_and_gone(path);
@@ -487,20 +589,27 @@ impl Engine {
             told.after = FileRead::default();
             told.changed = true;
         }
-        // Another may have begun to write while it was read, and not be told of yet.
-        let begun = real.as_ref().is_some_and(is_open_for_writing);
         // The write may have come after a rename that is told after it, or by another name after this one was removed.
         let bare = made && mask & (libc::FAN_OPEN | WRITE) == 0 && batch.moves.any();
         let removed = !gone
             && file.as_ref().and_then(|f| stat(f.as_fd())).is_some_and(|stat| stat.st_nlink == 0);
-        let doubtful = begun
-            || removed
-            || bare
-            || self.is_written_elsewhere(batch, at, notice, open || !made)
-            || notice.object.is_some_and(|o| {
-                batch.loses_a_name(at, o)
-                    && (batch.written_later(at, o) || batch.written_earlier(at, o))
-            });
+        // Or it was opened, written to and closed in between; or it was written to through another name, or a mapping, when this
+        // name was gone.
+        let later = told.after.digest.is_some()
+            && (file.as_ref().is_some_and(|f| !self.contents.is_as_hashed(path, f.as_fd()))
+                || notice.object.is_some_and(|o| batch.loses_a_name(at, o))
+                || notice.place.is_some_and(|p| batch.moves.is_replaced_after(&batch.spot(p), at)));
+        // What was not known before may have been there before: that it was written now is told by nothing.
+        let unfounded = silent
+            && !told
+                .before
+                .as_ref()
+                .is_some_and(|before| before.digest.is_some() || before.git_blob.is_some());
+        if unfounded {
+            pid = UNKNOWN_PID;
+        }
+        let doubtful =
+            begun || later || unfounded || removed || bare || self.moves_on(batch, at, notice);
         self.set_unsure(path, doubtful || self.doubtful);
         let uncertain = Uncertain::of(false, doubtful);
         // That it was written to is told by nothing, where it was only opened for it.
@@ -534,18 +643,12 @@ impl Engine {
     }
 }
 
-fn handle_of_notice(batch: &Batch, notice: Notice) -> &[u8] {
-    notice.object.map(|object| batch.bytes(object)).unwrap_or_default()
-}
-
 /// Whether an open need not have been the first thing that the notice tells of.
 fn is_mixed(mask: u64) -> bool {
     mask & (libc::FAN_ATTRIB | libc::FAN_OPEN_EXEC | libc::FAN_CREATE | WRITE) != 0
 }
 
-/// Whether overlayfs names files without a name so: `#` and the number of the inode.
 fn is_unnamed(path: &WorkspacePath) -> bool {
     let bytes = path.as_bytes();
-    let name = bytes.rsplit(|b| *b == b'/').next().unwrap_or(bytes);
-    matches!(name, [b'#', digits @ ..] if !digits.is_empty() && digits.iter().all(u8::is_ascii_digit))
+    is_name_of_unnamed(bytes.rsplit(|b| *b == b'/').next().unwrap_or(bytes))
 }

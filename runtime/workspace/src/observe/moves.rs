@@ -35,6 +35,8 @@ pub(super) struct Resident {
 pub(super) struct Moves {
     renames: HashMap<Box<[u8]>, Renames>,
     residents: HashMap<Spot, Vec<Resident>>,
+    /// The last event that puts something at a place by a rename; 0 for what is carried over.
+    arrivals: HashMap<Spot, usize>,
 }
 
 impl Moves {
@@ -42,6 +44,7 @@ impl Moves {
     pub(super) fn clear(&mut self) {
         self.renames.clear();
         self.residents.clear();
+        self.arrivals.clear();
     }
 
     /// The events that are handled next were waiting beside those that were handled.
@@ -49,12 +52,14 @@ impl Moves {
         for renames in self.renames.values_mut() {
             renames.at.fill(0);
         }
+        self.arrivals.values_mut().for_each(|at| *at = 0);
     }
 
     /// Event `at` tells of a rename.
     pub(super) fn renamed(&mut self, at: usize, object: &[u8], spots: [Spot; 2]) {
         let renames = self.renames.entry(object.into()).or_default();
         renames.at.push(at);
+        self.arrivals.insert(spots[1].clone(), at);
         for spot in spots {
             if !renames.spots.contains(&spot) {
                 renames.spots.push(spot);
@@ -88,9 +93,9 @@ impl Moves {
         self.renames.get(object)?.at.iter().copied().filter(|rename| *rename > at).min()
     }
 
-    /// Whether anything is renamed by an event after `at`.
-    pub(super) fn any_after(&self, at: usize) -> bool {
-        self.renames.values().any(|renames| renames.at.iter().any(|rename| *rename > at))
+    /// Whether an event after `at` puts something else at the place.
+    pub(super) fn is_replaced_after(&self, spot: &Spot, at: usize) -> bool {
+        self.arrivals.get(spot).is_some_and(|arrival| *arrival > at)
     }
 
     /// Whether something that is said of this place may be true of another object: one wanders through it.

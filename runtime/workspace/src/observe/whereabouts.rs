@@ -18,6 +18,7 @@ use super::engine::{Engine, written};
 use super::group::{handle_of, open_handle, path_below, stat};
 use super::moves::Spot;
 use super::notice::{Notice, Place};
+use crate::content::path_beneath;
 
 /// How often the queue is looked at for the event that explains what was found: the kernel is about to queue it.
 const MAX_LOOKS: u32 = 200;
@@ -128,34 +129,17 @@ impl Engine {
         if !moves.any() {
             return false;
         }
-        let object = notice.object.is_some_and(|o| moves.next(batch.bytes(o), at).is_some());
-        let place = notice.place.and_then(|p| self.directories.id(batch.bytes(p.directory)));
-        object
-            || place.is_some_and(|id| {
-                self.directories.handles(id).any(|above| moves.next(above, at).is_some())
-            })
+        notice.object.is_some_and(|o| moves.next(batch.bytes(o), at).is_some())
+            || self.is_carried_on(batch, at, notice)
     }
 
-    /// Whether what is found of the object now may have been written after it was renamed, or a directory that it is in.
-    /// `mapped` says that it may have been written through a mapping, of which nothing is told.
-    pub(super) fn is_written_elsewhere(
-        &self,
-        batch: &Batch,
-        at: usize,
-        notice: Notice,
-        mapped: bool,
-    ) -> bool {
-        let (moves, Some(object)) = (&batch.moves, notice.object) else { return false };
-        if !moves.any() || !self.moves_on(batch, at, notice) {
-            return false;
-        }
-        let handle = batch.bytes(object);
-        let place = notice.place.and_then(|p| self.directories.id(batch.bytes(p.directory)));
-        let above = place.is_some_and(|id| {
-            self.directories.handles(id).any(|above| moves.next(above, at).is_some())
-        });
-        // What is written under its next name is told by a notice of its own, unless it comes back.
-        above || mapped || moves.wanders(handle, usize::MAX) || batch.written_later(at, object)
+    /// Whether a directory above the place of event `at` was renamed after it.
+    pub(super) fn is_carried_on(&self, batch: &Batch, at: usize, notice: Notice) -> bool {
+        let place = notice.place.filter(|_| batch.moves.any());
+        let place = place.and_then(|p| self.directories.id(batch.bytes(p.directory)));
+        place.is_some_and(|id| {
+            self.directories.handles(id).any(|above| batch.moves.next(above, at).is_some())
+        })
     }
 
     /// Something left its place.
@@ -279,7 +263,7 @@ impl Engine {
     }
 
     /// Whether the object stands at a place now.
-    fn stands_at(&self, spot: &Spot, object: &[u8]) -> bool {
+    pub(super) fn stands_at(&self, spot: &Spot, object: &[u8]) -> bool {
         let Ok(directory) = open_handle(self.root(), &spot.directory) else { return false };
         let name: &std::ffi::OsStr = std::os::unix::ffi::OsStrExt::from_bytes(&spot.name);
         let flags = OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
@@ -289,6 +273,15 @@ impl Engine {
         };
         let found = inode(found);
         found.is_some() && found == inode(self.open(object))
+    }
+
+    /// A place at which an open file stands now.
+    pub(super) fn spot_of(&self, file: BorrowedFd<'_>) -> Option<Spot> {
+        let path = WorkspacePath::from_bytes(&path_below(self.root(), file)?).ok()?;
+        let directory = path_beneath(self.root(), &path.parent()?).ok()?;
+        let name = path.as_path().file_name()?;
+        let name = std::os::unix::ffi::OsStrExt::as_bytes(name).into();
+        Some(Spot { directory: handle_of(directory.as_fd()).ok()?, name })
     }
 
     /// Makes what is known agree with what was found.

@@ -7,7 +7,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 use custody_model::WorkspacePath;
 use custody_record::Body;
-use custody_record::event::{FileKind, FileWritten};
+use custody_record::event::{FileKind, FileRead, FileWritten, Uncertain};
 use nix::errno::Errno;
 
 use super::UNKNOWN_PID;
@@ -163,8 +163,9 @@ impl Engine {
                 (Some(Writing::Somebody | Writing::Unknown), _) => {}
                 _ if live.freed => drop(self.writers.live.remove(&object)),
                 (Some(Writing::Nobody | Writing::Never), Some(file)) => {
-                    self.tell_last(&object, &live, file.as_fd());
-                    if let Some(live) = self.writers.live.get_mut(&object) {
+                    if self.tell_last(&object, &live, file.as_fd())
+                        && let Some(live) = self.writers.live.get_mut(&object)
+                    {
                         live.freed = true;
                     }
                 }
@@ -177,22 +178,38 @@ impl Engine {
         }
     }
 
-    fn tell_last(&mut self, object: &[u8], live: &Live, file: BorrowedFd<'_>) {
-        let open = self.unclosed.remove(object).is_some_and(|unclosed| unclosed.told);
+    /// Tells what a file has that nobody can write to any more. `false` if somebody could while it was read.
+    fn tell_last(&mut self, object: &[u8], live: &Live, file: BorrowedFd<'_>) -> bool {
         let limit = self.contents.limits().closed;
-        let told = self.contents.written_through(&live.path, file, limit);
-        if !told.changed && !open {
-            return;
+        let path = self.name_of(object, live.path.clone());
+        let before = self.contents.entry(&path);
+        let told = self.contents.written_through(&path, file, limit);
+        // Who opened it, wrote and closed it in between left another time of change.
+        let free = matches!(self.writing(file), Writing::Nobody | Writing::Never);
+        if !free || (told.after.digest.is_some() && !self.contents.is_as_hashed(&path, file)) {
+            self.contents.restore(&path, before);
+            return false;
         }
+        let unclosed = self.unclosed.remove(object);
+        let open = unclosed.as_ref().is_some_and(|unclosed| unclosed.told);
+        if !told.changed && !open {
+            return true;
+        }
+        // What was not known before may have been there before, where no notice tells of a write.
+        let known = |read: &FileRead| read.digest.is_some() || read.git_blob.is_some();
+        let unfounded = !unclosed.is_some_and(|unclosed| unclosed.sure)
+            && !told.before.as_ref().is_some_and(known);
         let written = FileWritten {
-            path: live.path.clone(),
+            path: path.clone(),
             kind: FileKind::File,
             before: Some(told.before.unwrap_or_default()),
             after: told.after,
             open: false,
-            uncertain: None,
+            uncertain: Uncertain::of(false, unfounded),
         };
-        self.emit_remembered(live.pid, object, &live.path, Body::FileWritten(written));
+        let pid = if unfounded { UNKNOWN_PID } else { live.pid };
+        self.emit_remembered(pid, object, &path, Body::FileWritten(written));
+        true
     }
 }
 
@@ -236,6 +253,29 @@ fn look(
 /// Whether somebody has the file of the upper layer open for writing by now.
 pub(super) fn is_open_for_writing(real: &OwnedFd) -> bool {
     ask(real.as_fd()) == Ok(true)
+}
+
+/// Whether all descriptors that a process has of the file can be written to; `None` if it has none, or can't be looked at.
+pub(super) fn holds_for_writing(pid: u32, file: BorrowedFd<'_>) -> Option<bool> {
+    use std::os::unix::fs::MetadataExt;
+    let wanted = stat(file)?;
+    let mut found = None;
+    for entry in std::fs::read_dir(format!("/proc/{pid}/fd")).ok()?.flatten() {
+        let same = std::fs::metadata(entry.path())
+            .is_ok_and(|other| (other.dev(), other.ino()) == (wanted.st_dev, wanted.st_ino));
+        if !same {
+            continue;
+        }
+        let name = entry.file_name();
+        let info =
+            std::fs::read_to_string(format!("/proc/{pid}/fdinfo/{}", name.display())).ok()?;
+        // proc_pid_fdinfo(5): octal.
+        let flags = info.lines().find_map(|line| line.strip_prefix("flags:"))?;
+        let flags = libc::c_int::from_str_radix(flags.trim(), 8).ok()?;
+        let writable = flags & libc::O_ACCMODE != libc::O_RDONLY;
+        found = Some(found.unwrap_or(true) && writable);
+    }
+    found
 }
 
 /// Whether anybody has the file open for writing or mapped so. An open for writing that comes in this moment waits until it

@@ -1,9 +1,11 @@
 //! Under load nothing is lost, and a drain is a barrier.
 
+use std::collections::HashSet;
 use std::io::{BufRead, BufReader, Write};
 use std::time::{Duration, Instant};
 
 use custody_record::Body;
+use custody_record::event::Access;
 use custody_workspace::observe::BacklogLimits;
 
 use crate::fixture::{Setup, observed, observed_with, path, version};
@@ -115,5 +117,41 @@ fn a_build_like_churn_leaves_no_difference() {
         // Directories go there and back, so that some paths are uncertain, which is told.
         w.told_with_gaps();
         assert_eq!(w.compare().differences, []);
+    });
+}
+
+/// The notice of an open does not say what it is for; the queue is emptied between the open and the close of many of them.
+#[test]
+fn what_is_only_written_is_not_told_as_read() {
+    const FILES: usize = 5_000;
+    observed(|w| {
+        let script = format!(
+            "for i in range({FILES}):\n \
+             f = open('w%d' % i, 'w'); f.write(str(i)); f.close()\n \
+             f = open('src/a.rs', 'a'); f.write('x'); f.close()\n"
+        );
+        let mut child = w.spawn("python3", &["-c", &script]);
+        let mut told = Vec::new();
+        while child.try_wait().unwrap().is_none() {
+            told.extend(w.told());
+        }
+        told.extend(w.told());
+        let own = |path: &custody_model::WorkspacePath| {
+            let path = path.to_string();
+            path.starts_with('w') || path == "src/a.rs"
+        };
+        let reads = told.iter().filter(|(_, body)| match body {
+            Body::FileOpened(told) => own(&told.path) && told.access == Access::Read,
+            _ => false,
+        });
+        assert_eq!(reads.count(), 0);
+        let written: HashSet<_> = told
+            .iter()
+            .filter_map(|(_, body)| match body {
+                Body::FileWritten(told) if own(&told.path) => Some(told.path.clone()),
+                _ => None,
+            })
+            .collect();
+        assert_eq!(written.len(), FILES + 1);
     });
 }

@@ -5,14 +5,14 @@
 
 mod shadow;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt::Write as _;
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex};
 
-use custody_model::Digest;
+use custody_model::{Digest, WorkspacePath};
 use custody_record::Body;
 use custody_record::event::{Access, FileKind, FileRead, Uncertain};
 use custody_workspace::compare::compare;
@@ -31,8 +31,9 @@ const OPERATIONS: u32 = 60;
 const FILES: &[&str] = &["a/x", "a/y", "a/d/x", "b/x", "b/z", "c/x"];
 /// Faults that a failure shows.
 const SHOWN: usize = 20;
-/// Events that may be false or lack, of a thousand that are told: what is known to be left. Only to be lowered.
-const KNOWN_FAULTS_PER_THOUSAND: u64 = 1;
+/// Events that may be false or lack, of ten thousand that are told: what is known to be left. Only to be lowered. Of 20,000
+/// sequences two had one.
+const KNOWN_FAULTS_PER_TEN_THOUSAND: u64 = 2;
 
 #[expect(clippy::disallowed_methods, reason = "a test program has no arguments of its own")]
 fn setting(name: &str, otherwise: u64) -> u64 {
@@ -88,7 +89,7 @@ fn what_is_told_of_generated_sequences_is_true_or_told_as_uncertain() {
     }
     let faults = all.faults.len() as u64;
     assert!(
-        faults * 1_000 <= all.told * KNOWN_FAULTS_PER_THOUSAND,
+        faults * 10_000 <= all.told * KNOWN_FAULTS_PER_TEN_THOUSAND,
         "{faults} faults, the first of them:\n{text}"
     );
     // What can't be told is the exception: most sequences have a rename there and back.
@@ -120,6 +121,7 @@ fn sequences(w: &Fixture, program: &Path, seeds: &[u64]) -> Findings {
     let mut record = Vec::new();
     let mut with_gaps = HashSet::new();
     let mut texts = HashMap::new();
+    let mut shadows = BTreeMap::new();
     for seed in seeds {
         let output = Command::new(program)
             .args([seed.to_string(), OPERATIONS.to_string()])
@@ -134,10 +136,18 @@ fn sequences(w: &Fixture, program: &Path, seeds: &[u64]) -> Findings {
         let mut shadow = Shadow::new(&own_files());
         log.lines().for_each(|line| shadow.act(line));
         let before = findings.faults.len();
-        let mut check = Check { seed: *seed, shadow: &shadow, findings: &mut findings };
-        check.sound(&told);
+        shadows.insert(*seed, shadow);
+        // A file that was open at the end of a sequence may be told of as closed in the next one.
+        for (seed, shadow) in &shadows {
+            let of = |body: &Body| sequence(paths(body)[0]).is_none_or(|of| of == *seed);
+            let own: Vec<_> = told.iter().filter(|(_, body)| of(body)).cloned().collect();
+            Check { seed: *seed, shadow, findings: &mut findings }.sound(&own);
+        }
+        let mut check = Check { seed: *seed, shadow: &shadows[seed], findings: &mut findings };
         if gaps.is_empty() {
-            check.complete(&told);
+            let of = |body: &Body| sequence(paths(body)[0]).is_none_or(|of| of == *seed);
+            let own: Vec<_> = told.iter().filter(|(_, body)| of(body)).cloned().collect();
+            check.complete(&own);
         } else {
             check.findings.with_gaps += 1;
             with_gaps.insert(*seed);
@@ -163,9 +173,7 @@ fn sequences(w: &Fixture, program: &Path, seeds: &[u64]) -> Findings {
     for (who, contents) in [("the record", &replayed), ("the keeper", &*w.contents)] {
         let compared = compare(w.upper_fd().as_fd(), contents, Spelling::as_it_is()).unwrap();
         for difference in compared.told.differences {
-            let path = difference.path.to_string();
-            let of = path.strip_prefix('s').and_then(|rest| rest.split('/').next());
-            let of: Option<u64> = of.and_then(|seed| seed.parse().ok());
+            let of = sequence(&difference.path);
             if of.is_some_and(|seed| with_gaps.contains(&seed)) {
                 findings.after_gaps += 1;
                 continue;
@@ -177,6 +185,38 @@ fn sequences(w: &Fixture, program: &Path, seeds: &[u64]) -> Findings {
         }
     }
     findings
+}
+
+/// The sequence in whose directory a path is.
+fn sequence(path: &WorkspacePath) -> Option<u64> {
+    let text = path.to_string();
+    text.strip_prefix('s').and_then(|rest| rest.split('/').next()?.parse().ok())
+}
+
+fn paths(body: &Body) -> Vec<&WorkspacePath> {
+    match body {
+        Body::FileOpened(told) => vec![&told.path],
+        Body::FileWritten(told) => vec![&told.path],
+        Body::FileRenamed(told) => vec![&told.from, &told.to],
+        Body::FileRemoved(told) => vec![&told.path],
+        Body::FileLinked(told) => vec![&told.path],
+        Body::FileSymlinked(told) => vec![&told.path],
+        Body::AttributesChanged(told) => vec![&told.path],
+        other => panic!("{other:?}"),
+    }
+}
+
+fn uncertain(body: &Body) -> Option<Uncertain> {
+    match body {
+        Body::FileOpened(told) => told.uncertain,
+        Body::FileWritten(told) => told.uncertain,
+        Body::FileRenamed(told) => told.uncertain,
+        Body::FileRemoved(told) => told.uncertain,
+        Body::FileLinked(told) => told.uncertain,
+        Body::FileSymlinked(told) => told.uncertain,
+        Body::AttributesChanged(told) => told.uncertain,
+        other => panic!("{other:?}"),
+    }
 }
 
 struct Check<'a> {
@@ -191,7 +231,7 @@ impl Check<'_> {
     }
 
     /// The path as the sequence calls it; `None` if it is another's, which is a fault.
-    fn own(&mut self, path: &custody_model::WorkspacePath) -> Option<String> {
+    fn own(&mut self, path: &WorkspacePath) -> Option<String> {
         let text = path.to_string();
         let own = text.strip_prefix(&format!("s{}/", self.seed)).map(str::to_owned);
         if own.is_none() && text != format!("s{}", self.seed) {
@@ -204,17 +244,9 @@ impl Check<'_> {
     fn sound(&mut self, told: &[(u32, Body)]) {
         for (pid, body) in told {
             self.findings.told += 1;
-            let (paths, uncertain) = match body {
-                Body::FileOpened(told) => (vec![&told.path], told.uncertain),
-                Body::FileWritten(told) => (vec![&told.path], told.uncertain),
-                Body::FileRenamed(told) => (vec![&told.from, &told.to], told.uncertain),
-                Body::FileRemoved(told) => (vec![&told.path], told.uncertain),
-                Body::FileLinked(told) => (vec![&told.path], told.uncertain),
-                Body::FileSymlinked(told) => (vec![&told.path], told.uncertain),
-                Body::AttributesChanged(told) => (vec![&told.path], told.uncertain),
-                other => panic!("{other:?}"),
-            };
-            let paths: Vec<String> = paths.into_iter().filter_map(|path| self.own(path)).collect();
+            let uncertain = uncertain(body);
+            let own = paths(body).into_iter();
+            let paths: Vec<String> = own.filter_map(|path| self.own(path)).collect();
             self.findings.uncertain += u64::from(uncertain.is_some());
             if uncertain.is_some_and(Uncertain::path) || paths.is_empty() {
                 continue;
