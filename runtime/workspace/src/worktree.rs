@@ -163,6 +163,40 @@ pub(crate) fn take_in<'a>(
     Ok(())
 }
 
+/// Those of the untracked paths that are not in the index after [`take_in`]: git passes over names that it takes for its own
+/// (`.GIT`, `git~1`), says so on its standard error alone, and ends well.
+pub(crate) fn passed_over<'a>(
+    git: &Git,
+    taken: &'a [Different],
+) -> Result<Vec<&'a Different>, GitError> {
+    let new: Vec<_> = taken.iter().filter(|one| one.how == Difference::Untracked).collect();
+    if new.is_empty() {
+        return Ok(Vec::new());
+    }
+    let names: Vec<Vec<u8>> =
+        new.iter().map(|one| [b":0:", one.path.as_bytes()].concat()).collect();
+    let asked: Vec<u8> = names.iter().flat_map(|name| [name, &b"\0"[..]].concat()).collect();
+    let words = ["cat-file", "-z", "--batch-check=%(objectname)"];
+    let answer = git.run_with_input(&words, &asked)?;
+    let mut rest = answer.as_slice();
+    let mut passed = Vec::new();
+    for (one, name) in new.into_iter().zip(names) {
+        // A name may have line feeds in it.
+        let missing =
+            rest.strip_prefix(name.as_slice()).and_then(|r| r.strip_prefix(b" missing\n"));
+        if let Some(after) = missing {
+            passed.push(one);
+            rest = after;
+        } else if let Some(end) = rest.iter().position(|b| *b == b'\n') {
+            rest = &rest[end + 1..];
+        } else {
+            let what = format!("nothing about {}", one.path);
+            return Err(GitError::Answer { command: words.join(" "), what });
+        }
+    }
+    Ok(passed)
+}
+
 /// Makes changes between trees in the index; what is unchanged keeps its stat data. `oid_digits` is the length of an object's name.
 pub(crate) fn change_index<'a>(
     git: &Git,

@@ -348,7 +348,12 @@ fn taken_in(
     let mut waiting = vec![taken];
     while let Some(some) = waiting.pop() {
         match worktree::take_in(git, some.iter()) {
-            Ok(()) => {}
+            Ok(()) => {
+                for one in worktree::passed_over(git, some)? {
+                    let what = "git takes the name for one of its own, and does not take it";
+                    violations.push(violation(&unit.whole(&one.path)?, what));
+                }
+            }
             Err(GitError::Failed { stderr, .. }) if some.len() == 1 => {
                 // An attribute may ask for an encoding in which the content is not.
                 let what = format!("git can't take it: {stderr}");

@@ -178,6 +178,26 @@ fn a_file_that_git_cannot_take_costs_no_other_its_place() {
     });
 }
 
+/// Git passes over them without a failure.
+#[test]
+fn names_that_git_takes_for_its_own_are_named() {
+    with_session(DENY_SECRETS, |session| {
+        session.ok(
+            "mkdir -p .GIT sub/.Git n; echo 1 >.GIT/notes.txt; echo 2 >git~1; echo 3 >sub/.Git/x; echo 4 >'.git '
+             echo 5 >'.git::$INDEX'; echo 6 >'.git.'; printf 7 >\"$(printf 'GIT~1\nx')\"; echo 8 >sub/GIT~1
+             printf 9 >\"$(printf 'n/two\nlines missing\nx')\"; echo 0 >n/0:0:x",
+        );
+        let outputs = session.publish();
+        let kept: Vec<String> = outputs.violations.iter().map(|v| v.path.to_string()).collect();
+        let changes = changed(session, &outputs);
+        assert_eq!(changes.lines().count() + kept.len(), 10, "{kept:?} {changes}");
+        for name in [".GIT/notes.txt", "git~1", "sub/.Git/x", ".git ", "sub/GIT~1"] {
+            assert!(kept.iter().any(|path| path == name), "{name}: {kept:?}");
+        }
+        assert!(kept.iter().all(|path| path.to_lowercase().contains("git")), "{kept:?}");
+    });
+}
+
 #[test]
 fn a_file_of_patterns_that_is_large_is_not_given_to_git() {
     with_session("[]", |session| {
