@@ -23,20 +23,27 @@ struct Place {
 impl Place {
     /// With a sealed record that names one sealed content.
     fn new() -> Self {
+        Self::holding(&[])
+    }
+
+    /// And these contents in the clear.
+    fn holding(clear: &[&[u8]]) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let vault = Arc::new(Vault::open(&dir.path().join("vault")).unwrap());
         let place = Self { dir, vault };
         let key = place.vault.make(Scope::Session(session())).unwrap();
         let journal = Journal::create(&place.record(), header(), JournalOptions::default());
         let journal = journal.unwrap().with_key(key);
-        let blob = journal.blobs().put_bytes("terminal", "text/plain", CONTENT).unwrap();
+        let mut blobs = vec![journal.blobs().put_bytes("terminal", "text/plain", CONTENT).unwrap()];
+        let open = journal.blobs().in_the_clear();
+        blobs.extend(clear.iter().map(|clear| open.put_bytes("cut", "text/plain", clear).unwrap()));
         let body = Body::TerminalRecorded(TerminalRecorded {
             output_bytes: 1,
             input_bytes: 0,
             cut_bytes: 0,
         });
         let draft = custody_record::Draft::new(at(1), custody_model::Actor::Keeper, body);
-        journal.observe(custody_record::Draft { blobs: vec![blob], ..draft }).unwrap();
+        journal.observe(custody_record::Draft { blobs, ..draft }).unwrap();
         let counts = [("terminal.recorded".to_owned(), 1)];
         samples::observe(&journal, samples::closed(counts.into()));
         let log = custody_record::InstallationLog::open(&place.dir.path().join("log"), &keys());
@@ -123,6 +130,24 @@ fn verification_checks_sealed_content_with_the_vault_and_says_so_without() {
     for vault in [true, false] {
         let report = place.check(vault);
         assert_eq!(report.integrity, Integrity::Broken);
+        assert!(codes(&report).contains(&Code::BlobMissing), "{report}");
+    }
+}
+
+#[test]
+fn a_clear_content_that_is_gone_beside_sealed_ones_is_missing_whatever_lies_there_instead() {
+    let place = Place::holding(&[b"a part of the log"]);
+    for vault in [true, false] {
+        assert!(place.check(vault).is_good(), "{}", place.check(vault));
+    }
+    let sealed = |path: &Path| path.extension().is_none();
+    let (kept, clear): (Vec<_>, Vec<_>) = place.files().into_iter().partition(|path| sealed(path));
+    let ([kept], [clear]) = (&kept[..], &clear[..]) else { panic!("{kept:?} {clear:?}") };
+    // Under the name of a sealed file, which nobody without the key can say anything about.
+    std::fs::rename(clear, kept.with_file_name("f".repeat(64))).unwrap();
+    for vault in [true, false] {
+        let report = place.check(vault);
+        assert_eq!(report.integrity, Integrity::Broken, "{report}");
         assert!(codes(&report).contains(&Code::BlobMissing), "{report}");
     }
 }

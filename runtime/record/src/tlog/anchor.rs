@@ -19,6 +19,9 @@ use crate::durable;
 /// A disk writes so many bytes at once or not at all; most anchors are shorter.
 const SECTOR_BYTES: usize = 512;
 
+/// How often an anchor is read at most while its bytes change and are no signed head.
+const READS: u32 = 64;
+
 /// End of the anchor's name; what comes before is the name of the log's directory.
 pub const ANCHOR_ENDING: &str = ".anchor";
 
@@ -42,23 +45,36 @@ impl Anchor {
         dir.with_file_name(name)
     }
 
-    /// The anchor of the log `origin` in `dir`. If the log may be appended to meanwhile, read the anchor before the log.
+    /// The anchor of the log `origin` in `dir`. If the log may be appended to meanwhile, read the anchor before the log. An anchor
+    /// that is overwritten meanwhile may be read half old and half new, so it is damaged only if it reads the same twice.
     ///
     /// # Errors
     /// Those of reading.
     pub fn read(dir: &Path, origin: &str, verifier: &Verifier) -> io::Result<Self> {
+        let mut before = None;
+        for _ in 1..READS {
+            let Some(bytes) = Self::bytes(dir)? else { return Ok(Self::Absent) };
+            match Checkpoint::open(&bytes, origin, verifier) {
+                Ok(head) => return Ok(Self::Head(head)),
+                Err(error) if before.as_ref() == Some(&bytes) => return Ok(Self::Damaged(error)),
+                Err(_) => before = Some(bytes),
+            }
+        }
+        let Some(bytes) = Self::bytes(dir)? else { return Ok(Self::Absent) };
+        Ok(Checkpoint::open(&bytes, origin, verifier).map_or_else(Self::Damaged, Self::Head))
+    }
+
+    /// What is written there, without what fills the sector up.
+    fn bytes(dir: &Path) -> io::Result<Option<Vec<u8>>> {
         let mut bytes = Vec::new();
         match File::open(Self::path(dir)) {
             Ok(file) => file.take(MAX_NOTE_BYTES as u64).read_to_end(&mut bytes)?,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Self::Absent),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(error),
         };
         let length = bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
         bytes.truncate(length);
-        Ok(match Checkpoint::open(&bytes, origin, verifier) {
-            Ok(head) => Self::Head(head),
-            Err(error) => Self::Damaged(error),
-        })
+        Ok(Some(bytes))
     }
 
     /// Writes a signed head in the place of the one before.

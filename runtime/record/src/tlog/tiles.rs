@@ -151,6 +151,14 @@ impl<'a> TileWriter<'a> {
         let (index, width) = (size / ENTRIES_PER_BUNDLE, size % ENTRIES_PER_BUNDLE);
         if width > 0 {
             writer.bundle = fs::read(dir.join(entry_path(index, width)))?;
+            // What is put behind damaged entries could not be read again.
+            let (entries, whole) = entries_of(&writer.bundle, width);
+            let hashes = entries.iter().map(|(_, entry)| leaf_hash(entry));
+            if whole.is_err() || !hashes.eq(writer.levels[0].iter().copied()) {
+                let what =
+                    format!("{} does not hold the entries of its hashes", entry_path(index, width));
+                return Err(io::Error::new(io::ErrorKind::InvalidData, what));
+            }
         }
         writer.frontier = Frontier::from_tiles(size, &writer.levels);
         Ok(writer)

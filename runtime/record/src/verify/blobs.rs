@@ -75,6 +75,9 @@ impl Check<'_> {
         let mut sealed = SealedFiles::of(self.dir, named());
         // Those that nobody can say anything about, and those of which the files alone were compared.
         let (mut locked, mut unopened) = (BTreeMap::new(), BTreeSet::new());
+        // Who says of one content in which file it was sealed says so of every later one: what has no such file is in the clear.
+        let telling = named().filter(|one| one.stored.is_some()).map(|one| one.seq).min();
+        let is_clear = |one: &NamedBlob| telling.is_some_and(|telling| one.seq >= telling);
         for named in named() {
             let size = sizes.entry(named.digest).or_insert_with(|| {
                 blobs.check(&named.digest, self.options.blob_limit).map_err(unchecked)
@@ -91,6 +94,10 @@ impl Check<'_> {
                     (sealed.check(stored, false), sealed.path(stored))
                 }
                 (Ok(_), Some(_) | None) | (Err(Unchecked::Erased), None) => continue,
+                (Err(Unchecked::Locked), None) if is_clear(named) => {
+                    let what = BlobError::Missing(named.digest).to_string();
+                    (Some((Code::BlobMissing, what)), blobs.path(&named.digest))
+                }
                 (Err(Unchecked::Locked), None) => {
                     locked.entry(named.digest).or_insert(named.seq);
                     continue;
