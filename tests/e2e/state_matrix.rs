@@ -2,6 +2,9 @@
 //! the next command make of it. No cell is "nothing is damaged" that is not listed here with its reason, none loses or
 //! reruns anything.
 
+mod served;
+mod witnessed;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -144,7 +147,9 @@ fn class(path: &Path) -> String {
 /// An installation of real sessions, and how its files were in the middle.
 struct Ground {
     installation: Installation,
-    _repository: Repository,
+    repository: Repository,
+    /// Of the first admin, for a server on a copy.
+    token: String,
     files: BTreeMap<PathBuf, Vec<u8>>,
     older: BTreeMap<PathBuf, Vec<u8>>,
 }
@@ -171,10 +176,11 @@ impl Ground {
         let _ = installation.custody(&state, &words).succeeded();
         // A server that is killed leaves events that are durable, and in no tile.
         let mut server = Server::start(&installation);
+        let token = server.admin().token().to_owned();
         server.kill9();
         drop(server);
         let files = files(&state);
-        Self { installation, _repository: repository, files, older }
+        Self { installation, repository, token, files, older }
     }
 
     fn state(&self) -> &Path {
@@ -435,6 +441,6 @@ fn no_command_loses_or_reruns_anything_whatever_is_missing() {
 /// What a keeper makes that is started, and what whoever closes its record makes.
 fn launches(state: &Path) -> BTreeSet<PathBuf> {
     let made = ["seal.dsse.json", "journal", "keeper.lock"];
-    let all = files(&state.join("sessions")).into_keys();
+    let all = files(state).into_keys().filter(|path| path.starts_with("sessions"));
     all.filter(|path| made.iter().any(|name| path.ends_with(name))).collect()
 }

@@ -29,6 +29,14 @@ pub struct Person {
     token: String,
 }
 
+impl Person {
+    /// The service token, for a server that this does not run.
+    #[must_use]
+    pub fn token(&self) -> &str {
+        &self.token
+    }
+}
+
 impl Server {
     /// Starts one on an installation, and waits until it answers.
     ///
