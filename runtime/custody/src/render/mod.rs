@@ -11,11 +11,24 @@ pub use table::table;
 /// Entries of a list that are shown before it is cut.
 pub const SHOWN: usize = 12;
 
-/// `text` with control characters made visible: what comes from a sandbox must not steer the reader's terminal.
+/// `text` with control and format characters made visible: what comes from a sandbox must neither steer the reader's terminal
+/// nor look like another text.
 pub fn tame(text: &str) -> String {
     text.chars()
-        .flat_map(|c| if c.is_control() { c.escape_default().collect::<Vec<_>>() } else { vec![c] })
+        .flat_map(|c| match c.is_control() || is_format(c) {
+            true => c.escape_default().collect::<Vec<_>>(),
+            false => vec![c],
+        })
         .collect()
+}
+
+/// Characters without a shape of their own, some of which change the order of others (Unicode Standard Annex 9).
+fn is_format(c: char) -> bool {
+    matches!(
+        c,
+        '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}'
+            | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}'
+    )
 }
 
 /// A command as one line, with quotes where a shell would need them.
@@ -64,7 +77,7 @@ pub fn listed(lines: impl ExactSizeIterator<Item = String>) -> String {
     let mut text = String::new();
     for line in lines.take(SHOWN) {
         text.push_str("    ");
-        text.push_str(&line);
+        text.push_str(&tame(&line));
         text.push('\n');
     }
     if total > SHOWN {
@@ -80,6 +93,8 @@ mod tests {
     #[test]
     fn what_a_sandbox_says_cannot_steer_the_terminal() {
         assert_eq!(tame("a\u{1b}[2Jb\r"), "a\\u{1b}[2Jb\\r");
+        assert_eq!(tame("x\u{202e}txt.exe é\u{2066}"), "x\\u{202e}txt.exe é\\u{2066}");
+        assert_eq!(listed(["\u{202e}".to_owned()].into_iter()), "    \\u{202e}\n");
         assert_eq!(command_line(&["rg".into(), "a b".into(), String::new()]), "rg 'a b' ''");
     }
 

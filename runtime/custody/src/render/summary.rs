@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::fmt::Write;
 
 use custody_investigate::Summary;
+use custody_model::WorkspacePath;
 use custody_record::event::{ExitStatus, MediationMode, Outcome};
 
 use super::{command_line, count, cut, listed, tame};
@@ -52,6 +53,34 @@ pub fn page(summary: &Summary) -> String {
     text.push('\n');
     text.push_str(&activity(summary));
     text
+}
+
+/// The paths of an ended session that were written, were not removed, and are in none of its commits, though nothing keeps them
+/// out. None where the record has not all files of a commit at hand.
+fn left_inside(summary: &Summary) -> Vec<&WorkspacePath> {
+    let commits = || summary.commits.iter().map(|seen| &seen.commit);
+    let whole = commits().all(|commit| commit.files.len() as u64 == commit.file_count);
+    if summary.closed.is_none() || !whole {
+        return Vec::new();
+    }
+    let committed = commits().flat_map(|commit| &commit.files).map(|file| &file.path);
+    let kept_out = summary.violations.iter().map(|violation| &violation.path);
+    let removed = summary.removed.iter().map(|removed| &removed.path);
+    let told: BTreeSet<&WorkspacePath> = committed.chain(kept_out).chain(removed).collect();
+    let is_told = |path: &WorkspacePath| {
+        let mut above = Some(path.clone());
+        std::iter::from_fn(|| {
+            let path = above.take()?;
+            above = path.parent();
+            Some(path)
+        })
+        .any(|path| told.contains(&path))
+            || told
+                .range::<WorkspacePath, _>(path..)
+                .next()
+                .is_some_and(|next| next.starts_with(path))
+    };
+    summary.written.iter().map(|written| &written.path).filter(|path| !is_told(path)).collect()
 }
 
 /// What was read, written, run and refused.
@@ -125,6 +154,16 @@ pub fn activity(summary: &Summary) -> String {
                 count(files, "file", "files")
             )
         })));
+    }
+    let left = left_inside(summary);
+    if !left.is_empty() {
+        let _ = writeln!(
+            text,
+            "  left      {} that it wrote {} in no commit: ignored by git, unchanged, or no plain file",
+            count(left.len(), "path", "paths"),
+            if left.len() == 1 { "is" } else { "are" }
+        );
+        text.push_str(&listed(left.into_iter().map(ToString::to_string)));
     }
     let refs: Vec<_> =
         summary.commits.iter().flat_map(|c| c.commit.refs.iter().flatten()).collect();
