@@ -257,3 +257,43 @@ fn each_finding_of_the_operations_guide_has_its_code() {
     let report = fsck(&installation, &[]).succeeded().json();
     assert_eq!(report["damage"], Value::Array(Vec::new()), "each file was put back");
 }
+
+/// Whoever fetches from a mirror takes what its refs point at.
+#[test]
+fn a_published_ref_that_was_moved_or_removed_is_found() {
+    let (installation, repository) = (Installation::new(), Repository::example());
+    let script = "echo x >x.txt; git tag made; git checkout -q -b other; echo y >y.txt; git add y.txt; git commit -qm y
+git checkout -q -";
+    let _ = installation.run(&repository, &["-q"], script).succeeded();
+    let mirrors = installation.state().join("repositories");
+    let mirror = fs::read_dir(mirrors).expect("mirrors").flatten().map(|entry| entry.path());
+    let mirror = mirror.into_iter().find(|path| path.extension().is_some_and(|e| e == "git"));
+    let mirror = mirror.expect("a mirror").to_str().expect("text").to_owned();
+    let git = |words: &[&str]| repository.git(&[&["--git-dir", mirror.as_str()], words].concat());
+    let refs =
+        git(&["for-each-ref", "--format=%(refname) %(objectname)", "refs/heads", "refs/tags"]);
+    let id = installation.session().to_string();
+    let own: Vec<(&str, &str)> =
+        refs.lines().filter(|line| line.contains(&id)).filter_map(|l| l.split_once(' ')).collect();
+    assert!(own.len() >= 2, "{refs}");
+    let base = repository.git(&["rev-parse", "HEAD~1"]);
+    for (name, object) in own {
+        for (code, words) in [
+            ("branch_moved", vec!["update-ref", name, &base]),
+            ("branch_missing", vec!["update-ref", "-d", name]),
+        ] {
+            git(&words);
+            let report = fsck(&installation, &[]);
+            let report = report.json();
+            let damage = report["damage"].as_array().expect("a list");
+            let found = damage.iter().find(|one| one["code"] == code);
+            let found = found.unwrap_or_else(|| panic!("{code} of {name}: {report}\n{refs}"));
+            let what = found["what"].as_str().expect("words");
+            assert!(what.contains(name) && what.contains(object), "{what}");
+            assert_eq!(found["place"], Value::String(id.clone()));
+            git(&["update-ref", name, object]);
+        }
+    }
+    let report = fsck(&installation, &[]).succeeded().json();
+    assert_eq!(report["damage"], Value::Array(Vec::new()));
+}

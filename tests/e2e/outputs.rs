@@ -76,13 +76,13 @@ fn nothing_changed_gives_no_commit() {
 fn what_git_ignores_is_named_in_the_outcome() {
     let (installation, repository) = (Installation::new(), Repository::example());
     let script = "echo '*.log' >.gitignore; mkdir out empty; echo important >out/lost.log; mkfifo pipe; echo x >kept.txt
-echo gone >gone.log; rm gone.log; cat README.md >again && cat again >README.md; rm again";
+echo gone >gone.log; rm gone.log";
     let ran = installation.run(&repository, &[], script).succeeded();
     let said = ran.text();
     assert!(said.contains("left      "), "{said}");
     let left = said.split("left      ").nth(1).and_then(|rest| rest.split("  commits").next());
     let left = left.expect("a part of its own").split("\ncustody:").next().unwrap_or_default();
-    for path in ["out/lost.log", "pipe", "README.md"] {
+    for path in ["out/lost.log", "pipe"] {
         assert!(left.contains(&format!("    {path}")), "{path}: {said}");
     }
     for path in ["kept.txt", "gone.log", ".gitignore"] {

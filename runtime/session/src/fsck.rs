@@ -2,9 +2,10 @@
 //!
 //! It never deletes and never invents: what is damaged keeps its bytes, under `quarantine/`, and the move is an event of
 //! the control log before it happens. Everything is held against everything: the two logs against their anchors and what
-//! witnesses cosigned, the sessions that each of them knows against each other, their directories, seals and keys. The
+//! witnesses cosigned, the sessions that each of them knows against each other, their directories, seals, keys and published refs. The
 //! installation's own two logs are never moved: nothing could be appended without their heads. Nor is what a living session writes, nor a file with nothing but a foreign signature.
 
+mod branches;
 mod known;
 mod logs;
 mod quarantine;
@@ -20,6 +21,7 @@ use custody_record::control::{ControlLog, ControlLogError};
 use custody_record::{KeyError, Verifier};
 use serde::Serialize;
 
+use self::branches::Branches;
 use self::logs::{check_control, check_installation};
 pub use self::quarantine::{Mover, QUARANTINE, quarantine, record_lost};
 use self::sessions::{check_launched, check_session};
@@ -123,8 +125,10 @@ pub fn check(
     let requested = check_control(state, control, &verifier, &mut checked);
     let known = check_installation(state, &verifier, &mut checked);
     let sessions = records::all(state)?;
+    let mut branches = Branches::of(state);
     for session in &sessions {
         check_session(state, control.vault(), *session, &verifier, known.is_some(), &mut checked);
+        branches.check(*session, &state.session(*session).record(), &mut checked);
         progress(checked.sessions);
     }
     let there: BTreeSet<SessionId> = sessions.into_iter().collect();

@@ -538,6 +538,15 @@ impl Engine {
         self.unclosed.values_mut().map(|u| &mut u.path).for_each(&moved);
         self.suspects.values_mut().map(|s| &mut s.path).for_each(&moved);
         self.writers.paths().for_each(&moved);
+        let unsure = std::mem::take(&mut self.unsure).into_iter().map(|mut path| {
+            moved(&mut path);
+            path
+        });
+        self.unsure = unsure.collect();
+        // What is not to be relied on is elsewhere now; of what came in its place nothing is known yet.
+        let mut shaken = self.shaken.clone();
+        shaken.iter_mut().for_each(&moved);
+        self.shake(&shaken.iter().collect::<Vec<_>>());
     }
 
     /// Gives what is remembered of a file by one of its paths the other.
@@ -548,6 +557,12 @@ impl Engine {
         let paths = paths.chain(self.writers.path_mut(object));
         for path in paths.filter(|path| **path == *from) {
             *path = to.clone();
+        }
+        let shaken = self.shaken.iter().any(|shaken| from.starts_with(shaken));
+        if self.unsure.remove(from) || shaken {
+            self.set_unsure(to, true);
+        } else {
+            self.unsure.remove(to);
         }
     }
 

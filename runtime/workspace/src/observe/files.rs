@@ -248,6 +248,9 @@ impl Engine {
                 let target = other_name.filter(|target| self.contents.known(target).is_some());
                 let unknown = file.as_ref().filter(|_| target.is_none()).map(|f| f.as_fd());
                 self.contents.linked(path, target.as_ref(), unknown);
+                if let Some(target) = &target {
+                    self.set_unsure(path, self.is_shaken(target));
+                }
                 let content = unknown.map(|_| self.known(path).1);
                 let link = FileLinked { path: path.clone(), target, uncertain: None };
                 self.emit(pid, Body::FileLinked(link));

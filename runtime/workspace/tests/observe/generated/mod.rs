@@ -137,15 +137,20 @@ fn sequences(w: &Fixture, program: &Path, seeds: &[u64]) -> Findings {
         log.lines().for_each(|line| shadow.act(line));
         let before = findings.faults.len();
         shadows.insert(*seed, shadow);
-        // A file that was open at the end of a sequence may be told of as closed in the next one.
+        for (pid, body) in &told {
+            // A file that was open at the end of a sequence may be told of as closed in the next one.
+            if sequence(paths(body)[0]).is_none_or(|of| !shadows.contains_key(&of)) {
+                findings.faults.push(format!("seed {seed}: of no sequence: {pid} {body:?}"));
+            }
+        }
         for (seed, shadow) in &shadows {
-            let of = |body: &Body| sequence(paths(body)[0]).is_none_or(|of| of == *seed);
+            let of = |body: &Body| sequence(paths(body)[0]).is_some_and(|of| of == *seed);
             let own: Vec<_> = told.iter().filter(|(_, body)| of(body)).cloned().collect();
             Check { seed: *seed, shadow, findings: &mut findings }.sound(&own);
         }
         let mut check = Check { seed: *seed, shadow: &shadows[seed], findings: &mut findings };
         if gaps.is_empty() {
-            let of = |body: &Body| sequence(paths(body)[0]).is_none_or(|of| of == *seed);
+            let of = |body: &Body| sequence(paths(body)[0]).is_some_and(|of| of == *seed);
             let own: Vec<_> = told.iter().filter(|(_, body)| of(body)).cloned().collect();
             check.complete(&own);
         } else {
