@@ -15,7 +15,7 @@ use super::batch::{Batch, is_name_of_unnamed};
 use super::engine::{Engine, Suspect, Unclosed, owned, pid_of};
 use super::group::{handle_of, path_below, stat};
 use super::notice::Notice;
-use super::writers::{Writing, holds_for_writing, is_open_for_writing};
+use super::writers::{Writing, is_open_for_writing, only_writes};
 use crate::content::path_beneath;
 
 /// Names of files that are remembered for hard links; beyond it they are forgotten.
@@ -421,8 +421,9 @@ impl Engine {
             return false;
         }
         let Some(file) = self.open(batch.bytes(object)) else { return false };
-        if let Some(writable) = holds_for_writing(pid_of(notice), file.as_fd()) {
-            return writable;
+        // One for reading and writing is told now: what was read may be on its way out before it is closed.
+        if let Some(only) = only_writes(pid_of(notice), file.as_fd()) {
+            return only;
         }
         // It was closed in between.
         self.pull(batch);

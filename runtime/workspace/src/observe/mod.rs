@@ -11,7 +11,7 @@
 //! a mapping that outlives its descriptor, has no digest; what is read from a file that was written among the same events
 //! has one that is uncertain. Where one of the kernel's events tells of several things and a directory above was renamed after
 //! the first of them, the path is uncertain as well. A write that no event tells of (through a mapping) is said to be of an
-//! unknown process where several can have made it. An open for writing whose file is still open and unwritten counts as a read until it is closed.
+//! unknown process where several can have made it. An open for writing is reported when it is written to or closed.
 
 mod batch;
 mod directories;

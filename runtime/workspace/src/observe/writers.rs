@@ -255,8 +255,8 @@ pub(super) fn is_open_for_writing(real: &OwnedFd) -> bool {
     ask(real.as_fd()) == Ok(true)
 }
 
-/// Whether all descriptors that a process has of the file can be written to; `None` if it has none, or can't be looked at.
-pub(super) fn holds_for_writing(pid: u32, file: BorrowedFd<'_>) -> Option<bool> {
+/// Whether no descriptor that a process has of the file can be read from; `None` if it has none, or can't be looked at.
+pub(super) fn only_writes(pid: u32, file: BorrowedFd<'_>) -> Option<bool> {
     use std::os::unix::fs::MetadataExt;
     let wanted = stat(file)?;
     let mut found = None;
@@ -272,8 +272,8 @@ pub(super) fn holds_for_writing(pid: u32, file: BorrowedFd<'_>) -> Option<bool> 
         // proc_pid_fdinfo(5): octal.
         let flags = info.lines().find_map(|line| line.strip_prefix("flags:"))?;
         let flags = libc::c_int::from_str_radix(flags.trim(), 8).ok()?;
-        let writable = flags & libc::O_ACCMODE != libc::O_RDONLY;
-        found = Some(found.unwrap_or(true) && writable);
+        let write_only = flags & libc::O_ACCMODE == libc::O_WRONLY;
+        found = Some(found.unwrap_or(true) && write_only);
     }
     found
 }

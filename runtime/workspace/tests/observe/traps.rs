@@ -436,3 +436,24 @@ fn a_record_that_can_t_be_written_fails_every_barrier() {
         assert!(w.observer.settle().is_err());
     });
 }
+
+/// What is read through it may get out before it is closed.
+#[test]
+fn an_open_for_reading_and_writing_is_told_while_it_is_held() {
+    for mode in ["r+", "r"] {
+        observed(move |w| {
+            w.sh("echo new >fresh; echo more >>src/a.rs");
+            w.told();
+            let script = format!(
+                "a, b = open('src/a.rs', '{mode}'), open('fresh', '{mode}')\na.read(); b.read()"
+            );
+            let child = held(w, &script, "");
+            let told = w.told();
+            for name in ["src/a.rs", "fresh"] {
+                let is_told = |(_, body): &(u32, Body)| matches!(body, Body::FileOpened(o) if o.path == path(name));
+                assert!(told.iter().any(is_told), "{mode} {name}: {told:?}");
+            }
+            release(child);
+        });
+    }
+}
