@@ -7,7 +7,7 @@ use std::path::Path;
 use custody_keeper::layout::StateDir;
 use custody_model::SessionId;
 use custody_model::error::chain;
-use custody_record::event::CommitCreated;
+use custody_record::event::{CommitCreated, Outcome};
 use custody_record::{Body, ReadError, Reader};
 use custody_workspace::mirror::{MirrorError, Mirrors};
 
@@ -28,7 +28,12 @@ impl Branches {
 
     /// Compares the refs of one session. What can't be read of its record is told by its verification.
     pub(super) fn check(&mut self, session: SessionId, record: &Path, checked: &mut Checked) {
-        let Ok(Some((repository, commit))) = last_commit(record) else { return };
+        let Ok(Some(Published { repository, commit, outcome })) = published(record) else { return };
+        // Where a session failed or was interrupted, its outputs may be on record and not published: what it wrote is kept.
+        let is_published = match outcome {
+            Some(Outcome::Completed | Outcome::Stopped) => true,
+            Some(Outcome::Failed | Outcome::Refused | Outcome::Interrupted) | None => false,
+        };
         let mut wanted = vec![(format!("refs/heads/{}", commit.branch), commit.commit.to_string())];
         let inner = commit.submodules.iter().flatten();
         wanted.extend(inner.filter_map(|one| Some((one.branch.clone()?, one.commit.to_string()))));
@@ -58,6 +63,7 @@ impl Branches {
                         "{name} of the mirror of {repository} is at {other}; the record says {object}"
                     ),
                 ),
+                None if !is_published => {}
                 None => found(
                     "branch_missing",
                     format!("{name}, at {object}, is not in the mirror of {repository}"),
@@ -67,20 +73,29 @@ impl Branches {
     }
 }
 
-/// The repository of a session, and the last commit of its branch.
-fn last_commit(record: &Path) -> Result<Option<(String, CommitCreated)>, ReadError> {
-    let (mut repository, mut last) = (None, None);
+/// What a record says of its session's branch.
+struct Published {
+    repository: String,
+    /// The last commit.
+    commit: CommitCreated,
+    /// How the session ended, if it did.
+    outcome: Option<Outcome>,
+}
+
+/// `None` if it has no commit.
+fn published(record: &Path) -> Result<Option<Published>, ReadError> {
+    let (mut repository, mut last, mut outcome) = (None, None, None);
     for event in Reader::open(record)?.events()? {
         let body = event?.body;
         if let Body::SessionAuthorized(authorized) = body {
             repository = Some(authorized.request.repository);
-        } else if let Body::CommitCreated(commit) = body
-            && commit.submodule.is_none()
-        {
-            last = Some(commit);
+        } else if let Body::CommitCreated(commit) = body {
+            last = Some(commit).filter(|commit| commit.submodule.is_none()).or(last);
+        } else if let Body::SessionClosed(closed) = body {
+            outcome = Some(closed.outcome);
         }
     }
-    Ok(repository.zip(last))
+    Ok(repository.zip(last).map(|(repository, commit)| Published { repository, commit, outcome }))
 }
 
 fn refs_of(mirrors: &Mirrors, repository: &str) -> Result<BTreeMap<String, String>, String> {
